@@ -1,0 +1,133 @@
+//! What `#[event]` and `#[worker]` say, as constants: rustc evaluates the proof over them, and the running
+//! program builds its registry from them.
+
+/// An event type, as `#[event]` declares it.
+#[derive(Clone, Copy, Debug)]
+pub struct EventDef {
+    /// The name in timelines, unique within a program: `order.placed`.
+    pub name: &'static str,
+    /// The path of the Rust type, which tells two types of one name apart.
+    pub type_path: &'static str,
+    /// Makes the JSON Schema of the payload.
+    pub schema: fn() -> schemars::Schema,
+}
+
+/// A user's typed payload. Implemented by `#[nq::event]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an event",
+    label = "not an event",
+    note = "make it one: put `#[nq::event]` above the type"
+)]
+pub trait Event: serde::Serialize + serde::de::DeserializeOwned + Send + Sync + 'static {
+    /// What the program knows of this type.
+    const DEF: EventDef;
+}
+
+/// One mention of an event in a worker's attribute.
+#[derive(Clone, Copy, Debug)]
+pub struct EventRef {
+    /// The event's name.
+    pub name: &'static str,
+    /// The path of the Rust type; none for an untyped event, named by a string.
+    pub type_path: Option<&'static str>,
+}
+
+/// How the delay between two attempts grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backoff {
+    /// The same delay each time, in milliseconds.
+    Fixed {
+        /// The delay.
+        delay_ms: u64,
+    },
+    /// Doubles from `base_ms` up to `max_ms`; each delay is drawn from nothing to that bound (full jitter).
+    Exponential {
+        /// The bound of the first delay, in milliseconds.
+        base_ms: u64,
+        /// The bound that no delay passes, in milliseconds.
+        max_ms: u64,
+    },
+}
+
+/// What the failure of a step means for its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The run fails with it.
+    Fail,
+    /// The run goes on without what the step would have caused.
+    Continue,
+}
+
+/// A worker, as `#[worker]` declares it.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerDef {
+    /// The name, unique within each of its flows.
+    pub name: &'static str,
+    /// The path of the function: `shop::steps::charge`.
+    pub path: &'static str,
+    /// The flows that it is a step of; empty for a plain queue worker, which is a flow of its own.
+    pub flows: &'static [&'static str],
+    /// The queue that it shares limits with others in.
+    pub queue: Option<&'static str>,
+    /// The event types that its input is made from when it is an entry: none where the attribute names
+    /// what it subscribes to, joins or gathers.
+    pub input: Option<EventRef>,
+    /// What it may emit.
+    pub emits: &'static [EventRef],
+    /// Runs once for each of these.
+    pub subscribes: &'static [EventRef],
+    /// Runs once when all of these have arrived.
+    pub joins: &'static [EventRef],
+    /// The field by which joined events pair; by order of arrival where there is none.
+    pub by: Option<&'static str>,
+    /// Runs once with every event of this kind, when no more can come.
+    pub gathers: &'static [EventRef],
+    /// How many attempts may follow the first one.
+    pub retries: u32,
+    /// How long to wait between attempts.
+    pub backoff: Backoff,
+    /// The longest that an attempt may take, in milliseconds.
+    pub timeout_ms: Option<u64>,
+    /// How many steps of it one instance runs at a time.
+    pub concurrency: Option<u32>,
+    /// How many times it may take its process down with it before it is a dead letter.
+    pub max_crashes: u32,
+    /// What its failure means for the run.
+    pub on_failure: OnFailure,
+    /// Whether its attribute has mistakes: the graph checks of its flows then keep silent.
+    pub broken: bool,
+    /// The source file, as `file!()` names it.
+    pub file: &'static str,
+    /// The line of the function's name.
+    pub line: u32,
+}
+
+impl WorkerDef {
+    /// What a worker is whose attribute says nothing.
+    pub const DEFAULT: Self = Self {
+        name: "",
+        path: "",
+        flows: &[],
+        queue: None,
+        input: None,
+        emits: &[],
+        subscribes: &[],
+        joins: &[],
+        by: None,
+        gathers: &[],
+        retries: 3,
+        backoff: Backoff::Exponential { base_ms: 1_000, max_ms: 300_000 },
+        timeout_ms: None,
+        concurrency: None,
+        max_crashes: 5,
+        on_failure: OnFailure::Fail,
+        broken: false,
+        file: "",
+        line: 0,
+    };
+
+    /// Whether a run can begin with this worker.
+    pub const fn is_entry(&self) -> bool {
+        self.subscribes.is_empty() && self.joins.is_empty() && self.gathers.is_empty()
+    }
+}
