@@ -50,7 +50,8 @@ pub enum Backoff {
 }
 
 /// What the failure of a step means for its run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum OnFailure {
     /// The run fails with it.
     Fail,

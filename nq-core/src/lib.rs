@@ -2,4 +2,16 @@
 //! finished step causes. Nothing here waits, reads a clock, draws a random number or touches a disk:
 //! time and ids are arguments.
 
+pub mod decide;
 pub mod def;
+pub mod entry;
+pub mod id;
+pub mod ledger;
+pub mod limits;
+pub mod record;
+pub mod registry;
+pub mod retry;
+pub mod state;
+pub mod status;
+pub mod store;
+pub mod transaction;

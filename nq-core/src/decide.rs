@@ -1,0 +1,242 @@
+//! What a finished step causes: its operations become one transaction. Pure: the same step with the same
+//! operations always decides the same.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::def::WorkerDef;
+use crate::entry::{EntryType, NewEntry};
+use crate::id::{InstanceId, Name, RunId, StepId, emit_key};
+use crate::registry::{Flow, FlowStep};
+use crate::retry;
+use crate::state::Change;
+use crate::transaction::{GatherArrival, JoinArrival, LogLine, NewJob, Outcome, Start, Transaction};
+
+/// One attempt of a step, as far as its decisions depend on it.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// The run.
+    pub run: RunId,
+    /// The step.
+    pub step: StepId,
+    /// The fencing token of its lease.
+    pub fence: u64,
+    /// Its number, from 1.
+    pub number: u32,
+    /// How many attempts have failed before it.
+    pub failures: u32,
+    /// The idempotency key of the step.
+    pub key: String,
+}
+
+/// Something that a handler did that waits for the next commit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Operation {
+    /// Its position among the operations of the step, which a later attempt recognises it by.
+    pub position: String,
+    /// What it did.
+    pub kind: OperationKind,
+}
+
+/// What a handler did.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OperationKind {
+    /// It emitted an event.
+    Emit {
+        /// The event's name.
+        event: Arc<str>,
+        /// Its payload.
+        payload: Value,
+    },
+    /// It changed the state.
+    Change(Change),
+}
+
+/// How an attempt, or a part of it, ends.
+#[derive(Clone, Debug, PartialEq)]
+pub enum End {
+    /// It goes on; what it did so far is kept.
+    Checkpoint {
+        /// The position of the checkpoint itself.
+        position: String,
+    },
+    /// It goes on; the outcome of something that it did outside is recorded.
+    Effect {
+        /// The position of the operation.
+        position: String,
+        /// Its name.
+        name: String,
+        /// What a later attempt gets instead of doing it again.
+        result: Value,
+    },
+    /// The step is done.
+    Complete {
+        /// What the handler returned.
+        result: Value,
+    },
+    /// The attempt failed.
+    Error {
+        /// What it says.
+        error: String,
+        /// Whether no attempt may follow.
+        fatal: bool,
+        /// The delay that the error asks for instead of the policy's, in milliseconds.
+        retry_after_ms: Option<u64>,
+        /// A random number in `0.0..1.0`, for the jitter.
+        roll: f64,
+    },
+    /// The instance stops before the attempt is done.
+    Release,
+}
+
+/// Decides what an attempt writes. An attempt that fails or is given back writes nothing of what it did.
+pub fn decide(
+    flow: &Flow,
+    def: &WorkerDef,
+    attempt: &Attempt,
+    operations: &[Operation],
+    end: End,
+) -> Transaction {
+    let mut tx = Transaction::new(attempt.run.clone(), attempt.step.clone(), attempt.fence, attempt.number);
+    if matches!(end, End::Checkpoint { .. } | End::Complete { .. }) {
+        write(flow, attempt, operations, &mut tx);
+    }
+    match end {
+        End::Checkpoint { position } => {
+            let data = json!({ "name": "checkpoint", "op": position, "result": null });
+            tx.entries.push(NewEntry::new(EntryType::StepEffect, data));
+            tx.recorded = 1 + operations.len() as u32;
+        }
+        End::Effect { position, name, result } => {
+            let data = json!({ "name": name, "op": position, "result": result });
+            tx.entries.push(NewEntry::new(EntryType::StepEffect, data));
+            tx.recorded = 1;
+        }
+        End::Complete { result } => {
+            let data = if result.is_null() { json!({}) } else { json!({ "result": result }) };
+            tx.entries.push(NewEntry::new(EntryType::StepCompleted, data));
+            tx.outcome = Outcome::Complete;
+        }
+        End::Error { error, fatal, retry_after_ms, roll } => {
+            let failures = attempt.failures + 1;
+            if fatal || !retry::retries_left(def.retries, failures) {
+                tx.entries.push(NewEntry::new(EntryType::StepFailed, json!({ "error": error })));
+                tx.outcome = Outcome::Fail { error };
+            } else {
+                let delay_ms = retry_after_ms.unwrap_or_else(|| retry::delay_ms(def.backoff, failures, roll));
+                let next = attempt.number + 1;
+                let data = json!({ "error": error, "nextAttempt": next, "delayMs": delay_ms });
+                tx.entries.push(NewEntry::new(EntryType::StepRetrying, data));
+                tx.outcome = Outcome::Retry { delay_ms };
+            }
+        }
+        End::Release => tx.outcome = Outcome::Release,
+    }
+    tx
+}
+
+/// Writes operations into a transaction: neighbouring changes of the state as one entry, each event as one
+/// entry with the jobs and arrivals that it causes.
+fn write(flow: &Flow, attempt: &Attempt, operations: &[Operation], tx: &mut Transaction) {
+    let mut changes: Vec<(&str, &Change)> = Vec::new();
+    for operation in operations {
+        match &operation.kind {
+            OperationKind::Change(change) => changes.push((&operation.position, change)),
+            OperationKind::Emit { event, payload } => {
+                tx.entries.extend(state_entry(&std::mem::take(&mut changes)));
+                emit(flow, attempt, &operation.position, event, payload, tx);
+            }
+        }
+    }
+    tx.entries.extend(state_entry(&changes));
+    let held = |gather: &Name| {
+        let jobs = tx.jobs.iter().map(|job| &job.spec);
+        jobs.chain(tx.joins.iter().map(|join| &join.spec)).any(|spec| spec.holds.contains(gather))
+    };
+    tx.gathers = flow.gathers(held);
+}
+
+fn state_entry(changes: &[(&str, &Change)]) -> Option<NewEntry> {
+    let data = |(op, change): &(&str, &Change), tagged: bool| {
+        let mut data = json!(change);
+        if let Some(data) = data.as_object_mut() {
+            data.insert("op".into(), (*op).into());
+            if !tagged {
+                data.remove("action");
+            }
+        }
+        data
+    };
+    match changes {
+        [] => None,
+        [one @ (_, Change::Set { .. })] => Some(NewEntry::new(EntryType::StateSet, data(one, false))),
+        [one @ (_, Change::Delete { .. })] => Some(NewEntry::new(EntryType::StateDelete, data(one, false))),
+        many => {
+            let operations: Vec<_> = many.iter().map(|change| data(change, true)).collect();
+            Some(NewEntry::new(EntryType::StateBatch, json!({ "operations": operations })))
+        }
+    }
+}
+
+fn emit(flow: &Flow, attempt: &Attempt, position: &str, event: &str, payload: &Value, tx: &mut Transaction) {
+    let entry = tx.entries.len();
+    let key = emit_key(&attempt.key, position);
+    let mut to = Vec::new();
+    if let Some(route) = flow.route(event) {
+        for spec in &route.subscribers {
+            to.push(spec.worker.as_str());
+            tx.jobs.push(NewJob { spec: spec.clone(), cause: entry, key: key.clone() });
+        }
+        for join in &route.joins {
+            to.push(join.spec.worker.as_str());
+            let by = join.by.map(|field| payload.get(field).unwrap_or(&Value::Null).to_string());
+            tx.joins.push(JoinArrival {
+                spec: join.spec.clone(),
+                sides: join.sides,
+                side: join.side,
+                by: by.unwrap_or_default(),
+                entry,
+                key: key.clone(),
+            });
+        }
+        for gather in &route.gathers {
+            to.push(gather.as_str());
+            tx.gathered.push(GatherArrival { worker: gather.clone(), entry });
+        }
+    }
+    let data = json!({ "name": event, "payload": payload, "op": position, "to": to });
+    tx.entries.push(NewEntry::new(EntryType::EventEmitted, data));
+}
+
+/// Decides the beginning of a run with this entry worker and input.
+pub fn start(flow: &Flow, entry: &FlowStep, run: RunId, input: Value, registry_hash: &str) -> Start {
+    let event = entry.def.input.map(|event| event.name).unwrap_or_default();
+    let data = json!({ "event": event, "input": input, "trigger": "manual", "registryHash": registry_hash });
+    Start {
+        run,
+        flow: flow.name.clone(),
+        started: NewEntry::new(EntryType::FlowStarted, data),
+        gathers: flow.gathers(|gather| entry.spec.holds.contains(gather)),
+        job: entry.spec.clone(),
+    }
+}
+
+/// Makes a log line of a step.
+pub fn log(
+    attempt: &Attempt,
+    kind: EntryType,
+    message: String,
+    fields: serde_json::Map<String, Value>,
+) -> LogLine {
+    let mut data = json!({ "message": message });
+    if !fields.is_empty() {
+        data["fields"] = Value::Object(fields);
+    }
+    LogLine { step: attempt.step.clone(), attempt: attempt.number, entry: NewEntry::new(kind, data) }
+}
+
+/// What the timeline says of a job whose holder is gone.
+pub fn lost(instance: &InstanceId) -> String {
+    format!("instance `{instance}` stopped without finishing it")
+}

@@ -1,0 +1,157 @@
+//! What happens to runs and jobs outside of turns: starts, acts, log lines, and what time brings.
+
+use serde_json::json;
+
+use super::{Page, Records};
+use crate::entry::EntryType;
+use crate::id::{EntryId, RunId, StepId};
+use crate::record::{Input, JobState, RunRecord, TickRecord};
+use crate::status::RunStatus;
+use crate::store::{Acted, ErrorKind, Started, StoreError};
+use crate::transaction::{Act, LogLine, Start};
+
+/// Begins a run, or finds that it has begun.
+pub fn start<R: Records>(
+    records: &mut R,
+    start: &Start,
+    now_ms: u64,
+) -> Result<Result<Started, StoreError>, R::Error> {
+    if let Some(run) = records.run(&start.run)? {
+        let first = records.entry(&start.run, 1)?;
+        let input = |data: &serde_json::Value| data.get("input").cloned();
+        let same = run.flow == start.flow
+            && first.is_none_or(|first| input(&first.data) == input(&start.started.data));
+        return Ok(if same { Ok(Started::Existing) } else { Err(conflict(start)) });
+    }
+    let run = RunRecord {
+        run: start.run.clone(),
+        flow: start.flow.clone(),
+        status: RunStatus::Running,
+        started_ms: now_ms,
+        ended_ms: None,
+        last: EntryId::default(),
+        pending: 0,
+    };
+    let mut page = Page::new(records, run, now_ms);
+    let id = page.append(start.started.kind.clone(), start.started.data.clone(), None)?;
+    page.declare(&start.gathers)?;
+    page.enqueue(&start.job, id, vec![Input { id, key: String::new() }])?;
+    page.close()?;
+    Ok(Ok(Started::New(id)))
+}
+
+fn conflict(start: &Start) -> StoreError {
+    let message = "a run of this id exists with another flow or input; give this one an id of its own";
+    StoreError::new(ErrorKind::Conflict, "start", message).key(&start.run)
+}
+
+/// Does something to a run from outside. None if there is no such run.
+pub fn act<R: Records>(
+    records: &mut R,
+    run: &RunId,
+    act: &Act,
+    now_ms: u64,
+) -> Result<Option<Acted>, R::Error> {
+    let Some(run) = records.run(run)? else { return Ok(None) };
+    if run.status.is_terminal() {
+        return Ok(Some(Acted::Nothing));
+    }
+    let job = match act {
+        Act::Cancel { .. } => None,
+        Act::Redrive { step } => match records.job(&run.run, step)? {
+            Some(job) if matches!(job.state, JobState::Dead { .. }) => Some(job),
+            _ => return Ok(Some(Acted::Nothing)),
+        },
+    };
+    let mut page = Page::new(records, run, now_ms);
+    if let Act::Cancel { reason } = act {
+        page.end(RunStatus::Cancelled, json!({ "reason": reason }))?;
+    }
+    if let Some(mut job) = job {
+        let fired: Vec<_> =
+            page.gathers()?.iter().filter(|g| g.fired).map(|g| g.gather.spec.worker.clone()).collect();
+        job.spec.holds.retain(|gather| !fired.contains(gather));
+        page.count(&job.spec.holds, 1)?;
+        job.earlier += job.failures + job.crashes;
+        (job.failures, job.crashes) = (0, 0);
+        job.state = JobState::Queued;
+        let data = json!({ "reason": "redriven", "nextAttempt": job.attempt(), "delayMs": 0 });
+        page.append(EntryType::StepRetrying, data, Some((&job.step, job.earlier)))?;
+        page.records.put_job(&job)?;
+    }
+    page.close()?;
+    Ok(Some(Acted::Done))
+}
+
+/// Appends log lines. False if there is no such run.
+pub fn append<R: Records>(
+    records: &mut R,
+    run: &RunId,
+    lines: &[LogLine],
+    now_ms: u64,
+) -> Result<bool, R::Error> {
+    let Some(run) = records.run(run)? else { return Ok(false) };
+    let mut page = Page::new(records, run, now_ms);
+    for line in lines {
+        let entry = line.entry.clone();
+        page.append(entry.kind, entry.data, Some((&line.step, line.attempt)))?;
+    }
+    page.close()?;
+    Ok(true)
+}
+
+/// A delayed job is due: it goes to its queue. False if it is not delayed any more.
+pub fn due<R: Records>(records: &mut R, run: &RunId, step: &StepId, now_ms: u64) -> Result<bool, R::Error> {
+    let Some(mut job) = records.job(run, step)? else { return Ok(false) };
+    if !matches!(job.state, JobState::Delayed { due_ms } if due_ms <= now_ms) {
+        return Ok(false);
+    }
+    job.state = JobState::Queued;
+    records.put_job(&job)?;
+    Ok(true)
+}
+
+/// The holder of a job is gone: its lease ran out, or its process is known to be dead. The job goes back to
+/// its queue, or is a dead letter if it has taken down enough processes. False if nobody holds it, or its
+/// fence is another's by now.
+pub fn expire<R: Records>(
+    records: &mut R,
+    run: &RunId,
+    step: &StepId,
+    fence: u64,
+    why: &str,
+    now_ms: u64,
+) -> Result<bool, R::Error> {
+    let Some(mut job) = records.job(run, step)? else { return Ok(false) };
+    if job.fence != fence || !matches!(job.state, JobState::Leased { .. }) {
+        return Ok(false);
+    }
+    let Some(run) = records.run(run)?.filter(|run| !run.status.is_terminal()) else {
+        records.remove_job(&job)?;
+        return Ok(true);
+    };
+    let mut page = Page::new(records, run, now_ms);
+    let attempt = job.attempt();
+    job.crashes += 1;
+    if job.crashes >= job.spec.max_crashes {
+        let error = format!("{why}, for the {}. time: it seems to take its process down", job.crashes);
+        page.append(EntryType::StepFailed, json!({ "error": error }), Some((&job.step, attempt)))?;
+        page.die(job, &error)?;
+    } else {
+        let data = json!({ "error": why, "nextAttempt": job.attempt(), "delayMs": 0 });
+        page.append(EntryType::StepRetrying, data, Some((&job.step, attempt)))?;
+        job.state = JobState::Queued;
+        page.records.put_job(&job)?;
+    }
+    page.close()?;
+    Ok(true)
+}
+
+/// What a tick at this moment makes of the ticks before. Leases may be taken away only if the result's
+/// `spared_until_ms` has passed.
+pub fn spare(before: TickRecord, now_ms: u64, lease_ms: u64) -> TickRecord {
+    let late = now_ms.saturating_sub(before.last_ms) > lease_ms / 3 || now_ms < before.last_ms;
+    let spared_until_ms =
+        if late { now_ms + lease_ms } else { before.spared_until_ms.min(now_ms + lease_ms) };
+    TickRecord { last_ms: now_ms, spared_until_ms }
+}

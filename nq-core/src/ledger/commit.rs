@@ -1,0 +1,93 @@
+//! One write of an attempt: checked whole, then applied whole.
+
+use super::{Page, Records};
+use crate::id::EntryId;
+use crate::limits;
+use crate::record::{Input, JobState};
+use crate::store::Answer;
+use crate::transaction::{JoinArrival, Outcome, Transaction};
+
+/// Applies a transaction, or says why nothing of it was.
+pub(super) fn commit<R: Records>(records: &mut R, tx: &Transaction, now_ms: u64) -> Result<Answer, R::Error> {
+    let Some(run) = records.run(&tx.run)? else { return Ok(Answer::RunGone) };
+    if run.status.is_terminal() {
+        return Ok(Answer::RunEnded { status: run.status });
+    }
+    let Some(mut job) = records.job(&tx.run, &tx.step)? else { return Ok(Answer::LeaseLost) };
+    if job.fence != tx.fence || !matches!(job.state, JobState::Leased { .. }) {
+        return Ok(Answer::LeaseLost);
+    }
+    if tx.entries.len() > limits::MAX_COMMIT_ENTRIES {
+        let limit = format!("{} entries in one commit", limits::MAX_COMMIT_ENTRIES);
+        return Ok(Answer::TooLarge { limit });
+    }
+
+    let mut page = Page::new(records, run, now_ms);
+    let mut ids = Vec::with_capacity(tx.entries.len());
+    for entry in &tx.entries {
+        ids.push(page.append(entry.kind.clone(), entry.data.clone(), Some((&tx.step, tx.attempt)))?);
+    }
+    page.declare(&tx.gathers)?;
+    for arrival in &tx.gathered {
+        page.records.push_gathered(&tx.run, &arrival.worker, ids[arrival.entry])?;
+    }
+    for new in &tx.jobs {
+        let cause = ids[new.cause];
+        page.enqueue(&new.spec, cause, vec![Input { id: cause, key: new.key.clone() }])?;
+    }
+    for arrival in &tx.joins {
+        page.arrive(arrival, ids[arrival.entry])?;
+    }
+
+    match &tx.outcome {
+        Outcome::Continue => {
+            job.recorded += tx.recorded;
+            page.records.put_job(&job)?;
+        }
+        Outcome::Complete => {
+            page.records.remove_job(&job)?;
+            page.release(&job)?;
+            page.settle(page.run.last)?;
+        }
+        Outcome::Retry { delay_ms } => {
+            job.failures += 1;
+            job.state = match delay_ms {
+                0 => JobState::Queued,
+                delay => JobState::Delayed { due_ms: now_ms + delay },
+            };
+            page.records.put_job(&job)?;
+        }
+        Outcome::Fail { error } => {
+            job.failures += 1;
+            page.die(job, error)?;
+        }
+        Outcome::Release => {
+            job.state = JobState::Queued;
+            page.records.put_job(&job)?;
+        }
+    }
+    Ok(Answer::Committed { last: page.close()? })
+}
+
+impl<R: Records> Page<'_, R> {
+    /// An event arrives at a join: the step runs if every other side has a partner, else it waits there.
+    fn arrive(&mut self, arrival: &JoinArrival, id: EntryId) -> Result<(), R::Error> {
+        let (run, worker) = (self.run.run.clone(), &arrival.spec.worker);
+        let this = Input { id, key: arrival.key.clone() };
+        let others = (0..arrival.sides).filter(|side| *side != arrival.side);
+        for side in others {
+            if !self.records.has_arrival(&run, worker, side, &arrival.by)? {
+                return self.records.put_arrival(&run, worker, arrival.side, &arrival.by, &this);
+            }
+        }
+        let mut inputs = Vec::with_capacity(arrival.sides as usize);
+        for side in 0..arrival.sides {
+            if side == arrival.side {
+                inputs.push(this.clone());
+            } else if let Some(input) = self.records.take_arrival(&run, worker, side, &arrival.by)? {
+                inputs.push(input);
+            }
+        }
+        self.enqueue(&arrival.spec, id, inputs)
+    }
+}

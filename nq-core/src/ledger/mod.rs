@@ -1,0 +1,237 @@
+//! The acts of a store, written once over the records that it keeps. A store that can hold its records
+//! still while an act runs (a lock, a database transaction) implements [`Records`] and has the whole
+//! contract; one that cannot (a script inside a server) says the same again in its own language and is
+//! held to it by the conformance suite.
+//!
+//! Every act checks all that it needs before its first write, so that a refusal leaves nothing behind. An
+//! error of the records themselves is the store's to undo.
+
+mod acts;
+mod commit;
+mod turn;
+
+use serde_json::{Value, json};
+
+pub use self::acts::{act, append, due, expire, spare, start};
+pub use self::turn::{LaneError, arrived, turn};
+use crate::entry::{Entry, EntryType};
+use crate::id::{EntryId, InstanceId, Name, QueueName, RunId, StepId};
+use crate::record::{GatherRecord, Input, JobRecord, JobState, LaneRecord, RunRecord};
+use crate::status::RunStatus;
+use crate::transaction::{GatherSpec, JobSpec};
+
+/// The records of a store, held still for the length of one act.
+pub trait Records {
+    /// Why a record could not be read or written.
+    type Error;
+
+    /// The run of this id.
+    fn run(&mut self, run: &RunId) -> Result<Option<RunRecord>, Self::Error>;
+    /// Writes a run, new or known.
+    fn put_run(&mut self, run: &RunRecord) -> Result<(), Self::Error>;
+
+    /// The entry at a position.
+    fn entry(&mut self, run: &RunId, n: u64) -> Result<Option<Entry>, Self::Error>;
+    /// Adds an entry, which carries its id, to the end of a timeline.
+    fn append(&mut self, run: &RunId, entry: Entry) -> Result<(), Self::Error>;
+
+    /// The unfinished job of a step.
+    fn job(&mut self, run: &RunId, step: &StepId) -> Result<Option<JobRecord>, Self::Error>;
+    /// Writes a job, new or known. One that becomes queued goes to the end of its queue.
+    fn put_job(&mut self, job: &JobRecord) -> Result<(), Self::Error>;
+    /// Removes a job.
+    fn remove_job(&mut self, job: &JobRecord) -> Result<(), Self::Error>;
+    /// The first jobs of a queue, at most `max`; none if it is paused.
+    fn queued(&mut self, queue: &QueueName, max: u32) -> Result<Vec<(RunId, StepId)>, Self::Error>;
+
+    /// The gathers of a run, by rank.
+    fn gathers(&mut self, run: &RunId) -> Result<Vec<GatherRecord>, Self::Error>;
+    /// Writes a gather, new or known.
+    fn put_gather(&mut self, run: &RunId, gather: &GatherRecord) -> Result<(), Self::Error>;
+    /// Adds an event to the list of a gather.
+    fn push_gathered(&mut self, run: &RunId, worker: &Name, id: EntryId) -> Result<(), Self::Error>;
+
+    /// Takes the first unpaired event from one side of a join.
+    fn take_arrival(
+        &mut self,
+        run: &RunId,
+        worker: &Name,
+        side: u32,
+        by: &str,
+    ) -> Result<Option<Input>, Self::Error>;
+    /// Whether a side of a join has an unpaired event.
+    fn has_arrival(&mut self, run: &RunId, worker: &Name, side: u32, by: &str) -> Result<bool, Self::Error>;
+    /// Adds an unpaired event to the end of one side of a join.
+    fn put_arrival(
+        &mut self,
+        run: &RunId,
+        worker: &Name,
+        side: u32,
+        by: &str,
+        input: &Input,
+    ) -> Result<(), Self::Error>;
+    /// The unpaired events of a run, at most `max`, by worker and position.
+    fn unpaired(&mut self, run: &RunId, max: usize) -> Result<Vec<(Name, EntryId)>, Self::Error>;
+
+    /// The lane of an instance.
+    fn lane(&mut self, instance: &InstanceId) -> Result<Option<LaneRecord>, Self::Error>;
+    /// Writes a lane.
+    fn put_lane(&mut self, instance: &InstanceId, lane: &LaneRecord) -> Result<(), Self::Error>;
+}
+
+/// How many unpaired events the end of a run names.
+const MAX_UNPAIRED: usize = 100;
+
+/// One run while an act changes it.
+struct Page<'a, R: Records> {
+    records: &'a mut R,
+    run: RunRecord,
+    now_ms: u64,
+    /// The gathers, once something has asked for them.
+    gathers: Option<Vec<GatherRecord>>,
+}
+
+impl<'a, R: Records> Page<'a, R> {
+    fn new(records: &'a mut R, run: RunRecord, now_ms: u64) -> Self {
+        Self { records, run, now_ms, gathers: None }
+    }
+
+    /// Appends an entry and gives it its id.
+    fn append(
+        &mut self,
+        kind: EntryType,
+        data: Value,
+        step: Option<(&StepId, u32)>,
+    ) -> Result<EntryId, R::Error> {
+        let id = self.run.last.next(self.now_ms);
+        self.run.last = id;
+        let (step, attempt) = step.map(|(step, attempt)| (step.clone(), attempt)).unzip();
+        self.records.append(&self.run.run, Entry { id, kind, step, attempt, data })?;
+        Ok(id)
+    }
+
+    fn gathers(&mut self) -> Result<&mut Vec<GatherRecord>, R::Error> {
+        if self.gathers.is_none() {
+            self.gathers = Some(self.records.gathers(&self.run.run)?);
+        }
+        Ok(self.gathers.get_or_insert_default())
+    }
+
+    /// Makes known the gathers that this act may arm.
+    fn declare(&mut self, specs: &[GatherSpec]) -> Result<(), R::Error> {
+        for spec in specs {
+            let known = self.gathers()?;
+            if known.iter().all(|known| known.gather.spec.worker != spec.spec.worker) {
+                known.push(GatherRecord { gather: spec.clone(), count: 0, fired: false });
+                known.sort_by_key(|known| known.gather.rank);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds `by` to the counts of the run and of these gathers. A gather that has fired is not armed again.
+    fn count(&mut self, holds: &[Name], by: i64) -> Result<(), R::Error> {
+        self.run.pending = self.run.pending.saturating_add_signed(by);
+        if holds.is_empty() {
+            return Ok(());
+        }
+        let mut changed = Vec::new();
+        for gather in self.gathers()? {
+            if !gather.fired && holds.contains(&gather.gather.spec.worker) {
+                gather.count = gather.count.saturating_add_signed(by);
+                changed.push(gather.clone());
+            }
+        }
+        for gather in &changed {
+            self.records.put_gather(&self.run.run, gather)?;
+        }
+        Ok(())
+    }
+
+    /// Enqueues the step that `cause` makes of this job. The same cause twice makes one step.
+    fn enqueue(&mut self, spec: &JobSpec, cause: EntryId, inputs: Vec<Input>) -> Result<(), R::Error> {
+        self.count(&spec.holds, 1)?;
+        self.records.put_job(&JobRecord {
+            run: self.run.run.clone(),
+            step: StepId::new(spec.worker.clone(), cause),
+            spec: spec.clone(),
+            inputs,
+            state: JobState::Queued,
+            fence: 0,
+            earlier: 0,
+            failures: 0,
+            crashes: 0,
+            read: None,
+            recorded: 0,
+        })
+    }
+
+    /// What follows when a job no longer counts: gathers that nothing holds any more fire, in the order of
+    /// their rank, each counted before the next is looked at; then a run without pending steps completes.
+    fn settle(&mut self, cause: EntryId) -> Result<(), R::Error> {
+        loop {
+            let ready = self.gathers()?.iter_mut().find(|gather| !gather.fired && gather.count == 0);
+            let Some(gather) = ready else { break };
+            gather.fired = true;
+            let gather = gather.clone();
+            self.records.put_gather(&self.run.run, &gather)?;
+            self.enqueue(&gather.gather.spec, cause, Vec::new())?;
+        }
+        if self.run.pending == 0 {
+            let unpaired = self.records.unpaired(&self.run.run, MAX_UNPAIRED)?;
+            let mut data = json!({});
+            if !unpaired.is_empty() {
+                data["unpaired"] = unpaired
+                    .iter()
+                    .map(|(worker, id)| json!({ "stepName": worker.as_str(), "event": id }))
+                    .collect();
+            }
+            self.end(RunStatus::Completed, data)?;
+        }
+        Ok(())
+    }
+
+    /// A job ended, done or dead: it gives back what it held.
+    fn release(&mut self, job: &JobRecord) -> Result<(), R::Error> {
+        self.count(&job.spec.holds, -1)
+    }
+
+    /// A job is dead: it is kept with its error, and the run fails unless the worker says otherwise.
+    fn die(&mut self, mut job: JobRecord, error: &str) -> Result<(), R::Error> {
+        self.release(&job)?;
+        let on_failure = job.spec.on_failure;
+        let worker = job.spec.worker.clone();
+        job.state = JobState::Dead { error: error.into() };
+        self.records.put_job(&job)?;
+        match on_failure {
+            crate::def::OnFailure::Continue => self.settle(self.run.last),
+            crate::def::OnFailure::Fail => {
+                self.end(RunStatus::Failed, json!({ "error": error, "failedStep": worker.as_str() }))
+            }
+        }
+    }
+
+    /// Appends the one terminal entry.
+    fn end(&mut self, status: RunStatus, mut data: Value) -> Result<(), R::Error> {
+        let kind = match status {
+            RunStatus::Running | RunStatus::Completed => EntryType::FlowCompleted,
+            RunStatus::Failed => EntryType::FlowFailed,
+            RunStatus::Cancelled => EntryType::FlowCancelled,
+            RunStatus::Stalled => EntryType::FlowStalled,
+        };
+        // Measured by the ids, so that the figure agrees with the timeline also when the clock went back.
+        let ended_ms = self.run.last.next(self.now_ms).ms;
+        data["durationMs"] = (ended_ms - self.run.started_ms).into();
+        self.append(kind, data, None)?;
+        self.run.status = status;
+        self.run.ended_ms = Some(ended_ms);
+        self.run.pending = 0;
+        Ok(())
+    }
+
+    /// Writes the run back.
+    fn close(self) -> Result<EntryId, R::Error> {
+        self.records.put_run(&self.run)?;
+        Ok(self.run.last)
+    }
+}

@@ -1,0 +1,184 @@
+//! The turn: renewals, writes and leases of one instance, safe to send again.
+
+use serde_json::{Value, json};
+
+use super::{Page, Records, commit::commit};
+use crate::entry::{Entry, EntryType};
+use crate::id::{InstanceId, RunId, StepId};
+use crate::record::{JobRecord, JobState, LaneRecord, RunRecord};
+use crate::store::{Arrived, Lease, RenewAnswer, TurnReply};
+use crate::transaction::{Renewal, Turn};
+
+/// What a lane has to say against a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LaneError {
+    /// A later turn has been taken: another process uses this instance id.
+    Overtaken {
+        /// The number that came.
+        number: u64,
+        /// The number that was taken last.
+        last: u64,
+    },
+    /// Turns are missing: the store lost what it had acknowledged.
+    Gap {
+        /// The number that came.
+        number: u64,
+        /// The number that was taken last.
+        last: u64,
+    },
+}
+
+impl std::fmt::Display for LaneError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Overtaken { number, last } => {
+                write!(f, "turn {number} comes after turn {last}: another process uses the same instance id")
+            }
+            Self::Gap { number, last } => write!(
+                f,
+                "turn {number} comes, but the store remembers turn {last}: it has lost data that it had acknowledged"
+            ),
+        }
+    }
+}
+
+/// Takes a turn. A turn of the same number as the last gets the answers of the last.
+pub fn turn<R: Records>(
+    records: &mut R,
+    turn: &Turn,
+    now_ms: u64,
+) -> Result<Result<TurnReply, LaneError>, R::Error> {
+    let lane = records.lane(&turn.instance)?.unwrap_or_default();
+    let (number, last) = (turn.number, lane.number);
+    if number == last && last != 0 {
+        return resent(records, lane).map(Ok);
+    }
+    if number <= last {
+        return Ok(Err(LaneError::Overtaken { number, last }));
+    }
+    if number != last + 1 {
+        return Ok(Err(LaneError::Gap { number, last }));
+    }
+
+    let mut reply = TurnReply::default();
+    for renewal in &turn.renewals {
+        reply.renewed.push(renew(records, renewal, now_ms + turn.lease_ms)?);
+    }
+    for write in &turn.writes {
+        reply.answers.push(commit(records, write, now_ms)?);
+    }
+    for want in &turn.wants {
+        let mut left = want.max;
+        while left > 0 {
+            let jobs = records.queued(&want.queue, left)?;
+            if jobs.is_empty() {
+                break;
+            }
+            for (run, step) in jobs {
+                if let Some(lease) = lease(records, &run, &step, turn, now_ms)? {
+                    reply.leases.push(lease);
+                    left -= 1;
+                }
+            }
+        }
+    }
+    records.put_lane(
+        &turn.instance,
+        &LaneRecord {
+            number,
+            at_ms: now_ms,
+            answers: reply.answers.clone(),
+            renewed: reply.renewed.clone(),
+            leased: reply.leases.iter().map(|l| (l.run.clone(), l.step.clone(), l.fence)).collect(),
+        },
+    )?;
+    Ok(Ok(reply))
+}
+
+/// The answers of the last turn, its leases as they stand now.
+fn resent<R: Records>(records: &mut R, lane: LaneRecord) -> Result<TurnReply, R::Error> {
+    let mut leases = Vec::new();
+    for (run, step, fence) in lane.leased {
+        let (Some(run), Some(job)) = (records.run(&run)?, records.job(&run, &step)?) else { continue };
+        if job.fence == fence && matches!(job.state, JobState::Leased { .. }) {
+            leases.push(view(records, &run, &job)?);
+        }
+    }
+    Ok(TurnReply { answers: lane.answers, renewed: lane.renewed, leases })
+}
+
+fn renew<R: Records>(records: &mut R, renewal: &Renewal, until_ms: u64) -> Result<RenewAnswer, R::Error> {
+    let Some(mut job) = records.job(&renewal.run, &renewal.step)? else { return Ok(RenewAnswer::LeaseLost) };
+    let JobState::Leased { deadline_ms, .. } = &mut job.state else { return Ok(RenewAnswer::LeaseLost) };
+    if job.fence != renewal.fence {
+        return Ok(RenewAnswer::LeaseLost);
+    }
+    if records.run(&renewal.run)?.is_none_or(|run| run.status.is_terminal()) {
+        return Ok(RenewAnswer::RunEnded);
+    }
+    *deadline_ms = until_ms;
+    records.put_job(&job)?;
+    Ok(RenewAnswer::Renewed)
+}
+
+/// Gives a queued job to the instance of this turn; drops it if its run has ended.
+fn lease<R: Records>(
+    records: &mut R,
+    run: &RunId,
+    step: &StepId,
+    turn: &Turn,
+    now_ms: u64,
+) -> Result<Option<Lease>, R::Error> {
+    let Some(mut job) = records.job(run, step)? else { return Ok(None) };
+    let Some(run) = records.run(run)?.filter(|run| !run.status.is_terminal()) else {
+        records.remove_job(&job)?;
+        return Ok(None);
+    };
+    job.fence += 1;
+    job.read.get_or_insert(run.last.n);
+    job.state = leased(&turn.instance, now_ms + turn.lease_ms);
+    let mut page = Page::new(records, run, now_ms);
+    let data = json!({ "instance": turn.instance.as_str() });
+    page.append(EntryType::StepStarted, data, Some((step, job.attempt())))?;
+    page.records.put_job(&job)?;
+    let run = page.run.clone();
+    page.close()?;
+    view(records, &run, &job).map(Some)
+}
+
+fn leased(instance: &InstanceId, deadline_ms: u64) -> JobState {
+    JobState::Leased { instance: instance.clone(), deadline_ms }
+}
+
+/// A leased job as its instance gets it.
+fn view<R: Records>(records: &mut R, run: &RunRecord, job: &JobRecord) -> Result<Lease, R::Error> {
+    let mut inputs = Vec::with_capacity(job.inputs.len());
+    for input in &job.inputs {
+        if let Some(entry) = records.entry(&run.run, input.id.n)? {
+            inputs.push(arrived(entry, input.key.clone()));
+        }
+    }
+    Ok(Lease {
+        run: run.run.clone(),
+        flow: run.flow.clone(),
+        step: job.step.clone(),
+        queue: job.spec.queue.clone(),
+        fence: job.fence,
+        attempt: job.attempt(),
+        failures: job.failures,
+        read: job.read.unwrap_or_default(),
+        recorded: job.recorded,
+        inputs,
+    })
+}
+
+/// The event that an entry carries: an emitted one, or what a run was started with.
+pub fn arrived(mut entry: Entry, key: String) -> Arrived {
+    let (name, payload) = match entry.kind {
+        EntryType::FlowStarted => ("event", "input"),
+        _ => ("name", "payload"),
+    };
+    let event = entry.data.get(name).and_then(Value::as_str).unwrap_or_default().into();
+    let payload = entry.data.get_mut(payload).map(Value::take).unwrap_or_default();
+    Arrived { id: entry.id, event, payload, key }
+}

@@ -1,0 +1,19 @@
+//! The sizes that one call may have. A store may rely on them; the engine refuses what passes them, at the
+//! place that made it.
+
+/// The largest payload of one event, state value or result, in bytes of JSON.
+pub const MAX_PAYLOAD_BYTES: usize = 1024 * 1024;
+/// The most entries that one commit may append.
+pub const MAX_COMMIT_ENTRIES: usize = 10_000;
+/// The most bytes of payload that one commit may append.
+pub const MAX_COMMIT_BYTES: usize = 8 * 1024 * 1024;
+/// The most writes that one turn carries, except one larger commit by itself.
+pub const MAX_TURN_WRITES: usize = 500;
+/// The most bytes that one turn carries, except one larger commit by itself.
+pub const MAX_TURN_BYTES: usize = 1024 * 1024;
+/// The most entries that one read returns.
+pub const MAX_READ_ENTRIES: usize = 1_000;
+/// How many state entries call for a snapshot.
+pub const SNAPSHOT_STATE_ENTRIES: usize = 200;
+/// How many entries of any kind call for a snapshot, where there is state at all.
+pub const SNAPSHOT_ENTRIES: u64 = 2_000;

@@ -1,0 +1,132 @@
+//! The records that a store keeps beside timelines: what decides who may do what. A queue or an index is
+//! only a hint that there may be work; these decide.
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{EntryId, InstanceId, Name, RunId, StepId};
+use crate::status::RunStatus;
+use crate::store::{Answer, RenewAnswer};
+use crate::transaction::{GatherSpec, JobSpec};
+
+/// A run: its status and its counts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Its id.
+    pub run: RunId,
+    /// The flow that it executes.
+    pub flow: Name,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// When it began, by the store's clock.
+    pub started_ms: u64,
+    /// When it ended, by the store's clock.
+    pub ended_ms: Option<u64>,
+    /// The id of its last entry.
+    pub last: EntryId,
+    /// How many of its steps are neither done nor dead. The run ends when none is left.
+    pub pending: u64,
+}
+
+/// Where a job is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobState {
+    /// It waits in its queue.
+    Queued,
+    /// An instance holds it until the deadline passes; the fence says which lease it is.
+    Leased {
+        /// Who holds it.
+        instance: InstanceId,
+        /// When anyone may take it away, by the store's clock.
+        deadline_ms: u64,
+    },
+    /// It waits for a time.
+    Delayed {
+        /// When it goes to its queue, by the store's clock.
+        due_ms: u64,
+    },
+    /// It is a dead letter: kept with its error until its run goes.
+    Dead {
+        /// Why it died.
+        error: String,
+    },
+}
+
+/// An event that a step runs on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// Its entry in the timeline.
+    pub id: EntryId,
+    /// What the idempotency key of the step is made from.
+    pub key: String,
+}
+
+/// One unfinished step of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRecord {
+    /// The run.
+    pub run: RunId,
+    /// The step.
+    pub step: StepId,
+    /// What it is, as decided when it was enqueued.
+    pub spec: JobSpec,
+    /// The entries that it runs on: one for a subscription, one a side for a join, none for a gather, whose
+    /// list may be long and is read in pages.
+    pub inputs: Vec<Input>,
+    /// Where it is.
+    pub state: JobState,
+    /// The fencing token of its current or last lease: each lease raises it.
+    pub fence: u64,
+    /// How many attempts there were before it was last redriven.
+    pub earlier: u32,
+    /// How many attempts have failed since.
+    pub failures: u32,
+    /// How many leases have run out since.
+    pub crashes: u32,
+    /// The position up to which its attempts read the state, fixed by its first lease.
+    pub read: Option<u64>,
+    /// How many operations a later attempt replays.
+    pub recorded: u32,
+}
+
+impl JobRecord {
+    /// The number of the attempt that runs or comes next, from 1.
+    pub fn attempt(&self) -> u32 {
+        1 + self.earlier + self.failures + self.crashes
+    }
+}
+
+/// A gather of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatherRecord {
+    /// What it is, as decided when it was armed.
+    pub gather: GatherSpec,
+    /// How many jobs hold it.
+    pub count: u64,
+    /// Whether its job exists or has existed: a gather fires once.
+    pub fired: bool,
+}
+
+/// The last turn of an instance and what it was answered, so that a turn whose reply was lost gets the
+/// same answers and is not applied twice.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LaneRecord {
+    /// The number of the turn.
+    pub number: u64,
+    /// When it was taken, by the store's clock.
+    pub at_ms: u64,
+    /// The answers to its writes.
+    pub answers: Vec<Answer>,
+    /// The answers to its renewals.
+    pub renewed: Vec<RenewAnswer>,
+    /// The jobs that it leased, with their fences.
+    pub leased: Vec<(RunId, StepId, u64)>,
+}
+
+/// What the store remembers of its ticks, to tell an instance that died from a machine that slept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TickRecord {
+    /// When the last one was, by the store's clock.
+    pub last_ms: u64,
+    /// Until when no lease is taken to have run out.
+    pub spared_until_ms: u64,
+}

@@ -1,0 +1,194 @@
+//! The status fold: where a run and each of its steps stand, from the entries alone.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::entry::{Entry, EntryType};
+use crate::id::{EntryId, StepId};
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunStatus {
+    /// Steps are pending.
+    Running,
+    /// Every step is done.
+    Completed,
+    /// A step failed for good.
+    Failed,
+    /// It was ended from outside.
+    Cancelled,
+    /// It can make no progress.
+    Stalled,
+}
+
+impl RunStatus {
+    /// Every status.
+    pub const ALL: [Self; 5] = [Self::Running, Self::Completed, Self::Failed, Self::Cancelled, Self::Stalled];
+
+    /// The name of it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Stalled => "stalled",
+        }
+    }
+
+    /// Whether nothing but log lines can follow.
+    pub fn is_terminal(self) -> bool {
+        self != Self::Running
+    }
+
+    /// The status of this name.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+
+    /// The status that an entry of this type brings a run to.
+    pub fn after(kind: &EntryType) -> Option<Self> {
+        match kind {
+            EntryType::FlowStarted => Some(Self::Running),
+            EntryType::FlowCompleted => Some(Self::Completed),
+            EntryType::FlowFailed => Some(Self::Failed),
+            EntryType::FlowCancelled => Some(Self::Cancelled),
+            EntryType::FlowStalled => Some(Self::Stalled),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for RunStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Where a step stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepStatus {
+    /// An attempt runs.
+    Running,
+    /// An attempt failed and another follows.
+    Retrying,
+    /// It waits for something outside.
+    Paused,
+    /// It is done.
+    Completed,
+    /// It is dead.
+    Failed,
+    /// Its run ended before it did.
+    Dropped,
+}
+
+/// One step, as its entries tell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepView {
+    /// Where it stands.
+    pub status: StepStatus,
+    /// The last attempt.
+    pub attempt: u32,
+    /// When its first attempt began.
+    pub started: EntryId,
+    /// The entry that ended it.
+    pub ended: Option<EntryId>,
+    /// What it returned, or why it failed.
+    pub outcome: serde_json::Value,
+}
+
+/// One run, as its entries tell.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunView {
+    /// Where it stands; none before its first entry.
+    pub status: Option<RunStatus>,
+    /// Its steps.
+    pub steps: BTreeMap<StepId, StepView>,
+}
+
+impl RunView {
+    /// Takes the next entry. Total: an entry that makes no sense here changes nothing.
+    pub fn fold(&mut self, entry: &Entry) {
+        if let Some(status) = RunStatus::after(&entry.kind) {
+            self.status = Some(status);
+            if status.is_terminal() {
+                for step in self.steps.values_mut().filter(|step| step.ended.is_none()) {
+                    step.status = StepStatus::Dropped;
+                    step.ended = Some(entry.id);
+                }
+            }
+            return;
+        }
+        let Some(id) = &entry.step else { return };
+        let status = match entry.kind {
+            EntryType::StepStarted | EntryType::StepResumed => StepStatus::Running,
+            EntryType::StepRetrying => StepStatus::Retrying,
+            EntryType::StepPaused => StepStatus::Paused,
+            EntryType::StepCompleted => StepStatus::Completed,
+            EntryType::StepFailed | EntryType::StepTimedOut => StepStatus::Failed,
+            _ => return,
+        };
+        let step = self.steps.entry(id.clone()).or_insert_with(|| StepView {
+            status,
+            attempt: 1,
+            started: entry.id,
+            ended: None,
+            outcome: serde_json::Value::Null,
+        });
+        step.status = status;
+        step.attempt = entry.attempt.unwrap_or(step.attempt);
+        let field = match status {
+            StepStatus::Completed => "result",
+            StepStatus::Failed | StepStatus::Retrying => "error",
+            _ => "",
+        };
+        step.outcome = entry.data.get(field).cloned().unwrap_or_default();
+        step.ended = matches!(status, StepStatus::Completed | StepStatus::Failed).then_some(entry.id);
+    }
+
+    /// The view after all of these.
+    pub fn of<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Self {
+        let mut view = Self::default();
+        entries.into_iter().for_each(|entry| view.fold(entry));
+        view
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn entry(n: u64, kind: EntryType, step: Option<&str>, data: serde_json::Value) -> Entry {
+        let step = step.map(|step| step.parse().unwrap());
+        Entry { id: EntryId { ms: n, n }, kind, step, attempt: Some(1), data }
+    }
+
+    #[test]
+    fn a_terminal_entry_closes_the_steps_that_it_leaves_open() {
+        let view = RunView::of(&[
+            entry(1, EntryType::FlowStarted, None, json!({})),
+            entry(2, EntryType::StepStarted, Some("a@1-1"), json!({})),
+            entry(3, EntryType::StepStarted, Some("b@1-1"), json!({})),
+            entry(4, EntryType::StepFailed, Some("b@1-1"), json!({ "error": "no" })),
+            entry(5, EntryType::FlowFailed, None, json!({})),
+        ]);
+        assert_eq!(view.status, Some(RunStatus::Failed));
+        let status = |id: &str| view.steps[&id.parse::<StepId>().unwrap()].status;
+        assert_eq!(status("a@1-1"), StepStatus::Dropped);
+        assert_eq!(status("b@1-1"), StepStatus::Failed);
+    }
+
+    #[test]
+    fn an_unknown_entry_changes_nothing() {
+        let mut view = RunView::of(&[entry(1, EntryType::FlowStarted, None, json!({}))]);
+        let before = view.clone();
+        view.fold(&entry(2, EntryType::Other("x".into()), Some("a@1-1"), json!({})));
+        assert_eq!(view, before);
+    }
+}

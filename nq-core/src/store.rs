@@ -1,0 +1,456 @@
+//! The contract of a store: where timelines, queues and timers live.
+//!
+//! A store decides nothing that could be decided before: what arrives here is a [`Transaction`] that says
+//! exactly what to append, enqueue and count. What is left to the store is what must be decided against
+//! concurrent steps, and for that it has [`crate::ledger`], written once over the few records that it keeps.
+//!
+//! What holds for every verb:
+//!
+//! - **Time** is the store's clock, never the caller's; the clock may jump, ids never go back.
+//! - **A call that fails with [`ErrorKind::Unavailable`] is unknown, not undone.** Sending it again, with the
+//!   same content, is safe and answers as the first time did.
+//! - **What was acknowledged is not lost** while the store keeps what its own documentation promises.
+//! - **Two callers** at the same record are served one after the other; the loser is refused by its fence,
+//!   never merged.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::entry::{Entry, EntryType};
+use crate::id::{EntryId, InstanceId, Name, QueueName, RunId, StepId};
+use crate::record::JobState;
+use crate::status::RunStatus;
+use crate::transaction::{Act, LogLine, Start, Turn};
+#[cfg(doc)]
+use crate::transaction::{Transaction, Want};
+
+/// Where timelines, queues and timers live.
+#[async_trait]
+pub trait Store: Send + Sync + fmt::Debug + 'static {
+    /// The hot path: everything that an instance has finished, renews and can take.
+    ///
+    /// Order: renewals, then writes in their order, then leases. Each write is atomic by itself and answered
+    /// by itself; a refused one changes nothing and spoils nothing else. Leasing raises the job's fence and
+    /// appends `flow.step.started` in one act.
+    ///
+    /// Idempotent by the lane: the number of the last turn again gets the answers of the last turn, and
+    /// nothing is applied twice. A lower number, or a gap, is [`ErrorKind::Lane`]: two processes use one
+    /// instance id, or the store lost what it had acknowledged. The first number of a lane is 1.
+    async fn turn(&self, turn: &Turn) -> Result<TurnReply, StoreError>;
+
+    /// Begins a run: its `flow.started` entry and its entry job, all or nothing.
+    ///
+    /// A run of this id and the same flow and input exists: [`Started::Existing`], nothing changes. Another
+    /// input or flow: [`ErrorKind::Conflict`].
+    async fn start(&self, start: &Start) -> Result<Started, StoreError>;
+
+    /// Does something to a run from outside. Done twice, it changes nothing the second time and answers
+    /// [`Acted::Nothing`]. A run that is not there: [`ErrorKind::NotFound`].
+    async fn act(&self, run: &RunId, act: &Act) -> Result<Acted, StoreError>;
+
+    /// Appends log lines to a run, in order. Not fenced, and accepted after the end of a run; refused with
+    /// [`ErrorKind::NotFound`] when the run is gone, so that a late line creates nothing. Not idempotent: a
+    /// line whose reply was lost may stand twice.
+    async fn append(&self, run: &RunId, lines: &[LogLine]) -> Result<(), StoreError>;
+
+    /// Returns when there may be something: at once if there is already, else when it comes, else after
+    /// `timeout`. A hint: it may come late or for nothing, and is never the truth. Safe to drop.
+    async fn wait(&self, interest: &Interest, timeout: Duration) -> Result<(), StoreError>;
+
+    /// What time brings: delayed jobs that are due go to their queues, leases that ran out go back (never to
+    /// the caller in the same act) or become dead letters, runs past their retention go. Bounded work: with
+    /// `more` there is more to do at once. Any instance may call it, at any moment, any number of times.
+    ///
+    /// A tick that comes more than a third of a lease after the one before takes no lease away for one whole
+    /// lease: the machine slept or the store was away, and every lease looks expired.
+    async fn tick(&self, tick: &Tick) -> Result<Ticked, StoreError>;
+
+    /// The instance stops: its lane goes, and whatever tells others that it lives. Jobs that it still holds
+    /// are not touched. Idempotent.
+    async fn leave(&self, instance: &InstanceId) -> Result<(), StoreError>;
+
+    /// Reads entries of a run, at most `limit` and at most about 8 MiB, in order of position (or against it).
+    /// A run that is not there: [`ErrorKind::NotFound`]. An empty answer means that nothing is there now.
+    async fn read(&self, read: &Read) -> Result<Vec<Entry>, StoreError>;
+
+    /// The events that a gather has got, in the order emitted, from the `from`-th (counted from 0), none
+    /// emitted after position `upto`; at most `limit` and at most about 8 MiB.
+    async fn gathered(
+        &self,
+        run: &RunId,
+        worker: &Name,
+        upto: u64,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError>;
+
+    /// What is known of one run; none if it is not there.
+    async fn run(&self, run: &RunId) -> Result<Option<RunSummary>, StoreError>;
+
+    /// Runs, newest first, in pages.
+    async fn runs(&self, query: &RunsQuery) -> Result<RunsPage, StoreError>;
+
+    /// The counts of every queue that has or had jobs, by name.
+    async fn queues(&self) -> Result<Vec<QueueCounts>, StoreError>;
+
+    /// The unfinished jobs of a run or a queue, dead letters among them, in pages.
+    async fn jobs(&self, query: &JobsQuery) -> Result<Vec<JobSummary>, StoreError>;
+
+    /// Pauses or resumes a queue: a paused one gives out no leases. Idempotent, and kept over restarts.
+    async fn pause(&self, queue: &QueueName, paused: bool) -> Result<(), StoreError>;
+}
+
+/// The answers to a turn, in the order of its parts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TurnReply {
+    /// One for each write.
+    pub answers: Vec<Answer>,
+    /// One for each renewal.
+    pub renewed: Vec<RenewAnswer>,
+    /// The jobs that are the instance's now.
+    pub leases: Vec<Lease>,
+}
+
+/// What became of one write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// It is in the timeline.
+    Committed {
+        /// The last entry of the run after it.
+        last: EntryId,
+    },
+    /// Another lease of the job is current, or the job is finished: nothing was written.
+    LeaseLost,
+    /// The run has ended: nothing was written.
+    RunEnded {
+        /// How it ended.
+        status: RunStatus,
+    },
+    /// The run is gone: nothing was written.
+    RunGone,
+    /// It passes a limit: nothing was written.
+    TooLarge {
+        /// Which limit.
+        limit: String,
+    },
+}
+
+/// What became of one renewal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RenewAnswer {
+    /// The lease is as long as a new one.
+    Renewed,
+    /// The job is another's now, or finished.
+    LeaseLost,
+    /// The run has ended: the step should stop.
+    RunEnded,
+}
+
+/// A job that an instance may run until the lease ends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lease {
+    /// The run.
+    pub run: RunId,
+    /// Its flow.
+    pub flow: Name,
+    /// The step.
+    pub step: StepId,
+    /// The queue that it came from.
+    pub queue: QueueName,
+    /// The fencing token: every write of this attempt carries it.
+    pub fence: u64,
+    /// The attempt, from 1.
+    pub attempt: u32,
+    /// How many attempts have failed before.
+    pub failures: u32,
+    /// The position up to which it reads the state.
+    pub read: u64,
+    /// How many operations it replays.
+    pub recorded: u32,
+    /// The events that it runs on, in the order of the attribute. Empty for a gather.
+    pub inputs: Vec<Arrived>,
+}
+
+/// An event that reached a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arrived {
+    /// Its entry.
+    pub id: EntryId,
+    /// Its name.
+    pub event: Arc<str>,
+    /// Its payload.
+    pub payload: Value,
+    /// What the idempotency key of the step is made from.
+    pub key: String,
+}
+
+/// Whether a start began a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Started {
+    /// It did; this is its first entry.
+    New(EntryId),
+    /// The run was there.
+    Existing,
+}
+
+/// Whether an act changed anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acted {
+    /// It did.
+    Done,
+    /// It was done before, or there is nothing to do it to.
+    Nothing,
+}
+
+/// What to wait for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// A job to lease in one of these.
+    Queues(Vec<QueueName>),
+    /// An entry of this run after this position.
+    Run {
+        /// The run.
+        run: RunId,
+        /// The position.
+        after: u64,
+    },
+}
+
+/// What a tick may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tick {
+    /// Who ticks.
+    pub instance: InstanceId,
+    /// How long a lease lasts.
+    pub lease_ms: u64,
+    /// How long a finished run is kept; none for ever.
+    pub retention: Retention,
+    /// At most this many jobs and runs in one call.
+    pub limit: usize,
+}
+
+/// How long finished runs are kept, by the store's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// After `flow.completed`, in milliseconds.
+    pub completed_ms: Option<u64>,
+    /// After any other end, in milliseconds.
+    pub failed_ms: Option<u64>,
+}
+
+/// What a tick did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ticked {
+    /// Delayed jobs that went to their queues.
+    pub due: usize,
+    /// Jobs whose lease ran out.
+    pub expired: usize,
+    /// Runs whose retention ended.
+    pub removed: usize,
+    /// Whether the limit cut it short.
+    pub more: bool,
+    /// How long until the next delayed job is due, if one waits.
+    pub next_due: Option<Duration>,
+}
+
+/// Which entries to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// The run.
+    pub run: RunId,
+    /// Only entries after this position; 0 for all.
+    pub after: u64,
+    /// Only entries up to this position.
+    pub upto: Option<u64>,
+    /// Only entries of these types; all if there are none.
+    pub types: Vec<EntryType>,
+    /// At most this many, and never more than [`crate::limits::MAX_READ_ENTRIES`].
+    pub limit: usize,
+    /// Last first.
+    pub reverse: bool,
+}
+
+impl Read {
+    /// The first page of everything that the run has after this position.
+    pub fn after(run: RunId, after: u64) -> Self {
+        Self {
+            run,
+            after,
+            upto: None,
+            types: Vec::new(),
+            limit: crate::limits::MAX_READ_ENTRIES,
+            reverse: false,
+        }
+    }
+}
+
+/// What is known of a run without reading its timeline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunSummary {
+    /// Its id.
+    pub run: RunId,
+    /// Its flow.
+    pub flow: Name,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// When it began, in milliseconds since 1970.
+    pub started_ms: u64,
+    /// When it ended.
+    pub ended_ms: Option<u64>,
+    /// Its last entry.
+    pub last: EntryId,
+    /// How many of its steps are neither done nor dead.
+    pub pending: u64,
+}
+
+/// Which runs to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunsQuery {
+    /// Only those of this flow.
+    pub flow: Option<Name>,
+    /// Only those that stand here.
+    pub status: Option<RunStatus>,
+    /// Where the page before ended.
+    pub cursor: Option<String>,
+    /// At most this many, and never more than [`crate::limits::MAX_READ_ENTRIES`].
+    pub limit: usize,
+}
+
+/// Some runs, newest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunsPage {
+    /// The runs.
+    pub runs: Vec<RunSummary>,
+    /// Where the next page begins, if there is one. Opaque; runs that start meanwhile do not move it.
+    pub next: Option<String>,
+}
+
+/// The counts of a queue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueCounts {
+    /// The queue.
+    pub queue: QueueName,
+    /// Jobs that wait for an instance.
+    pub queued: u64,
+    /// Jobs that an instance holds.
+    pub leased: u64,
+    /// Jobs that wait for a time.
+    pub delayed: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// Whether it gives out no leases.
+    pub paused: bool,
+}
+
+/// Which jobs to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobsQuery {
+    /// Only those of this run.
+    pub run: Option<RunId>,
+    /// Only those of this queue.
+    pub queue: Option<QueueName>,
+    /// Only dead letters.
+    pub dead: bool,
+    /// Only those after this one, in the order of run and step.
+    pub after: Option<(RunId, StepId)>,
+    /// At most this many, and never more than [`crate::limits::MAX_READ_ENTRIES`].
+    pub limit: usize,
+}
+
+/// A job, for people to look at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JobSummary {
+    /// The run.
+    pub run: RunId,
+    /// The step.
+    pub step: StepId,
+    /// Its queue.
+    pub queue: QueueName,
+    /// Where it is.
+    pub state: JobState,
+    /// The number of its attempt.
+    pub attempt: u32,
+    /// How many attempts have failed.
+    pub failures: u32,
+    /// How many leases have run out.
+    pub crashes: u32,
+}
+
+/// What kind of failure it is, and with that, what a caller can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The store cannot be reached or does not answer, or a disk is full. The call may have happened: send
+    /// it again.
+    Unavailable,
+    /// The same id stands for something else already.
+    Conflict,
+    /// No such run.
+    NotFound,
+    /// The lane is another's, or the store lost acknowledged turns. The instance must stop.
+    Lane,
+    /// The store's data is not what it wrote.
+    Corrupt,
+    /// The store was written by a version of nq that this one does not understand, or is not nq's.
+    Version,
+    /// What was asked for passes a limit.
+    TooLarge,
+    /// The store is not set up as it must be: rights, configuration.
+    Config,
+    /// The store was closed, or ended itself after a failure that it must not outlive.
+    Closed,
+}
+
+/// A store could not do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{op}{}: {message}", key_text(key))]
+pub struct StoreError {
+    /// What a caller can do about it.
+    pub kind: ErrorKind,
+    /// The verb: `turn`, `start`, `open` …
+    pub op: &'static str,
+    /// The run, queue or path that it was about.
+    pub key: Option<String>,
+    /// What went wrong and, where something helps, what helps.
+    pub message: String,
+    /// What lies beneath.
+    #[source]
+    pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+fn key_text(key: &Option<String>) -> String {
+    key.as_ref().map(|key| format!(" `{key}`")).unwrap_or_default()
+}
+
+impl StoreError {
+    /// An error of this kind, in this verb, that says this.
+    pub fn new(kind: ErrorKind, op: &'static str, message: impl Into<String>) -> Self {
+        Self { kind, op, key: None, message: message.into(), source: None }
+    }
+
+    /// The same, about this run, queue or path.
+    #[must_use]
+    pub fn key(mut self, key: impl fmt::Display) -> Self {
+        self.key = Some(key.to_string());
+        self
+    }
+
+    /// The same, because of this.
+    #[must_use]
+    pub fn source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(source));
+        self
+    }
+
+    /// Whether the same call may succeed later. What it asked for may have happened already.
+    pub fn is_retryable(&self) -> bool {
+        self.kind == ErrorKind::Unavailable
+    }
+}

@@ -1,0 +1,223 @@
+//! What one attempt of a step writes at once: entries, the jobs that they cause, and the end of its lease.
+//! It is decided before it reaches a store and refers to its own entries by index, so that a store can
+//! assign ids under its own atomicity.
+
+use serde::{Deserialize, Serialize};
+
+use crate::def::OnFailure;
+use crate::entry::NewEntry;
+use crate::id::{InstanceId, Name, QueueName, RunId, StepId};
+
+/// What a job is, whoever causes it. Written into its record when it is enqueued, so that no decision
+/// about it later consults a registry that may have changed since.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// The worker that runs it.
+    pub worker: Name,
+    /// Where it waits.
+    pub queue: QueueName,
+    /// The gathers of the flow that it is upstream of: each is counted up by this job and down by its end.
+    pub holds: Vec<Name>,
+    /// How many crashes make a dead letter of it.
+    pub max_crashes: u32,
+    /// What its failure means for the run.
+    pub on_failure: OnFailure,
+}
+
+/// A job that an entry of the transaction causes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewJob {
+    /// What it is.
+    pub spec: JobSpec,
+    /// The index, within the transaction, of the entry that causes it and holds its input.
+    pub cause: usize,
+    /// What its idempotency key is made from.
+    pub key: String,
+}
+
+/// An event that arrives at one side of a join. The step runs when every side has one with the same value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinArrival {
+    /// The joining worker's job.
+    pub spec: JobSpec,
+    /// How many sides the join has.
+    pub sides: u32,
+    /// The side at which the event arrives, from 0.
+    pub side: u32,
+    /// The value that the sides must have in common; the same empty string where they pair by order.
+    pub by: String,
+    /// The index of the event's entry within the transaction.
+    pub entry: usize,
+    /// What the idempotency key of the step is made from, with those of the other sides.
+    pub key: String,
+}
+
+/// An event that a gather will get.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatherArrival {
+    /// The gathering worker.
+    pub worker: Name,
+    /// The index of the event's entry within the transaction.
+    pub entry: usize,
+}
+
+/// A gather of the flow: armed by the first job that holds it, fired when no job holds it any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatherSpec {
+    /// The gathering worker's job.
+    pub spec: JobSpec,
+    /// Its place in the order in which gathers are looked at: a gather that feeds another comes before it.
+    pub rank: u32,
+}
+
+/// What becomes of the attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It goes on: these are an effect's or a checkpoint's writes.
+    Continue,
+    /// The step is done. The last entry is its `flow.step.completed`.
+    Complete,
+    /// The step runs again, this many milliseconds from now; the failure is counted.
+    Retry {
+        /// The delay by the store's clock.
+        delay_ms: u64,
+    },
+    /// The step is dead. Unless the worker says otherwise, its run fails with this error.
+    Fail {
+        /// What `flow.failed` says.
+        error: String,
+    },
+    /// The job goes back to its queue unharmed: the instance stops.
+    Release,
+}
+
+/// Everything that an attempt writes at one moment. The store applies all of it or nothing, and nothing if
+/// the fence is not the job's current one or the run has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Transaction {
+    /// The run.
+    pub run: RunId,
+    /// The step whose attempt writes.
+    pub step: StepId,
+    /// The fencing token of its lease.
+    pub fence: u64,
+    /// The number of the attempt, which its entries carry.
+    pub attempt: u32,
+    /// What is appended, in this order.
+    pub entries: Vec<NewEntry>,
+    /// What the entries cause.
+    pub jobs: Vec<NewJob>,
+    /// What arrives at joins, in the order emitted.
+    pub joins: Vec<JoinArrival>,
+    /// What arrives at gathers, in the order emitted.
+    pub gathered: Vec<GatherArrival>,
+    /// Every gather that a job of this transaction holds, by rank: those of joins that it fires included.
+    pub gathers: Vec<GatherSpec>,
+    /// How many operations this adds to those that a later attempt replays.
+    pub recorded: u32,
+    /// What becomes of the attempt.
+    pub outcome: Outcome,
+}
+
+impl Transaction {
+    /// A transaction of this attempt that writes nothing yet and lets it go on.
+    pub fn new(run: RunId, step: StepId, fence: u64, attempt: u32) -> Self {
+        Self {
+            run,
+            step,
+            fence,
+            attempt,
+            entries: Vec::new(),
+            jobs: Vec::new(),
+            joins: Vec::new(),
+            gathered: Vec::new(),
+            gathers: Vec::new(),
+            recorded: 0,
+            outcome: Outcome::Continue,
+        }
+    }
+
+    /// How many writes a store has to make for it, about.
+    pub fn weight(&self) -> usize {
+        1 + self.entries.len() + self.jobs.len() + self.joins.len() + self.gathered.len()
+    }
+}
+
+/// The beginning of a run. Idempotent by its run id: the same run id with the same input starts once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    /// The run's id, chosen by the caller.
+    pub run: RunId,
+    /// The flow that it executes.
+    pub flow: Name,
+    /// Its `flow.started` entry; `event` names and `input` is what the entry step runs on.
+    pub started: NewEntry,
+    /// The entry step's job.
+    pub job: JobSpec,
+    /// The gathers that the entry step holds, by rank.
+    pub gathers: Vec<GatherSpec>,
+}
+
+/// A log line of a step, appended without a fence and also after the end of its run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// The step that wrote it.
+    pub step: StepId,
+    /// The attempt that wrote it.
+    pub attempt: u32,
+    /// A `log.*` entry.
+    pub entry: NewEntry,
+}
+
+/// Something that is done to a run from outside. Doing it twice does it once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Act {
+    /// Ends the run with `flow.cancelled`; its queued jobs are dropped, its running steps are told.
+    Cancel {
+        /// Why, for the timeline.
+        reason: String,
+    },
+    /// Gives the dead letter of this step another set of attempts, in a run that still runs.
+    Redrive {
+        /// The dead step.
+        step: StepId,
+    },
+}
+
+/// The renewal of one lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewal {
+    /// The run.
+    pub run: RunId,
+    /// The step.
+    pub step: StepId,
+    /// The fencing token of the lease.
+    pub fence: u64,
+}
+
+/// How many jobs of a queue an instance can take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Want {
+    /// The queue.
+    pub queue: QueueName,
+    /// At most this many.
+    pub max: u32,
+}
+
+/// Everything that an instance has finished, renews and can take, in one call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Turn {
+    /// The instance: the name of its lane.
+    pub instance: InstanceId,
+    /// The turn's number on the lane, from 1, without a gap. A turn whose reply was lost is sent again with
+    /// the same number and the same content.
+    pub number: u64,
+    /// What attempts write, each alone: all or nothing, whatever happens to its neighbours.
+    pub writes: Vec<Transaction>,
+    /// The leases to prolong. Renewed before anything is leased.
+    pub renewals: Vec<Renewal>,
+    /// The jobs to lease, after the writes: a job that a write enqueues can be leased by the same turn.
+    pub wants: Vec<Want>,
+    /// How long a lease lasts, in milliseconds.
+    pub lease_ms: u64,
+}
