@@ -74,7 +74,9 @@ impl State {
         let data = &entry.data;
         match entry.kind {
             EntryType::StateSet | EntryType::StateDelete | EntryType::StateBatch => {
-                changes(entry).iter().for_each(|change| self.apply(change));
+                for change in changes(entry) {
+                    self.apply(&change);
+                }
             }
             EntryType::StateSnapshot if self.at < snapshot_as_of(entry).unwrap_or_default() => {
                 if let Some(map) = data.get("state").and_then(Value::as_object) {

@@ -410,7 +410,7 @@ pub enum ErrorKind {
 
 /// A store could not do what it was asked.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{op}{}: {message}", key_text(key))]
+#[error("{op}{}: {message}", key_text(key.as_deref()))]
 pub struct StoreError {
     /// What a caller can do about it.
     pub kind: ErrorKind,
@@ -425,8 +425,8 @@ pub struct StoreError {
     pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
-fn key_text(key: &Option<String>) -> String {
-    key.as_ref().map(|key| format!(" `{key}`")).unwrap_or_default()
+fn key_text(key: Option<&str>) -> String {
+    key.map(|key| format!(" `{key}`")).unwrap_or_default()
 }
 
 impl StoreError {
