@@ -13,6 +13,8 @@ pub const MAX_TURN_WRITES: usize = 500;
 pub const MAX_TURN_BYTES: usize = 1024 * 1024;
 /// The most entries that one read returns.
 pub const MAX_READ_ENTRIES: usize = 1_000;
+/// About the most bytes of JSON that one read returns; a larger entry comes by itself.
+pub const MAX_READ_BYTES: usize = 8 * 1024 * 1024;
 /// How many state entries call for a snapshot.
 pub const SNAPSHOT_STATE_ENTRIES: usize = 200;
 /// How many entries of any kind call for a snapshot, where there is state at all.

@@ -2,5 +2,6 @@
 
 mod clock;
 pub mod hints;
+pub mod memory;
 
 pub use nq_core::store::*;
