@@ -23,6 +23,13 @@ pub trait Event: serde::Serialize + serde::de::DeserializeOwned + Send + Sync + 
     const DEF: EventDef;
 }
 
+impl EventDef {
+    /// A mention of this event.
+    pub const fn mention(&self) -> EventRef {
+        EventRef { name: self.name, type_path: Some(self.type_path) }
+    }
+}
+
 /// One mention of an event in a worker's attribute.
 #[derive(Clone, Copy, Debug)]
 pub struct EventRef {
@@ -66,12 +73,14 @@ pub struct WorkerDef {
     pub name: &'static str,
     /// The path of the function: `shop::steps::charge`.
     pub path: &'static str,
+    /// The path of the type beside the function, by which `registry!(also = […])` lists it.
+    pub type_path: &'static str,
     /// The flows that it is a step of; empty for a plain queue worker, which is a flow of its own.
     pub flows: &'static [&'static str],
     /// The queue that it shares limits with others in.
     pub queue: Option<&'static str>,
-    /// The event types that its input is made from when it is an entry: none where the attribute names
-    /// what it subscribes to, joins or gathers.
+    /// The event that it starts with when it is an entry; none where the attribute names what it subscribes
+    /// to, joins or gathers.
     pub input: Option<EventRef>,
     /// What it may emit.
     pub emits: &'static [EventRef],
@@ -95,7 +104,8 @@ pub struct WorkerDef {
     pub max_crashes: u32,
     /// What its failure means for the run.
     pub on_failure: OnFailure,
-    /// Whether its attribute has mistakes: the graph checks of its flows then keep silent.
+    /// Whether its attribute has mistakes in what concerns the wiring: the graph checks of its flows then
+    /// keep silent.
     pub broken: bool,
     /// The source file, as `file!()` names it.
     pub file: &'static str,
@@ -104,10 +114,14 @@ pub struct WorkerDef {
 }
 
 impl WorkerDef {
+    /// Stands for the flows of a worker whose attribute does not tell them. No flow can have this name.
+    pub const UNKNOWN_FLOW: &'static str = " ";
+
     /// What a worker is whose attribute says nothing.
     pub const DEFAULT: Self = Self {
         name: "",
         path: "",
+        type_path: "",
         flows: &[],
         queue: None,
         input: None,
@@ -132,3 +146,80 @@ impl WorkerDef {
         self.subscribes.is_empty() && self.joins.is_empty() && self.gathers.is_empty()
     }
 }
+
+/// The type that stands for a worker: the one of the same name beside its function, unless `type` names it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a worker",
+    label = "not a worker",
+    note = "make it one: put `#[nq::worker]` above the `async fn`, and name its type here"
+)]
+pub trait Worker: 'static {
+    /// What its attribute says.
+    const DEF: &'static WorkerDef;
+}
+
+/// Events that the worker `W` may emit. Implemented by `#[nq::worker(emits = […])]`.
+#[diagnostic::on_unimplemented(
+    message = "worker `{W}` does not declare that it emits `{Self}`",
+    label = "not in this worker's `emits = [...]`",
+    note = "declare it: `#[worker(emits = [{Self}])]`"
+)]
+pub trait EmittedBy<W> {}
+
+/// The event that a run of the entry `W` starts with. Implemented by `#[nq::worker]`.
+#[diagnostic::on_unimplemented(
+    message = "worker `{W}` does not start with `{Self}`",
+    label = "not the input of this worker",
+    note = "a run starts with the event that its entry takes as its first parameter"
+)]
+pub trait InputOf<W> {}
+
+/// Inputs that the worker `W` can make from the event `E`: any type that is `From<E>`.
+#[diagnostic::on_unimplemented(
+    message = "the input `{Self}` of worker `{W}` cannot be made from `{E}`",
+    label = "the worker's input must be `From<{E}>`",
+    note = "take `{E}` itself, or write `impl From<{E}> for {Self}`; for several events `#[nq::input]` on an enum writes them"
+)]
+pub trait InputFrom<E, W> {
+    /// Makes the input.
+    fn input_from(event: E) -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<I: From<E>, E, W> InputFrom<E, W> for I {
+    fn input_from(event: E) -> Self {
+        event.into()
+    }
+}
+
+/// Inputs of a worker that gathers: a `Vec` of what each event makes.
+#[diagnostic::on_unimplemented(
+    message = "worker `{W}` gathers, so its input must be a `Vec`, not `{Self}`",
+    label = "the worker's input must be a `Vec` of what it gathers"
+)]
+pub trait InputOfGather<W> {
+    /// What one event makes.
+    type Item;
+    /// Makes the input.
+    fn from_items(items: Vec<Self::Item>) -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T, W> InputOfGather<W> for Vec<T> {
+    type Item = T;
+    fn from_items(items: Vec<T>) -> Self {
+        items
+    }
+}
+
+/// Worker types whose context the worker `W` may take: itself.
+#[diagnostic::on_unimplemented(
+    message = "worker `{W}` takes the context of another worker, `{Self}`",
+    label = "write `Ctx<{W}>`"
+)]
+pub trait Own<W> {}
+
+/// The payload of an untyped event, where it meets typed ones in one input.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Json(pub serde_json::Value);
