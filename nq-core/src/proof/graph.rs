@@ -487,3 +487,15 @@ impl Graph {
     }
 }
 
+
+/// The registry of a crate: what `registry!` makes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a registry",
+    note = "write `nq::registry!();` in the crate root, or `nq::registry!(library);` in a library"
+)]
+pub trait Registered {
+    /// The workers of the crate and of the libraries that it includes.
+    const WORKERS: &'static [&'static WorkerDef];
+    /// Their graph.
+    const GRAPH: &'static Graph;
+}

@@ -15,5 +15,5 @@ mod tell;
 mod text;
 
 pub use check::{flow, included, member, mention, root};
-pub use graph::{Graph, Plan, Role, Size, concat, count};
+pub use graph::{Graph, Plan, Registered, Role, Size, concat, count};
 pub use hash::hash;
