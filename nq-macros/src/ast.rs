@@ -253,10 +253,6 @@ impl Function {
         self.sig.ident.span()
     }
 
-    /// Whether it takes `self`.
-    pub(crate) fn has_receiver(&self) -> bool {
-        self.sig.receiver().is_some()
-    }
 
     /// The types of its parameters.
     pub(crate) fn parameters(&self) -> Vec<&Type> {

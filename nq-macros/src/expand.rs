@@ -9,7 +9,7 @@ use crate::ast::{Backoff, EventList, Function, Options};
 use crate::attr::EventItem;
 use crate::check;
 use crate::errors::Errors;
-use crate::glue::{generated_at, nq_path};
+use crate::glue::{generated_at, nq_path, respan};
 use crate::names::bucket;
 
 /// Expands `#[worker(…)]`.
@@ -214,7 +214,7 @@ impl<'a> Worker<'a> {
     }
 
     fn mention_type(&self, ty: &Type) -> TokenStream {
-        let private = &self.private;
+        let private = respan(&self.private, ty.span());
         quote_spanned!(ty.span()=> <#ty as #private::Event>::DEF.mention())
     }
 
@@ -324,7 +324,9 @@ impl<'a> Worker<'a> {
         let (private, options) = (&self.private, self.options);
         let mut checks = TokenStream::new();
         let mut check = |span: Span, name: &str, rest: TokenStream| {
-            let (name, ty) = (Ident::new(name, span), Ident::new(&self.ty.to_string(), span));
+            // All of it at the token, or rustc would point at the attribute.
+            let (name, ty, private) = (Ident::new(name, span), respan(&self.ty, span), respan(private, span));
+            let rest = respan(rest, span);
             checks.extend(quote_spanned! {span=>
                 const _: () = #private::proof::#name(
                     <crate::add_nq_registry_to_the_crate_root as #private::Registered>::GRAPH,

@@ -39,8 +39,7 @@ pub fn worker(attr: TokenStream, item: TokenStream) -> TokenStream {
     expand::expand(attr.into(), item.into()).into()
 }
 
-/// What `nq::registry!` calls, with the path of nq in parentheses before its arguments.
-#[doc(hidden)]
+/// Proves the wiring of all workers of a crate: see `nq::registry`.
 #[proc_macro]
 pub fn registry(args: TokenStream) -> TokenStream {
     registry::expand(args.into()).into()

@@ -10,11 +10,11 @@ use syn::{Token, parse::Parse};
 
 use crate::attr::list;
 use crate::errors::Errors;
-use crate::glue::{nq_name, respan};
+use crate::glue::{nq_name, nq_path, respan};
 use crate::names::{bucket, nearest, plain};
 use crate::scan::{Found, scan};
 
-const OPTIONS: &[&str] = &["library", "also", "include"];
+const OPTIONS: &[&str] = &["library", "also", "include", "crate"];
 
 /// What stands between the parentheses.
 #[derive(Default)]
@@ -24,23 +24,15 @@ struct Args {
     include: Vec<syn::Path>,
     /// Workers listed by hand: then nothing else is looked for.
     explicit: Vec<syn::Path>,
+    nq: Option<syn::Path>,
 }
 
-/// Expands `registry! { (path of nq) arguments }`.
-pub(crate) fn expand(tokens: TokenStream) -> TokenStream {
+/// Expands `registry!(…)`.
+pub(crate) fn expand(args: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
-    let parse = |input: ParseStream<'_>| {
-        let inner;
-        syn::parenthesized!(inner in input);
-        Ok((inner.parse::<TokenStream>()?, input.parse::<TokenStream>()?))
-    };
-    let Ok((nq, args)) = parse.parse2(tokens) else {
-        errors.at_span(Span::call_site(), "call it as `nq::registry!`");
-        return quote!(#errors);
-    };
     let args = Args::parse(args, &mut errors);
     let found = if args.explicit.is_empty() { walk(&mut errors) } else { Vec::new() };
-    let registry = registry(&nq, &args, &found);
+    let registry = registry(&args, &found);
     quote!(#errors #registry)
 }
 
@@ -73,6 +65,10 @@ impl Args {
             return Ok(());
         }
         input.parse::<Token![=]>()?;
+        if path.is_ident("crate") {
+            self.nq = Some(input.call(syn::Path::parse_mod_style)?);
+            return Ok(());
+        }
         let inner;
         syn::bracketed!(inner in input);
         let paths = inner.parse_terminated(syn::Path::parse, Token![,])?.into_iter();
@@ -111,12 +107,14 @@ fn walk(errors: &mut Errors) -> Vec<Found> {
     scan(&file, &[name.as_str(), "nq"], &read)
 }
 
-fn registry(nq: &TokenStream, args: &Args, found: &[Found]) -> TokenStream {
+fn registry(args: &Args, found: &[Found]) -> TokenStream {
+    let nq = nq_path(args.nq.as_ref());
     let private = quote!(#nq::__private);
     let span = Span::call_site();
     let name = Ident::new("add_nq_registry_to_the_crate_root", span);
     let mut workers: Vec<TokenStream> = found.iter().map(|found| slot(found, &private, &name)).collect();
     for path in args.explicit.iter().chain(&args.also) {
+        let private = respan(&private, path.span());
         workers.push(quote_spanned!(path.span()=> <#path as #private::Worker>::DEF));
     }
     let open = args.library;
@@ -124,6 +122,7 @@ fn registry(nq: &TokenStream, args: &Args, found: &[Found]) -> TokenStream {
     let checks = args.include.iter().enumerate().map(|(number, path)| {
         let shown = quote!(#path).to_string().replace(' ', "");
         let (from, to) = (number + 1, number + 2);
+        let (private, name) = (respan(&private, path.span()), respan(&name, path.span()));
         quote_spanned! {path.span()=>
             const _: () = #private::proof::included(
                 <#name as #private::Registered>::GRAPH,
