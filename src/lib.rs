@@ -21,6 +21,7 @@ pub use nq_runtime::open::{Builder, Nq, OpenError, open};
 pub use nq_runtime::run::{Completed, Run, RunError};
 pub use nq_runtime::state::StateHandle;
 pub use nq_runtime::step::{Step, StepError};
+pub use nq_core::state::State;
 pub use nq_runtime::store;
 /// Any JSON value: the input of a worker that takes what has no type of its own.
 pub use serde_json::Value as Json;
