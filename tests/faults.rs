@@ -1,6 +1,8 @@
 //! Real processes on one store: killed, frozen, woken, side by side.
 
-mod support;
+mod support {
+    pub(crate) mod process;
+}
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -92,7 +94,7 @@ async fn client(folder: &Path) -> Client {
 /// Waits for the `n`-th entry of a type.
 async fn until(run: &Run, kind: EntryType, n: usize) -> Entry {
     let timeline = run.timeline().map(Result::unwrap);
-    let mut matching = Box::pin(timeline.filter(|entry| std::future::ready(entry.kind == kind)));
+    let mut matching = timeline.filter(|entry| std::future::ready(entry.kind == kind));
     for _ in 1..n {
         matching.next().await.unwrap();
     }
@@ -110,7 +112,8 @@ async fn sound(run: &Run) {
         assert_eq!(entry.id.n, n, "the entries count without a gap");
     }
     assert_eq!(entries.iter().filter(|entry| entry.kind.is_terminal()).count(), 1);
-    let mut done: Vec<_> = entries.iter().filter(|e| e.kind == EntryType::StepCompleted).map(|e| &e.step).collect();
+    let mut done: Vec<_> =
+        entries.iter().filter(|e| e.kind == EntryType::StepCompleted).map(|e| &e.step).collect();
     let all = done.len();
     done.sort();
     done.dedup();

@@ -239,12 +239,12 @@ impl<'a> Worker<'a> {
         let parameters = self.function.parameters();
         let Some((input, others)) = parameters.split_first() else { return TokenStream::new() };
         let make_input = self.make_input(input);
-        let extracts = others.iter().map(|other| {
-            quote_spanned!(other.span()=> #private::extract::<#ty, #other>(&step)?)
-        });
-        let checks = others.iter().map(|other| {
-            quote_spanned!(other.span()=> #private::check_provided::<#ty, #other>(provided)?;)
-        });
+        let extracts = others
+            .iter()
+            .map(|other| quote_spanned!(other.span()=> #private::extract::<#ty, #other>(&step)?));
+        let checks = others
+            .iter()
+            .map(|other| quote_spanned!(other.span()=> #private::check_provided::<#ty, #other>(provided)?;));
         let events = self.events(input);
         let call = quote_spanned!(self.at=> #function(input, #(#extracts),*).await);
         let outcome = quote_spanned!(generated_at(self.function.return_span())=> #private::outcome(result));
@@ -335,7 +335,11 @@ impl<'a> Worker<'a> {
                 );
             });
         };
-        check(options.name.as_ref().map_or(self.function.span(), Spanned::span), "member", TokenStream::new());
+        check(
+            options.name.as_ref().map_or(self.function.span(), Spanned::span),
+            "member",
+            TokenStream::new(),
+        );
         for (number, flow) in options.flows.iter().enumerate() {
             let number = Literal::usize_unsuffixed(number);
             check(flow.span(), "flow", quote!(#number));
