@@ -2,5 +2,7 @@
 
 mod clock;
 pub mod hints;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
 pub use nq_core::store::*;
