@@ -2,7 +2,29 @@
 
 mod clock;
 pub mod hints;
+pub mod memory;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
+use std::sync::Arc;
+
+pub use nq_core::record::JobState;
 pub use nq_core::store::*;
+
+/// Opens the store that a URL names.
+pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
+    match url.split_once(':') {
+        Some(("memory", _)) => Ok(Arc::new(memory::MemoryStore::new())),
+        #[cfg(feature = "sqlite")]
+        Some(("sqlite", path)) => {
+            let options = sqlite::SqliteOptions { path: path.into() };
+            Ok(Arc::new(sqlite::SqliteStore::open(options).await?))
+        }
+        _ => Err(StoreError::new(
+            ErrorKind::Config,
+            "open",
+            "a store's URL begins with `memory:` or `sqlite:`, as in `sqlite:orders.db`",
+        )
+        .key(url)),
+    }
+}

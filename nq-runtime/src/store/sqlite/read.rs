@@ -2,7 +2,7 @@
 
 use nq_core::entry::{Entry, EntryType};
 use nq_core::id::{Name, QueueName, RunId};
-use nq_core::limits::MAX_READ_ENTRIES;
+use nq_core::limits::{MAX_READ_BYTES, MAX_READ_ENTRIES};
 use nq_core::status::RunStatus;
 use nq_core::store::{Interest, JobSummary, JobsQuery, QueueCounts, Read, RunSummary, RunsPage, RunsQuery};
 use rusqlite::types::Value;
@@ -11,9 +11,6 @@ use rusqlite::{Row, ToSql, params, params_from_iter};
 use super::db::Db;
 use super::errors::Failure;
 use super::{row, schema};
-
-/// About how many bytes of entries one page holds.
-const MAX_READ_BYTES: usize = 8 * 1024 * 1024;
 
 /// The entries of a page; none if there is no such run.
 pub(super) fn read(db: Db<'_>, read: &Read) -> Result<Option<Vec<Entry>>, Failure> {

@@ -1,0 +1,79 @@
+//! The bounds by which rustc checks one worker alone: what it emits, what starts it, whose context it takes.
+//! The worker and the user's types are related by trait parameters, never by associated types, so that a
+//! public worker may take an event that is not public.
+
+use crate::def::{Event, WorkerDef};
+
+/// A worker's type: what `#[worker]` puts beside the function, under the same name.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a worker",
+    label = "not a worker",
+    note = "make it one: put `#[nq::worker]` above the function"
+)]
+pub trait Worker: Sized + Send + Sync + 'static {
+    /// What its attribute says.
+    const DEF: &'static WorkerDef;
+}
+
+/// An event that a worker declares in `emits`.
+#[diagnostic::on_unimplemented(
+    message = "worker `{W}` does not declare that it emits `{Self}`",
+    label = "not in this worker's `emits = [...]`",
+    note = "declare it: `#[worker(emits = [{Self}])]`"
+)]
+pub trait EmittedBy<W>: Event {}
+
+/// The event that starts a run at an entry worker.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not start worker `{W}`",
+    label = "not the input of this worker",
+    note = "a run starts at a worker that subscribes to nothing, with the input of that worker"
+)]
+pub trait InputOf<W>: Event {}
+
+/// Inputs that the worker `W` can make from the event `E`: any type that is `From<E>`.
+#[diagnostic::on_unimplemented(
+    message = "the input `{Self}` of worker `{W}` cannot be made from `{E}`",
+    label = "not `From<{E}>`",
+    note = "take `{E}` itself, or write `impl From<{E}> for {Self}`; for several events, `#[nq::input]` on an enum writes it for each"
+)]
+pub trait InputFrom<E, W> {
+    /// Makes the input.
+    fn input_from(event: E) -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<I: From<E>, E, W> InputFrom<E, W> for I {
+    fn input_from(event: E) -> Self {
+        event.into()
+    }
+}
+
+/// Inputs of the worker `W` that gathers: a `Vec` of what each event makes.
+#[diagnostic::on_unimplemented(
+    message = "the input of worker `{W}`, which gathers, is not a `Vec`",
+    label = "not a `Vec`",
+    note = "a worker that gathers runs once, with all events: write `Vec<…>`"
+)]
+pub trait InputOfGather<W> {
+    /// What one event makes.
+    type Item;
+    /// Makes the input.
+    fn from_items(items: Vec<Self::Item>) -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T, W> InputOfGather<W> for Vec<T> {
+    type Item = T;
+    fn from_items(items: Vec<T>) -> Self {
+        items
+    }
+}
+
+/// The worker itself, for parameters that belong to one worker.
+#[diagnostic::on_unimplemented(
+    message = "worker `{W}` takes the context of another worker, `{Self}`",
+    label = "another worker's context",
+    note = "write `Ctx<{W}>`"
+)]
+pub trait Own<W> {}
