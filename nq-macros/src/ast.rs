@@ -90,7 +90,8 @@ impl Options {
                 self.add_flows(option, flow.into_iter().collect(), errors);
             }
             "flows" => {
-                let flows: Vec<LitStr> = errors.take(option.list("\"order\", \"refund\"")).unwrap_or_default();
+                let flows: Vec<LitStr> =
+                    errors.take(option.list("\"order\", \"refund\"")).unwrap_or_default();
                 let fine = |flow: &LitStr| errors.take(check_name(flow, refuse_name)).is_some();
                 let flows = flows.into_iter().filter(fine).collect();
                 self.add_flows(option, flows, errors);
@@ -252,7 +253,6 @@ impl Function {
     pub(crate) fn span(&self) -> Span {
         self.sig.ident.span()
     }
-
 
     /// The types of its parameters.
     pub(crate) fn parameters(&self) -> Vec<&Type> {

@@ -34,10 +34,10 @@ pub(crate) fn options(attr: TokenStream, table: &[&'static str], errors: &mut Er
             match meant {
                 Some(meant) => meant.clone_into(&mut option.key),
                 None => {
-                // A list may well be of events.
-                errors.wiring |= option.is_bracketed();
-                continue;
-            }
+                    // A list may well be of events.
+                    errors.wiring |= option.is_bracketed();
+                    continue;
+                }
             }
             // What was meant is taken, so that nothing else looks wrong; but not a second time.
             if options.iter().any(|known| known.key == option.key) {
@@ -158,7 +158,8 @@ impl Opt {
     /// A whole number that is at least `least`.
     pub(crate) fn number(&self, least: u32) -> syn::Result<u32> {
         let key = &self.key;
-        let message = format!("`{key}` is a whole number of at least {least}\nhelp: write `{key} = {}`", least.max(5));
+        let message =
+            format!("`{key}` is a whole number of at least {least}\nhelp: write `{key} = {}`", least.max(5));
         let literal: LitInt = self.parse(&message)?;
         let number = literal.base10_parse::<u32>().ok().filter(|number| *number >= least);
         number.map_or_else(|| self.fail(&message), Ok)

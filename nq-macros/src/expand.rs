@@ -257,12 +257,12 @@ impl<'a> Worker<'a> {
         let parameters = self.function.parameters();
         let Some((input, others)) = parameters.split_first() else { return TokenStream::new() };
         let make_input = self.make_input(input);
-        let extracts = others.iter().map(|other| {
-            quote_spanned!(other.span()=> #private::extract::<#ty, #other>(&step)?)
-        });
-        let checks = others.iter().map(|other| {
-            quote_spanned!(other.span()=> #private::check_provided::<#ty, #other>(provided)?;)
-        });
+        let extracts = others
+            .iter()
+            .map(|other| quote_spanned!(other.span()=> #private::extract::<#ty, #other>(&step)?));
+        let checks = others
+            .iter()
+            .map(|other| quote_spanned!(other.span()=> #private::check_provided::<#ty, #other>(provided)?;));
         let events = self.events(input);
         let call = quote_spanned!(self.at=> #function(input, #(#extracts),*).await);
         let returned = self.function.returned();

@@ -97,7 +97,10 @@ fn walk(errors: &mut Errors) -> Vec<Found> {
     let span = Span::call_site();
     // rustdoc compiles a doctest under the name of the file that documents it.
     if std::env::var_os("UNSTABLE_RUSTDOC_TEST_PATH").is_some() {
-        errors.at_span(span, "a doctest has no file to read workers from\nhelp: list them: `nq::registry![charge, ship]`");
+        errors.at_span(
+            span,
+            "a doctest has no file to read workers from\nhelp: list them: `nq::registry![charge, ship]`",
+        );
         return Vec::new();
     }
     // An editor may not know the file; it evaluates no constants either.
@@ -118,7 +121,11 @@ fn registry(args: &Args, found: &[Found]) -> TokenStream {
         workers.push(quote_spanned!(path.span()=> <#path as #private::Worker>::DEF));
     }
     let open = args.library;
-    let libraries: Vec<_> = args.include.iter().map(|path| quote_spanned!(path.span()=> <#path::#name as #private::Registered>)).collect();
+    let libraries: Vec<_> = args
+        .include
+        .iter()
+        .map(|path| quote_spanned!(path.span()=> <#path::#name as #private::Registered>))
+        .collect();
     let checks = args.include.iter().enumerate().map(|(number, path)| {
         let shown = quote!(#path).to_string().replace(' ', "");
         let (from, to) = (number + 1, number + 2);
@@ -169,8 +176,13 @@ fn slot(found: &Found, private: &TokenStream) -> TokenStream {
     let span = Span::call_site();
     let cfgs = found.cfgs.iter().map(|cfg| respan(cfg, span));
     let bucket = format_ident!("{}", bucket(&found.function), span = span);
-    let path: String =
-        found.modules.iter().map(String::as_str).chain([found.function.to_string().as_str()]).map(|part| format!("::{part}")).collect();
+    let path: String = found
+        .modules
+        .iter()
+        .map(String::as_str)
+        .chain([found.function.to_string().as_str()])
+        .map(|part| format!("::{part}"))
+        .collect();
     quote_spanned! {span=>
         #(#[cfg(#cfgs)])*
         &<#private::bucket::#bucket as #private::Slot<

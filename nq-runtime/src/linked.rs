@@ -141,12 +141,18 @@ mod tests {
         check(&[&CHARGE, &SHIP], &[program(&[&CHARGE, &SHIP])], &[]);
         check(&[&CHARGE, &PACK], &[program(&[&CHARGE, &PACK])], &[]);
         let library = || Proven { name: "shipping", library: true, workers: &[&PACK] };
-        check(&[&CHARGE, &PACK], &[program(&[&CHARGE]), library()], &[
-            "worker `shipping::pack` is linked but not proven: add `nq::registry!(include = [shipping]);`",
-        ]);
-        check(&[&CHARGE, &SHIP], &[], &[
-            "workers `shop::charge`, `shop::ship` are linked but not proven: add `nq::registry!(library);` in the root of `shop`, and",
-        ]);
+        check(
+            &[&CHARGE, &PACK],
+            &[program(&[&CHARGE]), library()],
+            &["worker `shipping::pack` is linked but not proven: add `nq::registry!(include = [shipping]);`"],
+        );
+        check(
+            &[&CHARGE, &SHIP],
+            &[],
+            &[
+                "workers `shop::charge`, `shop::ship` are linked but not proven: add `nq::registry!(library);` in the root of `shop`, and",
+            ],
+        );
         check(&[&CHARGE], &[program(&[&CHARGE, &SHIP])], &["worker `shop::ship` is proven but not linked"]);
     }
 

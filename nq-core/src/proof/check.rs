@@ -2,8 +2,8 @@
 //! judges. All are `#[track_caller]`, so that rustc shows that token and no frame of this crate.
 
 use super::graph::{Graph, Role, Verdict};
-use super::text::Text;
 use super::tell;
+use super::text::Text;
 use crate::def::WorkerDef;
 
 #[track_caller]

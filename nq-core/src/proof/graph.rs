@@ -2,8 +2,8 @@
 //! verdict on each.
 
 use super::hash::{hash, join, same};
-use super::table::{Index, Table};
 use super::reach;
+use super::table::{Index, Table};
 use crate::def::{EventRef, WorkerDef};
 
 /// No mention: the end of a list.
@@ -129,7 +129,11 @@ const fn flow_count(def: &WorkerDef) -> usize {
 }
 
 const fn mention_count(def: &WorkerDef) -> usize {
-    def.emits.len() + def.subscribes.len() + def.joins.len() + def.gathers.len() + def.input.is_some() as usize
+    def.emits.len()
+        + def.subscribes.len()
+        + def.joins.len()
+        + def.gathers.len()
+        + def.input.is_some() as usize
 }
 
 /// The flow of that number of a worker; a plain queue worker is a flow of its own.
@@ -492,7 +496,6 @@ impl Graph {
         self.index.get(join(MEMBER, join(hash(flow), hash(name))))
     }
 }
-
 
 /// The registry of a crate: what `registry!` makes.
 #[diagnostic::on_unimplemented(

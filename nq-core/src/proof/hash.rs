@@ -63,7 +63,17 @@ mod tests {
 
     #[test]
     fn neighbours_differ() {
-        let texts = ["", "a", "b", "ab", "ba", "order.paid", "order.payed", "shop::steps::charge", "shop::steps::chargf"];
+        let texts = [
+            "",
+            "a",
+            "b",
+            "ab",
+            "ba",
+            "order.paid",
+            "order.payed",
+            "shop::steps::charge",
+            "shop::steps::chargf",
+        ];
         for (at, left) in texts.iter().enumerate() {
             for right in &texts[at + 1..] {
                 assert_ne!(hash(left), hash(right), "{left} {right}");
