@@ -2,6 +2,8 @@
 //! finished step causes. Nothing here waits, reads a clock, draws a random number or touches a disk:
 //! time and ids are arguments.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod decide;
 pub mod def;
 pub mod entry;
