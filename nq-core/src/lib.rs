@@ -3,12 +3,16 @@
 //! time and ids are arguments.
 
 pub mod bounds;
+#[doc(hidden)]
+pub mod bucket;
 pub mod decide;
 pub mod def;
 pub mod entry;
 pub mod id;
 pub mod ledger;
 pub mod limits;
+#[doc(hidden)]
+pub mod proof;
 pub mod record;
 pub mod registry;
 pub mod retry;

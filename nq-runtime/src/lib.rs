@@ -8,6 +8,7 @@ pub mod error;
 pub mod extract;
 pub mod handler;
 mod ids;
+mod linked;
 pub mod log;
 pub mod open;
 pub mod run;

@@ -6,6 +6,7 @@ pub mod memory;
 
 use std::sync::Arc;
 
+pub use nq_core::record::JobState;
 pub use nq_core::store::*;
 
 /// Opens the store that a URL names.
