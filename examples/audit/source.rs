@@ -1,6 +1,5 @@
 //! Finding the unpacked source of a package: in Cargo's home, or beside the lock file.
 
-use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
