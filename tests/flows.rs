@@ -678,6 +678,21 @@ async fn a_shutdown_lets_steps_finish_and_hands_back_the_others() {
     assert_eq!((&jobs[0].state, jobs[0].attempt), (&nq::store::JobState::Queued, 1), "nothing was counted");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_does_not_wait_for_a_worker_that_blocks_its_thread() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("stuck.db").display());
+    let nq =
+        nq::open(&url).await.unwrap().data(Probe::default()).grace(Duration::ZERO).start().await.unwrap();
+    let run = nq.start::<blocks>(Begin { n: 5_000 }).await.unwrap();
+    let mut timeline = run.timeline();
+    while timeline.next().await.unwrap().unwrap().kind != EntryType::StepStarted {}
+    nq.shutdown().await.unwrap();
+    let client = nq::open(&url).await.unwrap().client().unwrap();
+    let jobs = client.jobs(&nq::store::JobsQuery { limit: 10, ..Default::default() }).await.unwrap();
+    assert_eq!(jobs[0].state, nq::store::JobState::Queued, "handed back while it still blocks");
+}
+
 // Untyped events.
 
 #[nq::worker(flow = "untyped", emits = ["row.read"])]

@@ -2,6 +2,9 @@
 //! finished step causes. Nothing here waits, reads a clock, draws a random number or touches a disk:
 //! time and ids are arguments.
 
+// A library leaves the terminal to its program.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod bounds;
 #[doc(hidden)]
 pub mod bucket;

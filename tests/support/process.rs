@@ -64,7 +64,6 @@ impl Drop for Process {
 const READY: &str = "the child is ready";
 
 /// What the child says when it is ready.
-#[expect(clippy::print_stdout, reason = "the parent reads it")]
 pub(crate) fn say_ready() {
     println!("{READY}");
 }
