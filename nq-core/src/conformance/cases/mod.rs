@@ -4,7 +4,11 @@ mod append_read;
 mod commit;
 mod fencing;
 mod follow;
+mod gathers;
+mod joins;
+mod lease;
 mod resend;
+mod timers;
 
 /// What every topic stands on.
 mod prelude {
@@ -119,6 +123,85 @@ macro_rules! __conformance_cases {
                 an_instance_may_write_for_a_lease_of_its_former_lane
                 leaving_ends_the_lane_and_keeps_the_leases
                 the_same_turn_at_once_is_applied_once
+            }
+            lease {
+                first_come_first_served
+                nobody_gets_more_than_he_wants
+                nobody_gets_the_job_of_another_queue
+                one_turn_leases_from_several_queues
+                a_job_is_leased_to_one_instance_only
+                a_lease_writes_the_start_of_the_attempt
+                every_attempt_reads_as_of_the_same_position
+                a_lease_that_runs_out_goes_back_to_the_queue
+                a_lease_that_has_not_run_out_stays
+                a_lease_that_is_renewed_stays
+                a_renewal_writes_nothing_into_the_timeline
+                renewals_are_answered_in_their_order
+                a_turn_renews_then_writes_then_leases
+                what_comes_back_goes_to_the_end_of_its_queue
+                a_job_that_keeps_killing_its_process_is_a_dead_letter
+                a_killer_that_may_fail_lets_its_run_go_on
+                jobs_of_an_ended_run_are_dropped_when_leased
+                many_jobs_of_ended_runs_do_not_hide_what_is_behind_them
+                a_lease_of_an_ended_run_that_runs_out_is_forgotten
+                the_deaths_of_many_are_reclaimed_in_bounded_calls
+            }
+            timers {
+                a_delayed_job_waits
+                a_delayed_job_comes_when_it_is_due
+                a_job_that_is_delayed_by_nothing_is_there_at_once
+                who_is_due_earlier_comes_earlier
+                a_tick_does_no_more_than_it_may
+                a_tick_says_when_the_next_job_is_due
+                a_delay_beyond_all_time_is_only_long
+                a_delayed_job_of_an_ended_run_never_runs
+                ticking_without_cause_does_nothing
+                two_who_tick_at_once_do_it_once
+                a_retry_reads_and_replays_what_the_first_attempt_did
+            }
+            joins {
+                a_join_runs_when_both_sides_have_arrived
+                the_inputs_stand_in_the_order_of_the_sides
+                a_join_is_caused_by_the_later_event
+                the_first_pairs_with_the_first
+                a_join_of_three_waits_for_the_third
+                events_pair_by_their_value
+                values_pair_only_when_they_are_the_same
+                two_joins_do_not_share_their_sides
+                joins_of_two_runs_do_not_meet
+                one_event_may_arrive_at_both_sides
+                a_half_filled_join_does_not_hold_its_run
+                what_has_paired_is_not_listed_as_unpaired
+                the_end_names_a_bounded_number_of_the_unpaired
+                what_a_failed_attempt_did_does_not_arrive
+                many_arrivals_pair_in_order
+            }
+            gathers {
+                a_gather_fires_when_the_last_before_it_is_done
+                a_gather_is_caused_by_what_brought_its_count_to_nothing
+                a_gather_of_nothing_fires_too
+                the_list_is_in_the_order_emitted_not_in_that_of_the_jobs
+                the_list_is_read_in_pages
+                the_list_ends_where_it_is_asked_to
+                the_list_of_a_long_fan_comes_in_bounded_pages
+                the_list_of_a_run_that_is_gone_is_not_empty_but_missing
+                a_gather_waits_for_steps_that_its_steps_cause
+                a_gather_waits_for_a_step_that_retries
+                a_gather_waits_for_a_step_whose_holder_died
+                a_gather_fires_once
+                a_run_does_not_complete_under_a_gather
+                a_gather_fed_by_a_gather_waits_for_it
+                the_rank_decides_not_the_name
+                two_gathers_may_fire_in_one_commit
+                a_gather_does_not_wait_for_what_does_not_lead_to_it
+                a_half_filled_join_arms_no_gather
+                a_join_that_fires_arms_the_gathers_behind_it
+                a_death_that_is_forgiven_counts_as_an_end
+                a_death_that_is_not_forgiven_fires_no_gather
+                what_comes_after_the_gather_fired_is_not_in_its_list
+                a_redriven_step_holds_the_gather_that_has_not_fired
+                gathers_of_two_runs_are_apart
+                a_wide_fan_fires_its_gather_once
             }
         }
     };
