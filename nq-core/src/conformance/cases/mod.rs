@@ -1,13 +1,23 @@
 //! Every case, by topic. A case that is not in the list is dead code to the compiler, so none is forgotten.
 
+mod acts;
 mod append_read;
+mod clocks;
 mod commit;
 mod fencing;
 mod follow;
 mod gathers;
+mod hostile;
+mod jobs;
 mod joins;
 mod lease;
+mod limits;
+mod pause;
 mod resend;
+mod restart;
+mod retention;
+mod runs;
+mod start;
 mod timers;
 
 /// What every topic stands on.
@@ -19,7 +29,7 @@ mod prelude {
     pub(super) use crate::conformance::build::*;
     pub(super) use crate::conformance::fixture::*;
     pub(super) use crate::entry::{Entry, EntryType};
-    pub(super) use crate::id::{EntryId, InstanceId, QueueName, RunId};
+    pub(super) use crate::id::RunId;
     pub(super) use crate::limits::*;
     pub(super) use crate::record::JobState;
     pub(super) use crate::status::RunStatus;
@@ -202,6 +212,124 @@ macro_rules! __conformance_cases {
                 a_redriven_step_holds_the_gather_that_has_not_fired
                 gathers_of_two_runs_are_apart
                 a_wide_fan_fires_its_gather_once
+            }
+            start {
+                a_start_begins_a_run
+                the_entry_step_runs_on_the_input
+                starting_twice_starts_once
+                a_run_that_is_at_work_or_done_is_not_started_again
+                the_same_id_for_something_else_is_a_conflict
+                the_order_of_the_keys_of_an_input_does_not_matter
+                another_trigger_or_registry_is_no_conflict
+                of_many_who_start_at_once_one_starts
+                runs_of_many_flows_live_side_by_side
+            }
+            acts {
+                cancelling_ends_a_run
+                cancelling_twice_cancels_once
+                what_has_ended_is_not_cancelled
+                a_run_that_is_not_there_is_not_acted_on
+                the_steps_of_a_cancelled_run_are_told
+                cancelling_one_run_leaves_the_others
+                a_cancel_and_a_last_commit_leave_one_end
+                a_dead_letter_gets_another_chance
+                attempts_of_a_redriven_step_count_on
+                redriving_twice_redrives_once
+                only_dead_letters_are_redriven
+                a_run_that_has_ended_is_not_redriven
+                a_redriven_killer_may_crash_as_often_again
+            }
+            runs {
+                runs_are_listed_newest_first
+                a_store_without_runs_lists_none
+                pages_of_runs_join_whatever_their_size
+                runs_are_selected_by_flow_and_status
+                a_run_moves_to_its_new_status
+                runs_that_start_meanwhile_do_not_move_the_pages
+                a_run_that_ends_meanwhile_does_not_move_the_pages
+                runs_of_one_moment_are_all_listed
+                the_last_page_says_that_it_is_the_last
+                the_summary_in_a_page_is_that_of_the_run
+                a_page_of_runs_is_never_longer_than_the_most
+                a_cursor_that_no_page_gave_is_refused
+            }
+            jobs {
+                a_queue_counts_its_jobs_by_state
+                queues_are_listed_by_name_also_when_they_are_empty
+                the_jobs_of_a_run_are_its_unfinished_steps
+                jobs_are_selected_by_queue
+                pages_of_jobs_join_whatever_their_size
+                pages_of_jobs_go_on_behind_a_job_that_is_gone
+                a_job_shows_where_it_is
+                a_finished_job_is_not_listed
+                a_dead_letter_is_kept_with_its_error
+                dead_letters_come_in_pages
+            }
+            pause {
+                a_paused_queue_gives_out_nothing
+                pausing_twice_is_pausing_once
+                other_queues_go_on
+                what_is_leased_goes_on
+                what_comes_while_it_is_paused_waits_in_order
+                a_queue_may_be_paused_before_its_first_job
+                a_pause_does_not_stop_time
+                a_turn_sent_again_still_gets_its_leases_while_paused
+            }
+            limits {
+                a_commit_may_have_as_many_entries_as_the_limit_says
+                a_commit_of_one_entry_more_is_refused_whole
+                a_payload_may_be_as_large_as_the_limit_says
+                a_commit_may_have_as_many_bytes_as_the_limit_says
+                a_turn_may_have_as_many_writes_as_the_limit_says
+                a_step_may_cause_thousands_of_jobs
+                names_may_be_as_long_as_the_limit_says
+                a_long_run_is_read_whole
+            }
+            clocks {
+                ids_never_go_back_with_the_clock
+                a_machine_that_slept_loses_no_lease
+                a_late_tick_spares_for_one_whole_lease
+                ticks_that_come_in_time_spare_nothing
+                a_tick_that_is_just_too_late_spares
+                a_clock_that_went_back_takes_no_lease_away
+                a_clock_that_went_forward_makes_delayed_jobs_due
+                a_lease_runs_out_at_its_deadline_not_before
+            }
+            hostile {
+                any_text_comes_back_as_it_was
+                any_text_may_be_a_key
+                keys_that_mean_something_to_us_mean_nothing_in_a_payload
+                integers_keep_every_digit
+                fractions_keep_every_bit
+                an_empty_list_is_no_empty_object
+                every_kind_of_json_may_be_a_payload
+                a_missing_key_is_not_a_key_of_null
+                deep_json_comes_back
+                wide_json_comes_back
+                any_text_may_be_an_error_a_reason_and_a_log_line
+                names_may_hold_whatever_is_visible
+                queues_whose_names_look_alike_are_apart
+            }
+            retention {
+                a_finished_run_goes_when_its_time_is_over
+                a_run_that_is_gone_leaves_nothing
+                the_id_of_a_run_that_is_gone_is_free
+                failed_and_cancelled_runs_are_kept_by_their_own_time
+                an_active_run_never_goes
+                without_a_time_runs_are_kept_for_ever
+                a_time_longer_than_history_keeps_everything
+                many_runs_go_in_bounded_calls
+                late_log_lines_do_not_prolong_a_run
+            }
+            restart {
+                timelines_and_listings_survive
+                queued_jobs_are_leased_after_it
+                a_turn_sent_again_after_it_gets_the_same_answers
+                held_jobs_go_on_with_another_and_the_old_fence_is_refused
+                delayed_jobs_come_after_it
+                half_joins_and_unfired_gathers_go_on
+                a_pause_survives
+                a_start_sent_again_after_it_starts_nothing
             }
         }
     };
