@@ -16,12 +16,9 @@ use crate::names::{bucket, plain};
 pub(crate) fn expand(attr: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let options = Options::parse(attr, &mut errors);
-    let function = match Function::parse(item.clone()) {
-        Ok(function) => function,
-        Err(_) => {
-            errors.at_span(Span::call_site(), "`#[nq::worker]` goes on an `async fn`");
-            return quote!(#errors #item);
-        }
+    let Ok(function) = Function::parse(item.clone()) else {
+        errors.at_span(Span::call_site(), "`#[nq::worker]` goes on an `async fn`");
+        return quote!(#errors #item);
     };
     if let Some(receiver) = function.sig.receiver() {
         let name = function.name();
@@ -395,7 +392,7 @@ impl<'a> Worker<'a> {
 
 fn typed(list: &EventList) -> impl Iterator<Item = &Type> {
     list.items.iter().filter_map(|item| match item {
-        EventItem::Type(ty) => Some(ty),
+        EventItem::Type(ty) => Some(&**ty),
         EventItem::Name(_) => None,
     })
 }

@@ -8,9 +8,7 @@ use crate::def::WorkerDef;
 
 #[track_caller]
 const fn fail(text: &Text) {
-    if !text.is_empty() {
-        panic!("{}", text.as_str());
-    }
+    assert!(text.is_empty(), "{}", text.as_str());
 }
 
 /// Refuses a `registry!` that does not stand in the crate root.
