@@ -124,7 +124,10 @@ fn registry(args: &Args, found: &[Found]) -> TokenStream {
     let libraries: Vec<_> = args
         .include
         .iter()
-        .map(|path| quote_spanned!(path.span()=> <#path::#name as #private::Registered>))
+        .map(|path| {
+            let (private, name) = (respan(&private, path.span()), respan(&name, path.span()));
+            quote_spanned!(path.span()=> <#path::#name as #private::Registered>)
+        })
         .collect();
     let checks = args.include.iter().enumerate().map(|(number, path)| {
         let shown = quote!(#path).to_string().replace(' ', "");
