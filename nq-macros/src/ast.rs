@@ -263,11 +263,14 @@ impl Function {
         parameters.collect()
     }
 
-    /// Where its return type stands, or else its name.
-    pub(crate) fn return_span(&self) -> Span {
+    /// The type that it returns, as far as it can be written again.
+    pub(crate) fn returned(&self) -> TokenStream {
         match &self.sig.output {
-            syn::ReturnType::Default => self.span(),
-            syn::ReturnType::Type(_, ty) => ty.span(),
+            syn::ReturnType::Default => quote::quote_spanned!(self.span()=> ()),
+            syn::ReturnType::Type(_, ty) if matches!(**ty, Type::ImplTrait(_)) => {
+                quote::quote_spanned!(ty.span()=> _)
+            }
+            syn::ReturnType::Type(_, ty) => quote::quote!(#ty),
         }
     }
 }

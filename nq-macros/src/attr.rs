@@ -109,7 +109,14 @@ pub(crate) enum EventItem {
 
 impl Parse for EventItem {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        if input.peek(LitStr) { input.parse().map(Self::Name) } else { input.parse().map(Self::Type) }
+        if input.peek(LitStr) {
+            return input.parse().map(Self::Name);
+        }
+        let at = input.cursor().token_stream().into_iter().next();
+        input.parse().map(Self::Type).map_err(|error| {
+            let message = "expected an event\nhelp: name its type, or an untyped event by a string";
+            at.map_or(error, |at| syn::Error::new_spanned(at, message))
+        })
     }
 }
 

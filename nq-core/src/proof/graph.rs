@@ -206,6 +206,7 @@ pub struct Plan<const PLACES: usize, const NODES: usize, const MENTIONS: usize> 
     pub(super) flows: [Flow; NODES],
     flow_count: u32,
     pub(super) clean: bool,
+    doubtful: bool,
     muted: bool,
 }
 
@@ -224,6 +225,7 @@ impl<const PLACES: usize, const NODES: usize, const MENTIONS: usize> Plan<PLACES
             flows: [Flow { first: 0, entries: 0, steps: 0, plain: NONE, muted: false }; NODES],
             flow_count: 0,
             clean: true,
+            doubtful: false,
             muted: false,
         };
         plan.wire();
@@ -239,6 +241,7 @@ impl<const PLACES: usize, const NODES: usize, const MENTIONS: usize> Plan<PLACES
     pub const fn graph(&'static self) -> Graph {
         Graph {
             workers: self.workers,
+            doubtful: self.doubtful,
             clean: self.clean,
             index: self.table.erased(),
             nodes: &self.nodes,
@@ -299,6 +302,7 @@ impl<const PLACES: usize, const NODES: usize, const MENTIONS: usize> Plan<PLACES
         }
         if def.broken {
             info.muted = true;
+            self.doubtful = true;
             if !def.flows.is_empty() && same(def.flows[0], WorkerDef::UNKNOWN_FLOW) {
                 self.muted = true;
             }
@@ -338,7 +342,7 @@ impl<const PLACES: usize, const NODES: usize, const MENTIONS: usize> Plan<PLACES
                 }
             }
             let mut verdict = Verdict::Fine;
-            if next != NONE && self.mentions[next as usize].node == node {
+            if next != NONE && self.mentions[next as usize].node == node && !def.broken {
                 verdict = Verdict::Twice;
                 self.clean = false;
             }
@@ -415,6 +419,8 @@ impl<const PLACES: usize, const NODES: usize, const MENTIONS: usize> Plan<PLACES
 #[derive(Clone, Copy, Debug)]
 pub struct Graph {
     workers: &'static [&'static WorkerDef],
+    /// Whether some flow keeps silent, so that what it emits is not known.
+    pub(super) doubtful: bool,
     /// Whether every verdict is fine, so that a check has nothing to look up.
     pub(super) clean: bool,
     index: Index,

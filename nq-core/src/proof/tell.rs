@@ -222,7 +222,8 @@ const fn unmatched(graph: &Graph, at: u32) -> Text {
     let event = graph.event(at);
     let elsewhere = emitter(graph, at, false);
     let mut text = Text::new();
-    if graph.flows[graph.nodes[mention.node as usize].flow as usize].entries == 0 && elsewhere.is_some() {
+    let entries = graph.flows[graph.nodes[mention.node as usize].flow as usize].entries;
+    if entries == 0 && (elsewhere.is_some() || graph.doubtful) {
         // The flow is what is wrong, and that is said at the flow.
         return text;
     }
@@ -255,10 +256,6 @@ const fn unmatched(graph: &Graph, at: u32) -> Text {
         text.name(graph.flow_name(other)).push(": put one of them into the flow of the other");
         text.push("\nnote: an event stays in the flow of the run that emitted it");
     }
-    if let Some(node) = started {
-        text.push("\nnote: runs start with it, at ").name(graph.worker(node).name);
-        text.push("; what a run starts with is not emitted, only its entry gets it");
-    }
     if let Some(near) = near.found()
         && !known_type
     {
@@ -267,6 +264,10 @@ const fn unmatched(graph: &Graph, at: u32) -> Text {
         text.push("\nhelp: declare it on the worker that emits it: `emits = [");
         push_type(&mut text, event.type_path, event.name);
         text.push("]`");
+    }
+    if let Some(node) = started {
+        text.push("\nnote: runs start with it, at ").name(graph.worker(node).name);
+        text.push("; what a run starts with is not emitted, only its entry gets it");
     }
     text
 }
