@@ -83,7 +83,7 @@ fn licence(package: &Path, about: Option<&toml::Value>) -> Option<String> {
         // Cargo's older way to say it.
         Some(toml::Value::String(licence)) => Some(licence.replace('/', " OR ").replace("  ", " ")),
         // `license.workspace = true`: only where the source is not from a registry.
-        Some(_) => package.ancestors().skip(1).find_map(|above| {
+        Some(_) => package.ancestors().find_map(|above| {
             let manifest = manifest(&above.join("Cargo.toml")).ok()?;
             Some(manifest.get("workspace")?.get("package")?.get("license")?.as_str()?.to_owned())
         }),
