@@ -33,7 +33,10 @@ impl<'c> Book<'c> {
     pub(super) fn known(&mut self, run: &RunId) -> Result<Option<&mut CachedRun>, Failure> {
         if !self.cache.runs.contains_key(run) {
             let found = self.db.first(row::RUN_BY_ID, [run.as_str()], row::run)?;
-            let Some((key, record)) = found else { return Ok(None) };
+            let Some((key, record)) = found else {
+                self.cache.absent = Some(run.clone());
+                return Ok(None);
+            };
             self.cache.taken += 1;
             self.cache.runs.insert(run.clone(), CachedRun::new(key, Some(record)));
         }
@@ -42,7 +45,9 @@ impl<'c> Book<'c> {
 
     /// A run that is about to change, new or known.
     pub(super) fn change(&mut self, run: &RunId) -> Result<&mut CachedRun, Failure> {
-        if self.known(run)?.is_none() {
+        // A start has just asked whether the run exists.
+        let absent = self.cache.absent.take().is_some_and(|absent| absent == *run);
+        if absent || self.known(run)?.is_none() {
             let key = self.next_run()?;
             self.cache.taken += 1;
             self.cache.runs.insert(run.clone(), CachedRun::new(key, None));
