@@ -8,6 +8,7 @@ pub mod bucket;
 pub mod decide;
 pub mod def;
 pub mod entry;
+pub mod export;
 pub mod id;
 pub mod ledger;
 pub mod limits;
