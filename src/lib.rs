@@ -9,6 +9,7 @@ pub use nq_core::def::{Event, EventDef, EventRef, WorkerDef};
 pub use nq_core::entry::{Entry, EntryType};
 pub use nq_core::id::{EntryId, IdError, InstanceId, QueueName, RunId, StepId};
 pub use nq_core::registry::Registry;
+pub use nq_core::state::State;
 pub use nq_core::status::{RunStatus, RunView, StepStatus, StepView};
 pub use nq_macros::{event, input, registry, worker};
 pub use nq_runtime::client::{Client, FlowRef, Runs, StartError, StartRun, Violation};
@@ -21,7 +22,6 @@ pub use nq_runtime::open::{Builder, Nq, OpenError, open};
 pub use nq_runtime::run::{Completed, Run, RunError};
 pub use nq_runtime::state::StateHandle;
 pub use nq_runtime::step::{Step, StepError};
-pub use nq_core::state::State;
 pub use nq_runtime::store;
 /// Any JSON value: the input of a worker that takes what has no type of its own.
 pub use serde_json::Value as Json;

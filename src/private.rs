@@ -1,7 +1,7 @@
 //! What the macros' expansions call. Not for anything else: it changes without notice.
 
 pub use inventory;
-pub use nq_core::bounds::{EmittedBy, InputOf, InputOfGather, Own, Worker};
+pub use nq_core::bounds::{EmittedBy, InputOf, InputOfGather, Own, Worker, input_def};
 pub use nq_core::bucket::{self, Slot};
 pub use nq_core::def::{Backoff, Event, EventDef, EventRef, OnFailure, WorkerDef};
 pub use nq_core::proof::{self, Registered, hash};

@@ -1,6 +1,8 @@
 //! Whole flows on each embedded store: what a user writes, and what comes of it.
 
-mod support;
+mod support {
+    pub(crate) mod stores;
+}
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -9,7 +11,7 @@ use futures_util::StreamExt;
 use nq::prelude::*;
 use nq::{Builder, Entry, EntryType, Json, Run, RunError, RunStatus, StartError};
 use serde_json::json;
-use support::on_each_store;
+use support::stores::on_each_store;
 
 nq::registry!();
 
@@ -51,7 +53,8 @@ async fn sound(run: &Run) {
     assert_eq!(ended, 1, "a run has one terminal entry");
     let folded = nq::State::of(&entries).map;
     assert_eq!(run.state().await.unwrap(), folded, "the state is the fold");
-    let mut done: Vec<_> = entries.iter().filter(|e| e.kind == EntryType::StepCompleted).map(|e| &e.step).collect();
+    let mut done: Vec<_> =
+        entries.iter().filter(|e| e.kind == EntryType::StepCompleted).map(|e| &e.step).collect();
     let all = done.len();
     done.sort();
     done.dedup();
@@ -131,9 +134,11 @@ async fn a_gather_runs_once_when_everything_before_it_is_done() {
             let cents = (0..items).map(|id| id * 100).sum::<u64>();
             assert_eq!(completed.result_of::<u64>("invoice").unwrap(), Some(cents));
             let gathered = of_type(&run, EntryType::StepCompleted).await;
-            let totals = gathered.iter().filter(|e| e.step.as_ref().unwrap().worker().as_str() == "total").count();
+            let totals =
+                gathered.iter().filter(|e| e.step.as_ref().unwrap().worker().as_str() == "total").count();
             assert_eq!(totals, 1);
-            let mut ids: Vec<u64> = serde_json::from_value(run.state().await.unwrap()["ids"].clone()).unwrap();
+            let mut ids: Vec<u64> =
+                serde_json::from_value(run.state().await.unwrap()["ids"].clone()).unwrap();
             ids.sort_unstable();
             assert_eq!(ids, (0..items).collect::<Vec<_>>());
             sound(&run).await;
@@ -251,12 +256,18 @@ async fn failures_are_retried_by_policy_and_leave_nothing_behind() {
             let completed = run.completed().await.unwrap();
             assert_eq!(completed.result::<u32>().unwrap(), Some(attempts), "{how}");
             assert_eq!(run.state().await.unwrap()["attempt"], json!(attempts));
-            assert_eq!(of_type(&run, EntryType::StateSet).await.len(), 1, "only the last attempt's state stays");
+            assert_eq!(
+                of_type(&run, EntryType::StateSet).await.len(),
+                1,
+                "only the last attempt's state stays"
+            );
             sound(&run).await;
         }
-        for (how, attempts, says) in
-            [("always", 3, "not this time"), ("fatal", 1, "no other attempt helps"), ("big", 3, "the limit is 1048576")]
-        {
+        for (how, attempts, says) in [
+            ("always", 3, "not this time"),
+            ("fatal", 1, "no other attempt helps"),
+            ("big", 3, "the limit is 1048576"),
+        ] {
             let run = nq.start::<trial>(Trial { how: how.into() }).await.unwrap();
             let error = run.completed().await.unwrap_err();
             assert!(matches!(&error, RunError::Failed { step, .. } if step == "trial"), "{error}");
@@ -265,7 +276,8 @@ async fn failures_are_retried_by_policy_and_leave_nothing_behind() {
             assert_eq!(run.status().await.unwrap(), RunStatus::Failed);
             sound(&run).await;
         }
-        let dead = nq.jobs(&nq::store::JobsQuery { dead: true, limit: 10, ..Default::default() }).await.unwrap();
+        let dead =
+            nq.jobs(&nq::store::JobsQuery { dead: true, limit: 10, ..Default::default() }).await.unwrap();
         assert_eq!(dead.len(), 3, "dead letters are kept");
     })
     .await;
@@ -376,20 +388,17 @@ async fn note(note: Note) -> nq::Result<u32> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn effects_and_checkpoints_are_done_once() {
-    on_each_store(
-        with_probe,
-        async |nq| {
-            let run = nq.start::<charge>(Charge { fail_at: 2 }).await.unwrap();
-            run.completed().await.unwrap();
-            let effects = of_type(&run, EntryType::StepEffect).await;
-            let names: Vec<_> = effects.iter().map(|e| e.data["name"].as_str().unwrap()).collect();
-            assert_eq!(names, ["call the bank", "checkpoint"]);
-            let notes = of_type(&run, EntryType::EventEmitted).await;
-            assert_eq!(notes.len(), 2);
-            assert_eq!(run.state().await.unwrap()["notes"], 1);
-            sound(&run).await;
-        },
-    )
+    on_each_store(with_probe, async |nq| {
+        let run = nq.start::<charge>(Charge { fail_at: 2 }).await.unwrap();
+        run.completed().await.unwrap();
+        let effects = of_type(&run, EntryType::StepEffect).await;
+        let names: Vec<_> = effects.iter().map(|e| e.data["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["call the bank", "checkpoint"]);
+        let notes = of_type(&run, EntryType::EventEmitted).await;
+        assert_eq!(notes.len(), 2);
+        assert_eq!(run.state().await.unwrap()["notes"], 1);
+        sound(&run).await;
+    })
     .await;
 }
 
@@ -525,7 +534,9 @@ async fn a_payload_at_the_limit_is_taken_and_one_above_is_not() {
         let limit = 1 << 20;
         nq.start::<trial>(sized(limit - frame)).await.unwrap().completed().await.unwrap();
         let error = nq.start::<trial>(sized(limit - frame + 1)).await.unwrap_err();
-        assert!(matches!(error, StartError::TooLarge { bytes, limit: at } if bytes == limit + 1 && at == limit));
+        assert!(
+            matches!(error, StartError::TooLarge { bytes, limit: at } if bytes == limit + 1 && at == limit)
+        );
     })
     .await;
 }
@@ -617,12 +628,15 @@ async fn a_cancelled_run_tells_its_steps_and_takes_nothing_more() {
         |builder| with_probe(builder).lease(Duration::from_millis(600)),
         async |nq| {
             let run = nq.start::<slow>(Begin { n: 0 }).await.unwrap();
-            let mut timeline = Box::pin(run.timeline());
+            let mut timeline = run.timeline();
             while timeline.next().await.unwrap().unwrap().kind != EntryType::StepStarted {}
             assert!(run.cancel("not needed").await.unwrap());
             assert!(!run.cancel("twice").await.unwrap());
             let error = run.completed().await.unwrap_err();
-            assert!(matches!(&error, RunError::Cancelled { reason, .. } if reason == "not needed"), "{error}");
+            assert!(
+                matches!(&error, RunError::Cancelled { reason, .. } if reason == "not needed"),
+                "{error}"
+            );
             // The place of the step comes free: two others run at a time.
             for _ in 0..2 {
                 nq.start::<slow>(Begin { n: 1 }).await.unwrap().completed().await.unwrap();
@@ -637,23 +651,46 @@ async fn a_cancelled_run_tells_its_steps_and_takes_nothing_more() {
 async fn a_shutdown_lets_steps_finish_and_hands_back_the_others() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("stop.db").display());
-    let nq = nq::open(&url).await.unwrap().data(Probe::default()).grace(Duration::from_secs(10)).start().await.unwrap();
+    let nq = nq::open(&url)
+        .await
+        .unwrap()
+        .data(Probe::default())
+        .grace(Duration::from_secs(10))
+        .start()
+        .await
+        .unwrap();
     let finishes = nq.start::<slow>(Begin { n: 0 }).await.unwrap();
-    let mut timeline = Box::pin(finishes.timeline());
+    let mut timeline = finishes.timeline();
     while timeline.next().await.unwrap().unwrap().kind != EntryType::StepStarted {}
     nq.shutdown().await.unwrap();
     let client = nq::open(&url).await.unwrap().client().unwrap();
     let finishes = client.run(finishes.id().as_str()).unwrap();
     assert_eq!(finishes.completed().await.unwrap().result::<bool>().unwrap(), Some(true));
 
-    let nq = nq::open(&url).await.unwrap().data(Probe::default()).grace(Duration::ZERO).start().await.unwrap();
+    let nq =
+        nq::open(&url).await.unwrap().data(Probe::default()).grace(Duration::ZERO).start().await.unwrap();
     let hangs = nq.start::<trial>(Trial { how: "hang".into() }).await.unwrap();
-    let mut timeline = Box::pin(hangs.timeline());
+    let mut timeline = hangs.timeline();
     while timeline.next().await.unwrap().unwrap().kind != EntryType::StepStarted {}
     nq.shutdown().await.unwrap();
     let jobs = client.jobs(&nq::store::JobsQuery { limit: 10, ..Default::default() }).await.unwrap();
     assert_eq!(jobs.len(), 1);
     assert_eq!((&jobs[0].state, jobs[0].attempt), (&nq::store::JobState::Queued, 1), "nothing was counted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_does_not_wait_for_a_worker_that_blocks_its_thread() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("stuck.db").display());
+    let nq =
+        nq::open(&url).await.unwrap().data(Probe::default()).grace(Duration::ZERO).start().await.unwrap();
+    let run = nq.start::<blocks>(Begin { n: 5_000 }).await.unwrap();
+    let mut timeline = run.timeline();
+    while timeline.next().await.unwrap().unwrap().kind != EntryType::StepStarted {}
+    nq.shutdown().await.unwrap();
+    let client = nq::open(&url).await.unwrap().client().unwrap();
+    let jobs = client.jobs(&nq::store::JobsQuery { limit: 10, ..Default::default() }).await.unwrap();
+    assert_eq!(jobs[0].state, nq::store::JobState::Queued, "handed back while it still blocks");
 }
 
 // Untyped events.

@@ -2,7 +2,7 @@
 //! The worker and the user's types are related by trait parameters, never by associated types, so that a
 //! public worker may take an event that is not public.
 
-use crate::def::{Event, WorkerDef};
+use crate::def::{Event, EventDef, WorkerDef};
 
 /// A worker's type: what `#[worker]` puts beside the function, under the same name.
 #[diagnostic::on_unimplemented(
@@ -30,6 +30,12 @@ pub trait EmittedBy<W>: Event {}
     note = "a run starts at a worker that subscribes to nothing, with the input of that worker"
 )]
 pub trait InputOf<W>: Event {}
+
+/// The definition of the event that starts `W`.
+#[doc(hidden)]
+pub const fn input_def<W, E: InputOf<W>>() -> EventDef {
+    E::DEF
+}
 
 /// Inputs that the worker `W` can make from the event `E`: any type that is `From<E>`.
 #[diagnostic::on_unimplemented(

@@ -2,9 +2,14 @@
 //! finished step causes. Nothing here waits, reads a clock, draws a random number or touches a disk:
 //! time and ids are arguments.
 
+// A library leaves the terminal to its program.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod bounds;
 #[doc(hidden)]
 pub mod bucket;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod decide;
 pub mod def;
 pub mod entry;

@@ -90,7 +90,8 @@ impl Options {
                 self.add_flows(option, flow.into_iter().collect(), errors);
             }
             "flows" => {
-                let flows: Vec<LitStr> = errors.take(option.list("\"order\", \"refund\"")).unwrap_or_default();
+                let flows: Vec<LitStr> =
+                    errors.take(option.list("\"order\", \"refund\"")).unwrap_or_default();
                 let fine = |flow: &LitStr| errors.take(check_name(flow, refuse_name)).is_some();
                 let flows = flows.into_iter().filter(fine).collect();
                 self.add_flows(option, flows, errors);
@@ -253,7 +254,6 @@ impl Function {
         self.sig.ident.span()
     }
 
-
     /// The types of its parameters.
     pub(crate) fn parameters(&self) -> Vec<&Type> {
         let parameters = self.sig.inputs.iter().filter_map(|input| match input {
@@ -263,11 +263,14 @@ impl Function {
         parameters.collect()
     }
 
-    /// Where its return type stands, or else its name.
-    pub(crate) fn return_span(&self) -> Span {
+    /// The type that it returns, as far as it can be written again.
+    pub(crate) fn returned(&self) -> TokenStream {
         match &self.sig.output {
-            syn::ReturnType::Default => self.span(),
-            syn::ReturnType::Type(_, ty) => ty.span(),
+            syn::ReturnType::Default => quote::quote_spanned!(self.span()=> ()),
+            syn::ReturnType::Type(_, ty) if matches!(**ty, Type::ImplTrait(_)) => {
+                quote::quote_spanned!(ty.span()=> _)
+            }
+            syn::ReturnType::Type(_, ty) => quote::quote!(#ty),
         }
     }
 }

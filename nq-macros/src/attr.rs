@@ -31,14 +31,12 @@ pub(crate) fn options(attr: TokenStream, table: &[&'static str], errors: &mut Er
                 &option.ident,
                 format!("unknown option `{}`{help}\nnote: options are {known}", option.key),
             );
-            match meant {
-                Some(meant) => meant.clone_into(&mut option.key),
-                None => {
+            let Some(meant) = meant else {
                 // A list may well be of events.
                 errors.wiring |= option.is_bracketed();
                 continue;
-            }
-            }
+            };
+            meant.clone_into(&mut option.key);
             // What was meant is taken, so that nothing else looks wrong; but not a second time.
             if options.iter().any(|known| known.key == option.key) {
                 continue;
@@ -103,13 +101,20 @@ fn option(part: TokenStream, table: &[&'static str], errors: &mut Errors) -> Opt
 
 /// An event in a list: a type, or the name of an untyped one.
 pub(crate) enum EventItem {
-    Type(Type),
+    Type(Box<Type>),
     Name(LitStr),
 }
 
 impl Parse for EventItem {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        if input.peek(LitStr) { input.parse().map(Self::Name) } else { input.parse().map(Self::Type) }
+        if input.peek(LitStr) {
+            return input.parse().map(Self::Name);
+        }
+        let at = input.cursor().token_stream().into_iter().next();
+        input.parse().map(|ty| Self::Type(Box::new(ty))).map_err(|error| {
+            let message = "expected an event\nhelp: name its type, or an untyped event by a string";
+            at.map_or(error, |at| syn::Error::new_spanned(at, message))
+        })
     }
 }
 
@@ -151,7 +156,8 @@ impl Opt {
     /// A whole number that is at least `least`.
     pub(crate) fn number(&self, least: u32) -> syn::Result<u32> {
         let key = &self.key;
-        let message = format!("`{key}` is a whole number of at least {least}\nhelp: write `{key} = {}`", least.max(5));
+        let message =
+            format!("`{key}` is a whole number of at least {least}\nhelp: write `{key} = {}`", least.max(5));
         let literal: LitInt = self.parse(&message)?;
         let number = literal.base10_parse::<u32>().ok().filter(|number| *number >= least);
         number.map_or_else(|| self.fail(&message), Ok)

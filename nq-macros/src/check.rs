@@ -30,7 +30,10 @@ fn is_plain_fn(function: &Function, errors: &mut Errors) {
         );
     }
     if let syn::Safety::Unsafe(unsafety) = &sig.safety {
-        errors.at(unsafety, format!("worker `{name}` is `unsafe`\nhelp: put the unsafe code into a function that it calls"));
+        errors.at(
+            unsafety,
+            format!("worker `{name}` is `unsafe`\nhelp: put the unsafe code into a function that it calls"),
+        );
     }
     if let Some(constness) = &sig.constness {
         errors.at(constness, format!("worker `{name}` cannot be `const`"));
@@ -69,7 +72,8 @@ const MOST_SIDES: usize = 12;
 
 fn joins_pair(options: &Options, errors: &mut Errors) {
     if let ([only], Some(key)) = (options.joins.items.as_slice(), &options.joins.key) {
-        let message = "a join needs two events or more\nhelp: to wait for one kind of event, use `subscribes`";
+        let message =
+            "a join needs two events or more\nhelp: to wait for one kind of event, use `subscribes`";
         errors.wiring = true;
         let _ = key;
         errors.at(only, message);

@@ -50,7 +50,8 @@ pub(crate) fn expand(attr: TokenStream, item: TokenStream) -> TokenStream {
 /// The derives that the type does not have yet.
 fn derives(attrs: &[Attribute], nq: &TokenStream, private: &TokenStream) -> TokenStream {
     let present = derived(attrs);
-    let has = |name: &str| present.iter().any(|path| path.segments.last().is_some_and(|last| last.ident == name));
+    let has =
+        |name: &str| present.iter().any(|path| path.segments.last().is_some_and(|last| last.ident == name));
     let mut tokens = TokenStream::new();
     let mut serde = Vec::new();
     for name in ["Serialize", "Deserialize"] {
@@ -80,14 +81,16 @@ fn derives(attrs: &[Attribute], nq: &TokenStream, private: &TokenStream) -> Toke
 /// What the type derives.
 fn derived(attrs: &[Attribute]) -> Vec<Path> {
     let derives = attrs.iter().filter(|attr| attr.path().is_ident("derive"));
-    let paths = derives.filter_map(|attr| attr.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated).ok());
+    let paths =
+        derives.filter_map(|attr| attr.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated).ok());
     paths.flatten().collect()
 }
 
 /// Whether the type says where its derives find their crate.
 fn names_crate(attrs: &[Attribute], derive: &str) -> bool {
     let attrs = attrs.iter().filter(|attr| attr.path().is_ident(derive));
-    let metas = attrs.filter_map(|attr| attr.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated).ok());
+    let metas =
+        attrs.filter_map(|attr| attr.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated).ok());
     metas.flatten().any(|meta| meta.path().is_ident("crate"))
 }
 

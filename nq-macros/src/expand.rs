@@ -1,6 +1,6 @@
 //! `#[worker]`: the function as written, and beside it what makes it a worker.
 
-use proc_macro2::{Ident, Literal, Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Ident, Literal, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{LitStr, Type};
@@ -10,18 +10,15 @@ use crate::attr::EventItem;
 use crate::check;
 use crate::errors::Errors;
 use crate::glue::{generated_at, nq_path, respan};
-use crate::names::bucket;
+use crate::names::{bucket, plain};
 
 /// Expands `#[worker(…)]`.
 pub(crate) fn expand(attr: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let options = Options::parse(attr, &mut errors);
-    let function = match Function::parse(item.clone()) {
-        Ok(function) => function,
-        Err(_) => {
-            errors.at_span(Span::call_site(), "`#[nq::worker]` goes on an `async fn`");
-            return quote!(#errors #item);
-        }
+    let Ok(function) = Function::parse(item.clone()) else {
+        errors.at_span(Span::call_site(), "`#[nq::worker]` goes on an `async fn`");
+        return quote!(#errors #item);
     };
     if let Some(receiver) = function.sig.receiver() {
         let name = function.name();
@@ -33,21 +30,22 @@ pub(crate) fn expand(attr: TokenStream, item: TokenStream) -> TokenStream {
     }
     check::worker(&options, &function, &mut errors);
     let worker = Worker::new(&options, &function, &errors);
-    let (marker, items, checks) = (worker.marker(), worker.items(), worker.checks());
+    let (marker, items) = (worker.marker(), worker.items());
     let tokens = &function.tokens;
     let allow = quote_spanned!(worker.at=> #[allow(clippy::unused_async)]);
-    quote!(#errors #allow #tokens #marker #items #checks)
+    quote!(#errors #allow #tokens #marker #items)
 }
 
-struct Worker<'a> {
-    options: &'a Options,
-    function: &'a Function,
+/// A worker, as far as it is understood.
+pub(crate) struct Worker<'a> {
+    pub(crate) options: &'a Options,
+    pub(crate) function: &'a Function,
     /// The hidden module of nq.
-    private: TokenStream,
+    pub(crate) private: TokenStream,
     /// Where generated code points at: the function's name.
-    at: Span,
+    pub(crate) at: Span,
     /// The type that stands for the worker.
-    ty: Ident,
+    pub(crate) ty: Ident,
     name: LitStr,
     /// Whether its wiring is in doubt.
     broken: bool,
@@ -69,7 +67,7 @@ impl<'a> Worker<'a> {
         Self {
             options,
             function,
-            private: quote!(#nq::__private),
+            private: respan(quote!(#nq::__private), at),
             at,
             ty,
             name,
@@ -78,7 +76,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn is_entry(&self) -> bool {
+    /// Whether runs start with it.
+    pub(crate) fn is_entry(&self) -> bool {
         let options = self.options;
         [&options.subscribes, &options.joins, &options.gathers].iter().all(|list| list.key.is_none())
     }
@@ -91,36 +90,40 @@ impl<'a> Worker<'a> {
     /// The type beside the function. It only has a type's name, so that the function keeps its own.
     fn marker(&self) -> TokenStream {
         let (ty, vis) = (&self.ty, &self.function.vis);
-        let cfgs = self.function.attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
+        let cfgs = self.cfgs();
         let doc = format!("The worker `{}`, as a type.", self.name.value());
         quote_spanned! {self.at=>
-            #(#cfgs)*
+            #cfgs
             #[doc = #doc]
-            #[allow(non_camel_case_types, unreachable_pub, missing_docs, missing_debug_implementations, dead_code, clippy::all, clippy::pedantic)]
+            #[allow(
+                non_camel_case_types, unreachable_pub, unnameable_types, dead_code, missing_docs,
+                missing_debug_implementations, missing_copy_implementations, clippy::all, clippy::pedantic,
+            )]
             #vis enum #ty {}
         }
     }
 
+    /// The conditions that the function stands under, below this attribute.
+    fn cfgs(&self) -> TokenStream {
+        let cfgs = self.function.attrs.iter().filter(|attr| attr.path().is_ident("cfg"));
+        quote!(#(#cfgs)*)
+    }
+
     fn items(&self) -> TokenStream {
-        let (ty, private, function) = (&self.ty, &self.private, &self.function.sig.ident);
-        let bucket = bucket(function);
-        let path = self.function.name();
-        let raw_path = function.to_string();
-        let definition = self.definition();
-        let impls = self.impls();
+        let (ty, private, function, cfgs) = (&self.ty, &self.private, &self.function.sig.ident, self.cfgs());
+        let (bucket, path, shown_type) = (bucket(function), function.to_string(), plain(ty));
+        let (definition, impls, checks) = (self.definition(), self.impls(), self.checks());
         let handler = self.callable.then(|| self.handler());
-        let registry = Ident::new("add_nq_registry_to_the_crate_root", self.at);
-        let shown_type = ty.to_string();
-        let shown_type = shown_type.strip_prefix("r#").unwrap_or(&shown_type);
-        let _ = path;
+        let import = self.import();
         quote_spanned! {self.at=>
-            #[allow(non_local_definitions, clippy::all, clippy::pedantic)]
+            #cfgs
+            #[allow(non_local_definitions, deprecated, unused_qualifications, clippy::all, clippy::pedantic)]
             const _: () = {
-                use crate::#registry as __NqRegistry;
-                const ID: u64 = #private::hash(::core::concat!(::core::module_path!(), "::", #raw_path));
+                #import
+                const ID: u64 = #private::hash(::core::concat!(::core::module_path!(), "::", #path));
                 impl #private::Slot<__NqRegistry, { ID }> for #private::bucket::#bucket {
                     const DEF: #private::WorkerDef = #private::WorkerDef {
-                        path: ::core::concat!(::core::module_path!(), "::", #raw_path),
+                        path: ::core::concat!(::core::module_path!(), "::", #path),
                         type_path: ::core::concat!(::core::module_path!(), "::", #shown_type),
                         #definition
                         ..#private::WorkerDef::DEFAULT
@@ -133,8 +136,20 @@ impl<'a> Worker<'a> {
                 impl #private::Own<#ty> for #ty {}
                 #impls
                 #handler
+                #checks
             };
         }
+    }
+
+    /// The registry of the crate. Without one this import is the one error, and its last name is what to do
+    /// about it.
+    fn import(&self) -> TokenStream {
+        // From the first letter of the function's name to its last: rustc then shows that name as the place,
+        // and the whole path as what is missing.
+        let name = self.function.span().unwrap();
+        let krate = Ident::new("crate", name.start().into());
+        let registry = Ident::new("add_nq_registry_to_the_crate_root", name.end().into());
+        quote_spanned!(self.function.span()=> use #krate::#registry as __NqRegistry;)
     }
 
     /// The fields that the attribute and the signature give.
@@ -169,7 +184,9 @@ impl<'a> Worker<'a> {
             }
         }
         if let (true, Some(input)) = (self.is_entry() && self.callable, self.input()) {
-            let mention = self.mention_type(input);
+            let (ty, private) = (&self.ty, respan(private, input.span()));
+            // By way of the bound, so that an input that is no event is one error.
+            let mention = quote_spanned!(input.span()=> #private::input_def::<#ty, #input>().mention());
             field("input", quote!(::core::option::Option::Some(#mention)));
         }
         let some = |value: &dyn ToTokens| quote!(::core::option::Option::Some(#value));
@@ -233,112 +250,16 @@ impl<'a> Worker<'a> {
         impls
     }
 
-    /// What the running program calls.
-    fn handler(&self) -> TokenStream {
-        let (private, ty, function) = (&self.private, &self.ty, &self.function.sig.ident);
-        let parameters = self.function.parameters();
-        let Some((input, others)) = parameters.split_first() else { return TokenStream::new() };
-        let make_input = self.make_input(input);
-        let extracts = others.iter().map(|other| {
-            quote_spanned!(other.span()=> #private::extract::<#ty, #other>(&step)?)
-        });
-        let checks = others.iter().map(|other| {
-            quote_spanned!(other.span()=> #private::check_provided::<#ty, #other>(provided)?;)
-        });
-        let events = self.events(input);
-        let call = quote_spanned!(self.at=> #function(input, #(#extracts),*).await);
-        let outcome = quote_spanned!(generated_at(self.function.return_span())=> #private::outcome(result));
-        let provided = if others.is_empty() { quote!(_) } else { quote!(provided) };
-        quote_spanned! {self.at=>
-            #private::inventory::submit! {
-                #private::Handler {
-                    def: <#ty as #private::Worker>::DEF,
-                    events: &[#(#events),*],
-                    call: |step| #private::boxed(async move {
-                        let input = #make_input?;
-                        let result = #call;
-                        #outcome
-                    }),
-                    check: |#provided| {
-                        #(#checks)*
-                        ::core::result::Result::Ok(())
-                    },
-                }
-            }
-        }
-    }
-
-    /// The definitions of all typed events that the worker mentions.
-    fn events(&self, input: &Type) -> Vec<TokenStream> {
-        let (options, private) = (self.options, &self.private);
-        let lists = [&options.emits, &options.subscribes, &options.joins, &options.gathers];
-        let mut types: Vec<&Type> = lists.into_iter().flat_map(typed).collect();
-        if self.is_entry() {
-            types.push(input);
-        }
-        types.into_iter().map(|ty| quote_spanned!(ty.span()=> <#ty as #private::Event>::DEF)).collect()
-    }
-
-    /// The expression that makes the input from what has arrived.
-    fn make_input(&self, input: &Type) -> TokenStream {
-        let (private, ty, options, span) = (&self.private, &self.ty, self.options, input.span());
-        if let [_, ..] = options.joins.items.as_slice() {
-            let items = &options.joins.items;
-            if typed(&options.joins).next().is_none() {
-                return quote_spanned!(span=> #private::joined_untyped::<#input>(&step));
-            }
-            let sides = items.iter().map(|item| match item {
-                EventItem::Type(event) => event.to_token_stream(),
-                EventItem::Name(_) => quote!(#private::Json),
-            });
-            return quote_spanned!(span=> #private::joined::<#ty, (#(#sides,)*), #input>(&step));
-        }
-        let list = if options.gathers.key.is_some() { &options.gathers } else { &options.subscribes };
-        let item = if options.gathers.key.is_some() {
-            quote_spanned!(span=> <#input as #private::InputOfGather<#ty>>::Item)
-        } else {
-            input.to_token_stream()
-        };
-        let mixed = typed(list).next().is_some();
-        let arms = list.items.iter().map(|event| match event {
-            EventItem::Type(event) => {
-                quote_spanned!(span=> #private::arm::<#ty, #item, #event>(<#event as #private::Event>::DEF.name))
-            }
-            EventItem::Name(name) if mixed => {
-                quote_spanned!(span=> #private::arm_json::<#ty, #item>(#name))
-            }
-            EventItem::Name(name) => quote_spanned!(span=> #private::arm_untyped::<#item>(#name)),
-        });
-        let arms: Vec<_> = arms.collect();
-        if options.gathers.key.is_some() {
-            quote_spanned!(span=> #private::gathered::<#ty, #input>(&step, &[#(#arms),*]))
-        } else if options.subscribes.key.is_some() {
-            quote_spanned!(span=> #private::one_of::<#input>(&step, &[#(#arms),*]))
-        } else {
-            quote_spanned!(span=> #private::started::<#input>(&step))
-        }
-    }
-
     /// The checks of the graph, each spanned at what it judges.
     fn checks(&self) -> TokenStream {
-        let (private, options) = (&self.private, self.options);
-        let mut checks = TokenStream::new();
-        let mut check = |span: Span, name: &str, rest: TokenStream| {
-            // All of it at the token, or rustc would point at the attribute.
-            let (name, ty, private) = (Ident::new(name, span), respan(&self.ty, span), respan(private, span));
-            let rest = respan(rest, span);
-            checks.extend(quote_spanned! {span=>
-                const _: () = #private::proof::#name(
-                    <crate::add_nq_registry_to_the_crate_root as #private::Registered>::GRAPH,
-                    <#ty as #private::Worker>::DEF,
-                    #rest
-                );
-            });
+        let options = self.options;
+        let mut checks = match &options.name {
+            Some(name) => self.check(name, "member", TokenStream::new()),
+            None => self.check(&self.function.sig.ident, "member", TokenStream::new()),
         };
-        check(options.name.as_ref().map_or(self.function.span(), Spanned::span), "member", TokenStream::new());
         for (number, flow) in options.flows.iter().enumerate() {
             let number = Literal::usize_unsuffixed(number);
-            check(flow.span(), "flow", quote!(#number));
+            checks.extend(self.check(flow, "flow", quote!(#number)));
         }
         let lists: [(&str, &EventList); 4] = [
             ("Emits", &options.emits),
@@ -348,22 +269,37 @@ impl<'a> Worker<'a> {
         ];
         for (role, list) in lists {
             for (number, item) in list.items.iter().enumerate() {
-                let (role, number) = (Ident::new(role, item.span()), Literal::usize_unsuffixed(number));
-                check(item.span(), "mention", quote!(#private::proof::Role::#role, #number));
+                checks.extend(self.check_mention(item, role, number));
             }
         }
         if let (true, Some(input)) = (self.is_entry() && self.callable, self.input()) {
-            check(input.span(), "mention", quote!(#private::proof::Role::Input, 0));
+            checks.extend(self.check_mention(input, "Input", 0));
         }
         checks
     }
-}
 
-fn typed(list: &EventList) -> impl Iterator<Item = &Type> {
-    list.items.iter().filter_map(|item| match item {
-        EventItem::Type(ty) => Some(ty),
-        EventItem::Name(_) => None,
-    })
+    fn check_mention(&self, item: impl ToTokens, role: &str, number: usize) -> TokenStream {
+        let private = respan(&self.private, self.at);
+        let (role, number) = (Ident::new(role, self.at), Literal::usize_unsuffixed(number));
+        self.check(item, "mention", quote!(#private::proof::Role::#role, #number))
+    }
+
+    fn check(&self, guilty: impl ToTokens, name: &str, rest: TokenStream) -> TokenStream {
+        // All of the call lies at the guilty tokens, from the first to the last, or rustc would point at the
+        // attribute.
+        let guilty = guilty.into_token_stream().into_iter().map(|token| token.span());
+        let (first, last) = guilty.fold((None, self.at), |(first, _), span| (first.or(Some(span)), span));
+        let first = first.unwrap_or(self.at);
+        let (name, ty, private) =
+            (Ident::new(name, first), respan(&self.ty, first), respan(&self.private, first));
+        let rest = respan(rest, first);
+        let args = quote_spanned! {first=>
+            <__NqRegistry as #private::Registered>::GRAPH, <#ty as #private::Worker>::DEF, #rest
+        };
+        let mut args = Group::new(Delimiter::Parenthesis, args);
+        args.set_span(last);
+        quote_spanned!(first=> const _: () = #private::proof::#name #args;)
+    }
 }
 
 fn backoff_tokens(backoff: &Backoff, private: &TokenStream) -> TokenStream {

@@ -97,7 +97,10 @@ fn walk(errors: &mut Errors) -> Vec<Found> {
     let span = Span::call_site();
     // rustdoc compiles a doctest under the name of the file that documents it.
     if std::env::var_os("UNSTABLE_RUSTDOC_TEST_PATH").is_some() {
-        errors.at_span(span, "a doctest has no file to read workers from\nhelp: list them: `nq::registry![charge, ship]`");
+        errors.at_span(
+            span,
+            "a doctest has no file to read workers from\nhelp: list them: `nq::registry![charge, ship]`",
+        );
         return Vec::new();
     }
     // An editor may not know the file; it evaluates no constants either.
@@ -112,20 +115,27 @@ fn registry(args: &Args, found: &[Found]) -> TokenStream {
     let private = quote!(#nq::__private);
     let span = Span::call_site();
     let name = Ident::new("add_nq_registry_to_the_crate_root", span);
-    let mut workers: Vec<TokenStream> = found.iter().map(|found| slot(found, &private, &name)).collect();
+    let mut workers: Vec<TokenStream> = found.iter().map(|found| slot(found, &private)).collect();
     for path in args.explicit.iter().chain(&args.also) {
         let private = respan(&private, path.span());
         workers.push(quote_spanned!(path.span()=> <#path as #private::Worker>::DEF));
     }
     let open = args.library;
-    let libraries: Vec<_> = args.include.iter().map(|path| quote_spanned!(path.span()=> <#path::#name as #private::Registered>)).collect();
+    let libraries: Vec<_> = args
+        .include
+        .iter()
+        .map(|path| {
+            let (private, name) = (respan(&private, path.span()), respan(&name, path.span()));
+            quote_spanned!(path.span()=> <#path::#name as #private::Registered>)
+        })
+        .collect();
     let checks = args.include.iter().enumerate().map(|(number, path)| {
         let shown = quote!(#path).to_string().replace(' ', "");
         let (from, to) = (number + 1, number + 2);
-        let (private, name) = (respan(&private, path.span()), respan(&name, path.span()));
+        let private = respan(&private, path.span());
         quote_spanned! {path.span()=>
             const _: () = #private::proof::included(
-                <#name as #private::Registered>::GRAPH,
+                <__NqRegistry as #private::Registered>::GRAPH,
                 #shown,
                 #private::proof::count(LISTS.split_at(#from).0),
                 #private::proof::count(LISTS.split_at(#to).0),
@@ -135,10 +145,12 @@ fn registry(args: &Args, found: &[Found]) -> TokenStream {
     quote_spanned! {span=>
         const _: () = #private::proof::root(::core::module_path!());
         #[doc(hidden)]
-        #[allow(non_camel_case_types, unreachable_pub, missing_docs, missing_debug_implementations, dead_code)]
+        #[allow(non_camel_case_types, unreachable_pub, missing_docs, missing_debug_implementations, missing_copy_implementations, dead_code, clippy::all, clippy::pedantic)]
         pub enum #name {}
         #[allow(long_running_const_eval, unexpected_cfgs, clippy::all, clippy::pedantic)]
         const _: () = {
+            // By the path that workers use: elsewhere than in the root there is one error, not one for each.
+            use crate::#name as __NqRegistry;
             const HERE: &[&#private::WorkerDef] = &[#(#workers),*];
             const LISTS: &[&[&#private::WorkerDef]] = &[HERE, #(#libraries::WORKERS),*];
             const COUNT: usize = #private::proof::count(LISTS);
@@ -146,7 +158,7 @@ fn registry(args: &Args, found: &[Found]) -> TokenStream {
             const SIZE: #private::proof::Size = #private::proof::Size::of(WORKERS);
             const PLAN: &#private::proof::Plan<{ SIZE.places }, { SIZE.nodes }, { SIZE.mentions }> =
                 &#private::proof::Plan::build(WORKERS, #open);
-            impl #private::Registered for #name {
+            impl #private::Registered for __NqRegistry {
                 const WORKERS: &'static [&'static #private::WorkerDef] = WORKERS;
                 const GRAPH: &'static #private::proof::Graph = &PLAN.graph();
             }
@@ -163,16 +175,19 @@ fn registry(args: &Args, found: &[Found]) -> TokenStream {
 }
 
 /// The definition of a worker that the walk found.
-fn slot(found: &Found, private: &TokenStream, registry: &Ident) -> TokenStream {
+fn slot(found: &Found, private: &TokenStream) -> TokenStream {
     let span = Span::call_site();
     let cfgs = found.cfgs.iter().map(|cfg| respan(cfg, span));
     let bucket = format_ident!("{}", bucket(&found.function), span = span);
-    let path: String =
-        found.modules.iter().map(String::as_str).chain([found.function.to_string().as_str()]).map(|part| format!("::{part}")).collect();
+    let mut path = String::new();
+    for part in found.modules.iter().chain([&found.function.to_string()]) {
+        path.push_str("::");
+        path.push_str(part);
+    }
     quote_spanned! {span=>
         #(#[cfg(#cfgs)])*
         &<#private::bucket::#bucket as #private::Slot<
-            #registry,
+            __NqRegistry,
             { #private::hash(::core::concat!(::core::module_path!(), #path)) },
         >>::DEF
     }

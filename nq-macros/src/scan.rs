@@ -147,7 +147,8 @@ impl Walk<'_> {
             }
         }
         if places.iter().all(|(_, when)| !when.is_empty()) {
-            let otherwise = if elsewhere.is_empty() { Vec::new() } else { vec![quote!(not(any(#(#elsewhere),*)))] };
+            let otherwise =
+                if elsewhere.is_empty() { Vec::new() } else { vec![quote!(not(any(#(#elsewhere),*)))] };
             places.push((None, otherwise));
         }
         for (path, when) in places {
@@ -203,3 +204,6 @@ fn cfgs(attrs: &[Attr]) -> Vec<TokenStream> {
     };
     attrs.iter().filter_map(of).collect()
 }
+
+#[cfg(test)]
+mod tests;

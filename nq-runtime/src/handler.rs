@@ -5,8 +5,8 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
-use nq_core::bounds::{InputFrom, InputOfGather};
-use nq_core::def::{Event, EventDef, WorkerDef};
+use nq_core::bounds::{InputFrom, InputOf, InputOfGather};
+use nq_core::def::{EventDef, WorkerDef};
 use nq_core::store::Arrived;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -73,7 +73,6 @@ impl Outcome for () {
     }
 }
 
-#[diagnostic::do_not_recommend]
 impl<T: Serialize, E: Failure> Outcome for Result<T, E> {
     fn outcome(self) -> Result<Value, Error> {
         let value = self.map_err(Failure::into_error)?;
@@ -100,7 +99,7 @@ impl<E: Into<crate::error::BoxError>> Failure for E {
 }
 
 /// Turns what a worker returned into the step's result.
-pub fn outcome(returned: impl Outcome) -> Result<Value, Error> {
+pub fn outcome<T: Outcome>(returned: T) -> Result<Value, Error> {
     returned.outcome()
 }
 
@@ -132,7 +131,7 @@ pub fn arm_untyped<I: DeserializeOwned>(event: &'static str) -> Arm<I> {
 }
 
 /// The input of an entry.
-pub fn started<E: Event>(step: &Step) -> Result<E, Error> {
+pub fn started<W, E: InputOf<W>>(step: &Step) -> Result<E, Error> {
     let arrived = first(step)?;
     serde_json::from_value(arrived.payload.clone()).map_err(|error| unfit(arrived, &error))
 }

@@ -120,9 +120,9 @@ mod tests {
     const fn worker(path: &'static str) -> WorkerDef {
         WorkerDef { path, name: path, ..WorkerDef::DEFAULT }
     }
-    static CHARGE: WorkerDef = worker("shop::charge");
-    static SHIP: WorkerDef = worker("shop::ship");
-    static PACK: WorkerDef = worker("shipping::pack");
+    const CHARGE: WorkerDef = worker("shop::charge");
+    const SHIP: WorkerDef = worker("shop::ship");
+    const PACK: WorkerDef = worker("shipping::pack");
 
     fn check(linked: &[&'static WorkerDef], registries: &[Proven], expected: &[&str]) {
         let problems = compare(linked, &registries.iter().collect::<Vec<_>>());
@@ -141,12 +141,18 @@ mod tests {
         check(&[&CHARGE, &SHIP], &[program(&[&CHARGE, &SHIP])], &[]);
         check(&[&CHARGE, &PACK], &[program(&[&CHARGE, &PACK])], &[]);
         let library = || Proven { name: "shipping", library: true, workers: &[&PACK] };
-        check(&[&CHARGE, &PACK], &[program(&[&CHARGE]), library()], &[
-            "worker `shipping::pack` is linked but not proven: add `nq::registry!(include = [shipping]);`",
-        ]);
-        check(&[&CHARGE, &SHIP], &[], &[
-            "workers `shop::charge`, `shop::ship` are linked but not proven: add `nq::registry!(library);` in the root of `shop`, and",
-        ]);
+        check(
+            &[&CHARGE, &PACK],
+            &[program(&[&CHARGE]), library()],
+            &["worker `shipping::pack` is linked but not proven: add `nq::registry!(include = [shipping]);`"],
+        );
+        check(
+            &[&CHARGE, &SHIP],
+            &[],
+            &[
+                "workers `shop::charge`, `shop::ship` are linked but not proven: add `nq::registry!(library);` in the root of `shop`, and",
+            ],
+        );
         check(&[&CHARGE], &[program(&[&CHARGE, &SHIP])], &["worker `shop::ship` is proven but not linked"]);
     }
 

@@ -7,16 +7,16 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A running copy of this test program that runs one test, `child`, which works until it is killed.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
 }
 
 /// The variable that turns the test `child` into an instance; the folder that it works in.
-pub const FOLDER: &str = "NQ_TEST_FOLDER";
+pub(crate) const FOLDER: &str = "NQ_TEST_FOLDER";
 
 impl Process {
     /// Starts one, and returns when it says that it is ready.
-    pub fn start(folder: &Path) -> Self {
+    pub(crate) fn start(folder: &Path) -> Self {
         let mut child = Command::new(std::env::current_exe().expect("a test program has a path"))
             .args(["--exact", "child", "--nocapture"])
             .env(FOLDER, folder)
@@ -30,17 +30,17 @@ impl Process {
     }
 
     /// Freezes it: it does nothing, and keeps all that it holds.
-    pub fn freeze(&self) {
+    pub(crate) fn freeze(&self) {
         self.signal(Signal::STOP);
     }
 
     /// Lets it go on.
-    pub fn thaw(&self) {
+    pub(crate) fn thaw(&self) {
         self.signal(Signal::CONT);
     }
 
     /// Ends it as a power cut would: it runs nothing more.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.end();
     }
 
@@ -64,7 +64,6 @@ impl Drop for Process {
 const READY: &str = "the child is ready";
 
 /// What the child says when it is ready.
-#[expect(clippy::print_stdout, reason = "the parent reads it")]
-pub fn say_ready() {
+pub(crate) fn say_ready() {
     println!("{READY}");
 }

@@ -2,8 +2,8 @@
 //! verdict on each.
 
 use super::hash::{hash, join, same};
-use super::table::{Index, Table};
 use super::reach;
+use super::table::{Index, Table};
 use crate::def::{EventRef, WorkerDef};
 
 /// No mention: the end of a list.
@@ -129,7 +129,11 @@ const fn flow_count(def: &WorkerDef) -> usize {
 }
 
 const fn mention_count(def: &WorkerDef) -> usize {
-    def.emits.len() + def.subscribes.len() + def.joins.len() + def.gathers.len() + def.input.is_some() as usize
+    def.emits.len()
+        + def.subscribes.len()
+        + def.joins.len()
+        + def.gathers.len()
+        + def.input.is_some() as usize
 }
 
 /// The flow of that number of a worker; a plain queue worker is a flow of its own.
@@ -202,6 +206,7 @@ pub struct Plan<const PLACES: usize, const NODES: usize, const MENTIONS: usize> 
     pub(super) flows: [Flow; NODES],
     flow_count: u32,
     pub(super) clean: bool,
+    doubtful: bool,
     muted: bool,
 }
 
@@ -220,6 +225,7 @@ impl<const PLACES: usize, const NODES: usize, const MENTIONS: usize> Plan<PLACES
             flows: [Flow { first: 0, entries: 0, steps: 0, plain: NONE, muted: false }; NODES],
             flow_count: 0,
             clean: true,
+            doubtful: false,
             muted: false,
         };
         plan.wire();
@@ -235,6 +241,7 @@ impl<const PLACES: usize, const NODES: usize, const MENTIONS: usize> Plan<PLACES
     pub const fn graph(&'static self) -> Graph {
         Graph {
             workers: self.workers,
+            doubtful: self.doubtful,
             clean: self.clean,
             index: self.table.erased(),
             nodes: &self.nodes,
@@ -295,6 +302,7 @@ impl<const PLACES: usize, const NODES: usize, const MENTIONS: usize> Plan<PLACES
         }
         if def.broken {
             info.muted = true;
+            self.doubtful = true;
             if !def.flows.is_empty() && same(def.flows[0], WorkerDef::UNKNOWN_FLOW) {
                 self.muted = true;
             }
@@ -334,7 +342,7 @@ impl<const PLACES: usize, const NODES: usize, const MENTIONS: usize> Plan<PLACES
                 }
             }
             let mut verdict = Verdict::Fine;
-            if next != NONE && self.mentions[next as usize].node == node {
+            if next != NONE && self.mentions[next as usize].node == node && !def.broken {
                 verdict = Verdict::Twice;
                 self.clean = false;
             }
@@ -411,6 +419,8 @@ impl<const PLACES: usize, const NODES: usize, const MENTIONS: usize> Plan<PLACES
 #[derive(Clone, Copy, Debug)]
 pub struct Graph {
     workers: &'static [&'static WorkerDef],
+    /// Whether some flow keeps silent, so that what it emits is not known.
+    pub(super) doubtful: bool,
     /// Whether every verdict is fine, so that a check has nothing to look up.
     pub(super) clean: bool,
     index: Index,
@@ -486,7 +496,6 @@ impl Graph {
         self.index.get(join(MEMBER, join(hash(flow), hash(name))))
     }
 }
-
 
 /// The registry of a crate: what `registry!` makes.
 #[diagnostic::on_unimplemented(

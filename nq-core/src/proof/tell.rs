@@ -13,7 +13,9 @@ pub(super) const fn unseen(def: &WorkerDef) -> Text {
     text.push("worker ").name(def.name).push(" is not seen by `nq::registry!()`");
     text.push("\nhelp: put it into a module of this crate, or list it: `nq::registry!(also = [");
     text.push(inside_crate(def.type_path)).push("])`");
-    text.push("\nnote: the registry reads the crate's modules; it sees no worker inside a function, or made by");
+    text.push(
+        "\nnote: the registry reads the crate's modules; it sees no worker inside a function, or made by",
+    );
     text.push(" a macro, or under another name than `nq::worker`");
     text
 }
@@ -69,7 +71,9 @@ const fn duplicate(graph: &Graph, node: u32) -> Text {
 const fn plain(graph: &Graph, node: u32) -> Text {
     let def = graph.worker(node);
     let mut text = Text::new();
-    text.push("worker ").name(def.name).push(" has no flow, so it is a flow of its own; but other workers are in");
+    text.push("worker ")
+        .name(def.name)
+        .push(" has no flow, so it is a flow of its own; but other workers are in");
     text.push(" flow ").name(def.name);
     text.push("\nhelp: rename the worker, or put it into that flow: `flow = \"").push(def.name).push("\"`");
     text
@@ -90,13 +94,16 @@ const fn no_entry(graph: &Graph, node: u32) -> Text {
     }
     if let Some(near) = near.found() {
         text.push("\nhelp: did you mean flow ").name(near).push("?");
-    } else if let Some(other) = emitter_elsewhere(graph, graph.nodes[node as usize].mentions + def.emits.len() as u32)
+    } else if let Some(other) =
+        emitter_elsewhere(graph, graph.nodes[node as usize].mentions + def.emits.len() as u32)
     {
         let at = graph.nodes[node as usize].mentions + def.emits.len() as u32;
         text.push("\nhelp: ").name(graph.event(at).name).push(" is emitted in flow ");
         text.name(graph.flow_name(other)).push(": did you mean that flow?");
     } else {
-        text.push("\nhelp: an entry is a worker without `subscribes`, `joins` and `gathers`: add one to this flow");
+        text.push(
+            "\nhelp: an entry is a worker without `subscribes`, `joins` and `gathers`: add one to this flow",
+        );
     }
     text.push("\nnote: a run begins with the entry of its flow; without one no worker of the flow ever runs");
     text
@@ -215,7 +222,8 @@ const fn unmatched(graph: &Graph, at: u32) -> Text {
     let event = graph.event(at);
     let elsewhere = emitter(graph, at, false);
     let mut text = Text::new();
-    if graph.flows[graph.nodes[mention.node as usize].flow as usize].entries == 0 && elsewhere.is_some() {
+    let entries = graph.flows[graph.nodes[mention.node as usize].flow as usize].entries;
+    if entries == 0 && (elsewhere.is_some() || graph.doubtful) {
         // The flow is what is wrong, and that is said at the flow.
         return text;
     }
@@ -227,7 +235,8 @@ const fn unmatched(graph: &Graph, at: u32) -> Text {
     let mut node = 0;
     while node < graph.nodes.len() as u32 {
         let info = graph.nodes[node as usize];
-        if info.flow == graph.nodes[mention.node as usize].flow && !matches!(info.verdict, Verdict::Repeated) {
+        if info.flow == graph.nodes[mention.node as usize].flow && !matches!(info.verdict, Verdict::Repeated)
+        {
             let mut other = info.mentions;
             while other < info.mentions + graph.mention_count(node) {
                 let candidate = graph.event(other);
@@ -247,16 +256,18 @@ const fn unmatched(graph: &Graph, at: u32) -> Text {
         text.name(graph.flow_name(other)).push(": put one of them into the flow of the other");
         text.push("\nnote: an event stays in the flow of the run that emitted it");
     }
-    if let Some(node) = started {
-        text.push("\nnote: runs start with it, at ").name(graph.worker(node).name);
-        text.push("; what a run starts with is not emitted, only its entry gets it");
-    }
-    if let Some(near) = near.found() && !known_type {
+    if let Some(near) = near.found()
+        && !known_type
+    {
         text.push("\nhelp: did you mean ").name(near).push("?");
     } else if !known_type {
         text.push("\nhelp: declare it on the worker that emits it: `emits = [");
         push_type(&mut text, event.type_path, event.name);
         text.push("]`");
+    }
+    if let Some(node) = started {
+        text.push("\nnote: runs start with it, at ").name(graph.worker(node).name);
+        text.push("; what a run starts with is not emitted, only its entry gets it");
     }
     text
 }
@@ -294,8 +305,12 @@ const fn gather_cycle(graph: &Graph, at: u32) -> Text {
     let mut text = Text::new();
     text.push("worker ").name(def.name).push(" gathers ").name(event);
     text.push(", and what it emits leads to ").name(event).push(" again");
-    text.push("\nhelp: gather an event that nothing after ").name(def.name).push(" emits, or subscribe to it");
-    text.push("\nnote: a gather runs when no step is left that could lead to its event; here it would be such a");
+    text.push("\nhelp: gather an event that nothing after ")
+        .name(def.name)
+        .push(" emits, or subscribe to it");
+    text.push(
+        "\nnote: a gather runs when no step is left that could lead to its event; here it would be such a",
+    );
     text.push(" step itself");
     text
 }

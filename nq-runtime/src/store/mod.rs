@@ -1,8 +1,11 @@
 //! The stores: one folder each, with the same file names, so that knowing one is knowing all.
 
 mod clock;
+pub mod faulty;
 pub mod hints;
 pub mod memory;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
 use std::sync::Arc;
 
@@ -13,6 +16,11 @@ pub use nq_core::store::*;
 pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
     match url.split_once(':') {
         Some(("memory", _)) => Ok(Arc::new(memory::MemoryStore::new())),
+        #[cfg(feature = "sqlite")]
+        Some(("sqlite", path)) => {
+            let options = sqlite::SqliteOptions { path: path.into() };
+            Ok(Arc::new(sqlite::SqliteStore::open(options).await?))
+        }
         _ => Err(StoreError::new(
             ErrorKind::Config,
             "open",

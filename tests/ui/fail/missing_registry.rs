@@ -1,0 +1,9 @@
+//! Workers, and no `nq::registry!()`.
+
+#[nq::event]
+struct OrderPlaced {}
+
+#[nq::worker(flow = "order")]
+async fn charge(_order: OrderPlaced) {}
+
+fn main() {}

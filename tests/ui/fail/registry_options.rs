@@ -1,0 +1,5 @@
+//! Mistakes in the arguments of `registry!`.
+
+nq::registry!(includes = [shipping]);
+
+fn main() {}
