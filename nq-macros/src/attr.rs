@@ -31,14 +31,12 @@ pub(crate) fn options(attr: TokenStream, table: &[&'static str], errors: &mut Er
                 &option.ident,
                 format!("unknown option `{}`{help}\nnote: options are {known}", option.key),
             );
-            match meant {
-                Some(meant) => meant.clone_into(&mut option.key),
-                None => {
-                    // A list may well be of events.
-                    errors.wiring |= option.is_bracketed();
-                    continue;
-                }
-            }
+            let Some(meant) = meant else {
+                // A list may well be of events.
+                errors.wiring |= option.is_bracketed();
+                continue;
+            };
+            meant.clone_into(&mut option.key);
             // What was meant is taken, so that nothing else looks wrong; but not a second time.
             if options.iter().any(|known| known.key == option.key) {
                 continue;
@@ -103,7 +101,7 @@ fn option(part: TokenStream, table: &[&'static str], errors: &mut Errors) -> Opt
 
 /// An event in a list: a type, or the name of an untyped one.
 pub(crate) enum EventItem {
-    Type(Type),
+    Type(Box<Type>),
     Name(LitStr),
 }
 
@@ -113,7 +111,7 @@ impl Parse for EventItem {
             return input.parse().map(Self::Name);
         }
         let at = input.cursor().token_stream().into_iter().next();
-        input.parse().map(Self::Type).map_err(|error| {
+        input.parse().map(|ty| Self::Type(Box::new(ty))).map_err(|error| {
             let message = "expected an event\nhelp: name its type, or an untyped event by a string";
             at.map_or(error, |at| syn::Error::new_spanned(at, message))
         })

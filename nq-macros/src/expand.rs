@@ -16,12 +16,9 @@ use crate::names::{bucket, plain};
 pub(crate) fn expand(attr: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
     let options = Options::parse(attr, &mut errors);
-    let function = match Function::parse(item.clone()) {
-        Ok(function) => function,
-        Err(_) => {
-            errors.at_span(Span::call_site(), "`#[nq::worker]` goes on an `async fn`");
-            return quote!(#errors #item);
-        }
+    let Ok(function) = Function::parse(item.clone()) else {
+        errors.at_span(Span::call_site(), "`#[nq::worker]` goes on an `async fn`");
+        return quote!(#errors #item);
     };
     if let Some(receiver) = function.sig.receiver() {
         let name = function.name();
@@ -39,15 +36,16 @@ pub(crate) fn expand(attr: TokenStream, item: TokenStream) -> TokenStream {
     quote!(#errors #allow #tokens #marker #items)
 }
 
-struct Worker<'a> {
-    options: &'a Options,
-    function: &'a Function,
+/// A worker, as far as it is understood.
+pub(crate) struct Worker<'a> {
+    pub(crate) options: &'a Options,
+    pub(crate) function: &'a Function,
     /// The hidden module of nq.
-    private: TokenStream,
+    pub(crate) private: TokenStream,
     /// Where generated code points at: the function's name.
-    at: Span,
+    pub(crate) at: Span,
     /// The type that stands for the worker.
-    ty: Ident,
+    pub(crate) ty: Ident,
     name: LitStr,
     /// Whether its wiring is in doubt.
     broken: bool,
@@ -78,7 +76,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn is_entry(&self) -> bool {
+    /// Whether runs start with it.
+    pub(crate) fn is_entry(&self) -> bool {
         let options = self.options;
         [&options.subscribes, &options.joins, &options.gathers].iter().all(|list| list.key.is_none())
     }
@@ -251,96 +250,6 @@ impl<'a> Worker<'a> {
         impls
     }
 
-    /// What the running program calls.
-    fn handler(&self) -> TokenStream {
-        let (private, ty, function) = (&self.private, &self.ty, &self.function.sig.ident);
-        let parameters = self.function.parameters();
-        let Some((input, others)) = parameters.split_first() else { return TokenStream::new() };
-        let make_input = self.make_input(input);
-        let extracts = others
-            .iter()
-            .map(|other| quote_spanned!(other.span()=> #private::extract::<#ty, #other>(&step)?));
-        let checks = others
-            .iter()
-            .map(|other| quote_spanned!(other.span()=> #private::check_provided::<#ty, #other>(provided)?;));
-        let events = self.events(input);
-        let call = quote_spanned!(self.at=> #function(input, #(#extracts),*).await);
-        let returned = self.function.returned();
-        let outcome = quote_spanned!(returned.span()=> #private::outcome::<#returned>(result));
-        let provided = if others.is_empty() { quote!(_) } else { quote!(provided) };
-        quote_spanned! {self.at=>
-            #private::inventory::submit! {
-                #private::Handler {
-                    def: <#ty as #private::Worker>::DEF,
-                    events: &[#(#events),*],
-                    call: |step| #private::boxed(async move {
-                        let input = #make_input?;
-                        let result = #call;
-                        #outcome
-                    }),
-                    check: |#provided| {
-                        #(#checks)*
-                        ::core::result::Result::Ok(())
-                    },
-                }
-            }
-        }
-    }
-
-    /// The definitions of all typed events that the worker mentions.
-    fn events(&self, input: &Type) -> Vec<TokenStream> {
-        let (options, private) = (self.options, &self.private);
-        let lists = [&options.emits, &options.subscribes, &options.joins, &options.gathers];
-        let types = lists.into_iter().flat_map(typed);
-        let mut events: Vec<_> =
-            types.map(|ty| quote_spanned!(ty.span()=> <#ty as #private::Event>::DEF)).collect();
-        if self.is_entry() {
-            let ty = &self.ty;
-            events.push(quote_spanned!(input.span()=> #private::input_def::<#ty, #input>()));
-        }
-        events
-    }
-
-    /// The expression that makes the input from what has arrived.
-    fn make_input(&self, input: &Type) -> TokenStream {
-        let (private, ty, options, span) = (&self.private, &self.ty, self.options, input.span());
-        if let [_, ..] = options.joins.items.as_slice() {
-            let items = &options.joins.items;
-            if typed(&options.joins).next().is_none() {
-                return quote_spanned!(span=> #private::joined_untyped::<#input>(&step));
-            }
-            let sides = items.iter().map(|item| match item {
-                EventItem::Type(event) => event.to_token_stream(),
-                EventItem::Name(_) => quote!(#private::Json),
-            });
-            return quote_spanned!(span=> #private::joined::<#ty, (#(#sides,)*), #input>(&step));
-        }
-        let list = if options.gathers.key.is_some() { &options.gathers } else { &options.subscribes };
-        let item = if options.gathers.key.is_some() {
-            quote_spanned!(span=> <#input as #private::InputOfGather<#ty>>::Item)
-        } else {
-            input.to_token_stream()
-        };
-        let mixed = typed(list).next().is_some();
-        let arms = list.items.iter().map(|event| match event {
-            EventItem::Type(event) => {
-                quote_spanned!(span=> #private::arm::<#ty, #item, #event>(<#event as #private::Event>::DEF.name))
-            }
-            EventItem::Name(name) if mixed => {
-                quote_spanned!(span=> #private::arm_json::<#ty, #item>(#name))
-            }
-            EventItem::Name(name) => quote_spanned!(span=> #private::arm_untyped::<#item>(#name)),
-        });
-        let arms: Vec<_> = arms.collect();
-        if options.gathers.key.is_some() {
-            quote_spanned!(span=> #private::gathered::<#ty, #input>(&step, &[#(#arms),*]))
-        } else if options.subscribes.key.is_some() {
-            quote_spanned!(span=> #private::one_of::<#input>(&step, &[#(#arms),*]))
-        } else {
-            quote_spanned!(span=> #private::started::<#ty, #input>(&step))
-        }
-    }
-
     /// The checks of the graph, each spanned at what it judges.
     fn checks(&self) -> TokenStream {
         let options = self.options;
@@ -391,13 +300,6 @@ impl<'a> Worker<'a> {
         args.set_span(last);
         quote_spanned!(first=> const _: () = #private::proof::#name #args;)
     }
-}
-
-fn typed(list: &EventList) -> impl Iterator<Item = &Type> {
-    list.items.iter().filter_map(|item| match item {
-        EventItem::Type(ty) => Some(ty),
-        EventItem::Name(_) => None,
-    })
 }
 
 fn backoff_tokens(backoff: &Backoff, private: &TokenStream) -> TokenStream {

@@ -13,6 +13,7 @@ mod errors;
 mod event;
 mod expand;
 mod glue;
+mod handler;
 mod input;
 mod names;
 mod registry;

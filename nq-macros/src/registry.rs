@@ -124,7 +124,10 @@ fn registry(args: &Args, found: &[Found]) -> TokenStream {
     let libraries: Vec<_> = args
         .include
         .iter()
-        .map(|path| quote_spanned!(path.span()=> <#path::#name as #private::Registered>))
+        .map(|path| {
+            let (private, name) = (respan(&private, path.span()), respan(&name, path.span()));
+            quote_spanned!(path.span()=> <#path::#name as #private::Registered>)
+        })
         .collect();
     let checks = args.include.iter().enumerate().map(|(number, path)| {
         let shown = quote!(#path).to_string().replace(' ', "");
@@ -176,13 +179,11 @@ fn slot(found: &Found, private: &TokenStream) -> TokenStream {
     let span = Span::call_site();
     let cfgs = found.cfgs.iter().map(|cfg| respan(cfg, span));
     let bucket = format_ident!("{}", bucket(&found.function), span = span);
-    let path: String = found
-        .modules
-        .iter()
-        .map(String::as_str)
-        .chain([found.function.to_string().as_str()])
-        .map(|part| format!("::{part}"))
-        .collect();
+    let mut path = String::new();
+    for part in found.modules.iter().chain([&found.function.to_string()]) {
+        path.push_str("::");
+        path.push_str(part);
+    }
     quote_spanned! {span=>
         #(#[cfg(#cfgs)])*
         &<#private::bucket::#bucket as #private::Slot<

@@ -204,3 +204,6 @@ fn cfgs(attrs: &[Attr]) -> Vec<TokenStream> {
     };
     attrs.iter().filter_map(of).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -120,9 +120,9 @@ mod tests {
     const fn worker(path: &'static str) -> WorkerDef {
         WorkerDef { path, name: path, ..WorkerDef::DEFAULT }
     }
-    static CHARGE: WorkerDef = worker("shop::charge");
-    static SHIP: WorkerDef = worker("shop::ship");
-    static PACK: WorkerDef = worker("shipping::pack");
+    const CHARGE: WorkerDef = worker("shop::charge");
+    const SHIP: WorkerDef = worker("shop::ship");
+    const PACK: WorkerDef = worker("shipping::pack");
 
     fn check(linked: &[&'static WorkerDef], registries: &[Proven], expected: &[&str]) {
         let problems = compare(linked, &registries.iter().collect::<Vec<_>>());

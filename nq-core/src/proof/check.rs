@@ -8,9 +8,7 @@ use crate::def::WorkerDef;
 
 #[track_caller]
 const fn fail(text: &Text) {
-    if !text.is_empty() {
-        panic!("{}", text.as_str());
-    }
+    assert!(text.is_empty(), "{}", text.as_str());
 }
 
 /// Refuses a `registry!` that does not stand in the crate root.
@@ -89,14 +87,14 @@ pub const fn included(graph: &Graph, library: &str, from: usize, to: usize) {
         if !matches!(info.verdict, Verdict::Repeated) {
             let text = tell::node(graph, node);
             if !text.is_empty() {
-                all.push(if mistakes > 0 { "\n" } else { "" }).push(text.as_str());
+                all.push(if mistakes > 0 { "\nalso: " } else { "" }).push(text.as_str());
                 mistakes += 1;
             }
             let mut at = info.mentions;
             while at < info.mentions + graph.mention_count(node) {
                 let text = tell::mention(graph, at);
                 if !text.is_empty() {
-                    all.push(if mistakes > 0 { "\n" } else { "" }).push(text.as_str());
+                    all.push(if mistakes > 0 { "\nalso: " } else { "" }).push(text.as_str());
                     mistakes += 1;
                 }
                 at += 1;
@@ -106,7 +104,7 @@ pub const fn included(graph: &Graph, library: &str, from: usize, to: usize) {
     }
     if mistakes > 0 {
         let mut text = Text::new();
-        text.push("library ").name(library).push(" does not fit into this program: ").push(all.as_str());
+        text.push("library ").name(library).push(" does not fit in here: ").push(all.as_str());
         fail(&text);
     }
 }

@@ -80,7 +80,7 @@ mod tests {
                 assert_ne!(join(hash(left), hash(right)), join(hash(right), hash(left)));
                 assert!(!same(left, right));
             }
-            assert!(same(left, &left.to_owned()));
+            assert!(same(left, left));
             assert_ne!(hash(left), 0);
         }
     }

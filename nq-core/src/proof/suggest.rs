@@ -7,6 +7,7 @@ const LONGEST: usize = 64;
 pub(super) struct Nearest {
     wanted: &'static str,
     best: Option<&'static str>,
+    /// What others must stay below; those as near as the best are looked at, too.
     distance: usize,
 }
 
@@ -27,9 +28,16 @@ impl Nearest {
             return;
         }
         let distance = edits(self.wanted.as_bytes(), candidate.as_bytes());
-        if distance < self.distance && distance > 0 {
+        let nearer = match self.best {
+            // Of two that are as near, people mean the one that begins alike.
+            Some(best) if distance + 1 == self.distance => {
+                alike(self.wanted, candidate) > alike(self.wanted, best)
+            }
+            _ => distance < self.distance,
+        };
+        if nearer && distance > 0 {
             self.best = Some(candidate);
-            self.distance = distance;
+            self.distance = distance + 1;
         }
     }
 
@@ -37,6 +45,16 @@ impl Nearest {
     pub(super) const fn found(&self) -> Option<&'static str> {
         self.best
     }
+}
+
+/// How many letters two names begin with alike.
+const fn alike(left: &str, right: &str) -> usize {
+    let (left, right) = (left.as_bytes(), right.as_bytes());
+    let mut at = 0;
+    while at < left.len() && at < right.len() && left[at] == right[at] {
+        at += 1;
+    }
+    at
 }
 
 /// In how many kinds of letters two names differ: each edit changes at most two.

@@ -239,5 +239,6 @@ pub(super) fn ready(db: Db<'_>, interest: &Interest) -> Result<bool, Failure> {
         }
         // There is nothing to wait for in a run that is gone: the caller reads, and learns it.
         Interest::Run { run: id, after } => Ok(run(db, id)?.is_none_or(|run| run.last.n > *after)),
+        Interest::End { run: id } => Ok(run(db, id)?.is_none_or(|run| run.status.is_terminal())),
     }
 }

@@ -1,0 +1,117 @@
+//! What the running program calls: the handler that `#[worker]` submits.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::Type;
+use syn::spanned::Spanned;
+
+use crate::ast::EventList;
+use crate::attr::EventItem;
+use crate::expand::Worker;
+
+impl Worker<'_> {
+    /// Submits the handler. Every name that it binds lies at the function's name, also where other tokens
+    /// come from a `macro_rules` of the user: else they would not be the same name.
+    pub(crate) fn handler(&self) -> TokenStream {
+        let (private, ty, function) = (&self.private, &self.ty, &self.function.sig.ident);
+        let parameters = self.function.parameters();
+        let Some((input_type, others)) = parameters.split_first() else { return TokenStream::new() };
+        let [step, input, result, provided] =
+            ["step", "input", "result", "provided"].map(|name| self.local(name));
+        let (events, make_input) = (self.events(input_type), self.make_input(input_type, &step));
+        let extracts = others
+            .iter()
+            .map(|other| quote_spanned!(other.span()=> #private::extract::<#ty, #other>(&#step)?));
+        let checks = others
+            .iter()
+            .map(|other| quote_spanned!(other.span()=> #private::check_provided::<#ty, #other>(#provided)?;));
+        let returned = self.function.returned();
+        let outcome = quote_spanned!(returned.span()=> #private::outcome::<#returned>(#result));
+        let checked = if others.is_empty() { quote!(_) } else { provided.to_token_stream() };
+        quote_spanned! {self.at=>
+            #private::inventory::submit! {
+                #private::Handler {
+                    def: <#ty as #private::Worker>::DEF,
+                    events: &[#(#events),*],
+                    call: |#step| #private::boxed(async move {
+                        let #input = #make_input?;
+                        let #result = #function(#input, #(#extracts),*).await;
+                        #outcome
+                    }),
+                    check: |#checked| {
+                        #(#checks)*
+                        ::core::result::Result::Ok(())
+                    },
+                }
+            }
+        }
+    }
+
+    fn local(&self, name: &str) -> Ident {
+        Ident::new(name, self.at)
+    }
+
+    /// The definitions of all typed events that the worker mentions.
+    fn events(&self, input: &Type) -> Vec<TokenStream> {
+        let (options, private, ty) = (self.options, &self.private, &self.ty);
+        let lists = [&options.emits, &options.subscribes, &options.joins, &options.gathers];
+        let types = lists.into_iter().flat_map(typed);
+        let mut events: Vec<_> =
+            types.map(|event| quote_spanned!(event.span()=> <#event as #private::Event>::DEF)).collect();
+        if self.is_entry() {
+            events.push(quote_spanned!(input.span()=> #private::input_def::<#ty, #input>()));
+        }
+        events
+    }
+
+    /// The expression that makes the input from what has arrived.
+    fn make_input(&self, input: &Type, step: &Ident) -> TokenStream {
+        let (private, ty, options, span) = (&self.private, &self.ty, self.options, input.span());
+        if options.joins.key.is_some() {
+            return self.make_joined(input, step);
+        }
+        if options.gathers.key.is_some() {
+            let item = quote_spanned!(span=> <#input as #private::InputOfGather<#ty>>::Item);
+            let arms = self.arms(&options.gathers, &item, input);
+            quote_spanned!(span=> #private::gathered::<#ty, #input>(&#step, &[#(#arms),*]))
+        } else if options.subscribes.key.is_some() {
+            let arms = self.arms(&options.subscribes, &input.to_token_stream(), input);
+            quote_spanned!(span=> #private::one_of::<#input>(&#step, &[#(#arms),*]))
+        } else {
+            quote_spanned!(span=> #private::started::<#ty, #input>(&#step))
+        }
+    }
+
+    fn make_joined(&self, input: &Type, step: &Ident) -> TokenStream {
+        let (private, ty, joins, span) = (&self.private, &self.ty, &self.options.joins, input.span());
+        if typed(joins).next().is_none() {
+            return quote_spanned!(span=> #private::joined_untyped::<#input>(&#step));
+        }
+        let sides = joins.items.iter().map(|item| match item {
+            EventItem::Type(event) => event.to_token_stream(),
+            EventItem::Name(_) => quote!(#private::Json),
+        });
+        quote_spanned!(span=> #private::joined::<#ty, (#(#sides,)*), #input>(&#step))
+    }
+
+    /// How `item` is made from each kind of event.
+    fn arms(&self, list: &EventList, item: &TokenStream, input: &Type) -> Vec<TokenStream> {
+        let (private, ty, span) = (&self.private, &self.ty, input.span());
+        let mixed = typed(list).next().is_some();
+        let arm = |event: &EventItem| match event {
+            EventItem::Type(event) => {
+                quote_spanned!(span=> #private::arm::<#ty, #item, #event>(<#event as #private::Event>::DEF.name))
+            }
+            EventItem::Name(name) if mixed => quote_spanned!(span=> #private::arm_json::<#ty, #item>(#name)),
+            EventItem::Name(name) => quote_spanned!(span=> #private::arm_untyped::<#item>(#name)),
+        };
+        list.items.iter().map(arm).collect()
+    }
+}
+
+fn typed(list: &EventList) -> impl Iterator<Item = &Type> {
+    list.items.iter().filter_map(|item| match item {
+        EventItem::Type(ty) => Some(&**ty),
+        EventItem::Name(_) => None,
+    })
+}

@@ -1,0 +1,111 @@
+//! The macros in crates of several files, in libraries, under other names and strict lints: each folder of
+//! `tests/macros` is a crate. They are copied below `target`, checked by one cargo, and what it says is
+//! compared. `TRYBUILD=overwrite cargo test --test macros` writes the expected texts.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Crates that must compile, with all their targets and without a warning.
+const FINE: &[&str] = &["not_included", "shipping", "shop", "store", "strict"];
+/// Crates that must not, each with its `expected.stderr`.
+const WRONG: &[&str] = &["deep_registry", "no_library", "open_end"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Copies these crates into a workspace of their own, and returns its folder.
+fn workspace(name: &str, crates: &[&str]) -> PathBuf {
+    let folder = root().join("target/tests/macros").join(name);
+    if folder.exists() {
+        fs::remove_dir_all(&folder).unwrap();
+    }
+    for name in crates {
+        copy(&root().join("tests/macros").join(name), &folder.join(name));
+    }
+    let manifest = format!(
+        "[workspace]\nresolver = \"3\"\nmembers = {crates:?}\n[workspace.dependencies]\n\
+         nq = {{ path = {:?}, default-features = false }}\nserde = \"1\"\n",
+        root()
+    );
+    fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+    // The same versions as here, so that nothing has to be fetched.
+    fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    folder
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            let text = fs::read_to_string(path).unwrap();
+            fs::write(target, text.replace("@root@", root().to_str().unwrap())).unwrap();
+        }
+    }
+}
+
+/// Runs cargo in a workspace, and returns its standard output and what it says.
+fn cargo(folder: &Path, args: &[&str]) -> (String, String) {
+    let output = Command::new(env!("CARGO"))
+        .args(args)
+        .current_dir(folder)
+        .env("CARGO_TARGET_DIR", root().join("target/tests/macros/target"))
+        .env("CARGO_TERM_COLOR", "never")
+        .env_remove("RUSTFLAGS")
+        .output()
+        .unwrap();
+    (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// What rustc says about each crate, without the machine's own paths.
+fn diagnostics(folder: &Path, command: &[&str]) -> BTreeMap<String, String> {
+    let (stdout, stderr) =
+        cargo(folder, &[command, &["--message-format=json", "--offline", "--keep-going"]].concat());
+    assert!(stdout.contains("\"reason\":\"build-finished\""), "{stderr}");
+    let mut said: BTreeMap<String, String> = BTreeMap::new();
+    for line in stdout.lines() {
+        let message: serde_json::Value = serde_json::from_str(line).unwrap();
+        let rendered = message["message"]["rendered"].as_str().unwrap_or_default();
+        let is_summary =
+            rendered.starts_with("error: aborting") || rendered.starts_with("For more information");
+        if message["reason"] == "compiler-message" && !is_summary {
+            let name = message["target"]["name"].as_str().unwrap().to_owned();
+            let rendered = rendered.replace(&format!("{}/", root().display()), "$NQ/");
+            said.entry(name).or_default().push_str(&rendered);
+        }
+    }
+    said
+}
+
+#[test]
+fn crates_of_all_kinds_compile() {
+    let folder = workspace("fine", FINE);
+    assert_eq!(diagnostics(&folder, &["check", "--workspace", "--all-targets"]), BTreeMap::new());
+    assert_eq!(diagnostics(&folder, &["clippy", "-p", "strict"]), BTreeMap::new());
+    let (said, stderr) = cargo(&folder, &["run", "--offline", "--quiet", "-p", "not_included"]);
+    assert_eq!(
+        said,
+        "worker `shipping::steps::ship` is linked but not proven: add `nq::registry!(include = [shipping]);` in the root of the program\n",
+        "{stderr}"
+    );
+}
+
+#[test]
+fn crates_with_mistakes_say_what_to_write() {
+    let folder = workspace("wrong", &[WRONG, &["shipping"]].concat());
+    let said = diagnostics(&folder, &["check", "--workspace"]);
+    assert_eq!(said.keys().map(String::as_str).collect::<Vec<_>>(), WRONG);
+    for (name, said) in said {
+        let expected = root().join("tests/macros").join(name).join("expected.stderr");
+        if std::env::var("TRYBUILD").is_ok_and(|what| what == "overwrite") {
+            fs::write(&expected, &said).unwrap();
+        }
+        assert_eq!(said, fs::read_to_string(&expected).unwrap_or_default(), "{}", expected.display());
+    }
+}

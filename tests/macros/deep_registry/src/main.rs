@@ -1,0 +1,7 @@
+//! An error in a file is shown in that file.
+
+mod steps;
+
+nq::registry!();
+
+fn main() {}

@@ -1,0 +1,11 @@
+//! An example with workers.
+
+#[nq::event]
+struct Tick {}
+
+#[nq::worker]
+async fn tick(_tick: Tick) {}
+
+nq::registry!();
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! A file by `#[path]`, with a child beside it.
+
+mod near;

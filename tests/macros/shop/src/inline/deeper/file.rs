@@ -1,0 +1,4 @@
+//! A file below inline modules.
+
+#[nq::worker(flow = "deeper")]
+async fn file(_placed: crate::orders::OrderPlaced) {}
