@@ -1,5 +1,7 @@
 //! The example `audit`, as people use it: as a process, that is killed now and then.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
 mod support {
     pub(crate) mod example;
     pub(crate) mod sound;
@@ -37,7 +39,10 @@ impl Project {
             // The second has the name of the first: they are two versions of one package.
             let name = if package == 1 { "package-0000".to_owned() } else { name };
             let source = "registry+https://github.com/rust-lang/crates.io-index";
-            let _ = write!(lock, "\n[[package]]\nname = \"{name}\"\nversion = \"{version}\"\nsource = \"{source}\"\n");
+            let _ = write!(
+                lock,
+                "\n[[package]]\nname = \"{name}\"\nversion = \"{version}\"\nsource = \"{source}\"\n"
+            );
             if has_source(package) {
                 project.write_source(&format!("{name}-{version}"), package);
             }
@@ -50,7 +55,7 @@ impl Project {
         let source = format!("home/registry/src/index.example.com-0/{directory}");
         self.write(&format!("{source}/Cargo.toml"), "[package]\nname = \"x\"\nlicense = \"MIT\"\n");
         let lines = "fn f() {}\n".repeat(package % 7);
-        self.write(&format!("{source}/src/lib.rs"), &format!("{lines}fn g() {{ unsafe {{}} }}\n"));
+        self.write(&format!("{source}/src/lib.rs"), format!("{lines}fn g() {{ unsafe {{}} }}\n"));
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -71,7 +76,9 @@ impl Project {
     fn audit(&self, store: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(program("audit"));
         command.current_dir(self.folder.path()).env("CARGO_HOME", self.path("home"));
-        command.args(["--store", &format!("sqlite:{store}.db"), "-o", &format!("{store}.md")]).args(arguments);
+        command
+            .args(["--store", &format!("sqlite:{store}.db"), "-o", &format!("{store}.md")])
+            .args(arguments);
         command
     }
 
@@ -99,7 +106,10 @@ impl Project {
         assert_eq!(names.len(), self.packages, "and no other");
         let state = run.state().await.unwrap();
         assert_eq!((&state["packages"], &state["inspected"]), (&self.packages.into(), &self.packages.into()));
-        assert_eq!(state["withoutSource"], (0..self.packages).filter(|package| !has_source(*package)).count());
+        assert_eq!(
+            state["withoutSource"],
+            (0..self.packages).filter(|package| !has_source(*package)).count()
+        );
         entries
     }
 }
@@ -171,7 +181,9 @@ async fn a_finished_audit_is_printed_again_and_not_made_again() {
     let listed = Example::start(&mut project.audit("a", &["--list"])).ended().await.success();
     let rows: Vec<Vec<_>> = listed.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(rows.len(), 4, "{listed}");
-    assert!(rows[1..].iter().all(|row| row[1] == "completed" && row.last().unwrap().ends_with("/Cargo.lock")));
+    assert!(
+        rows[1..].iter().all(|row| row[1] == "completed" && row.last().unwrap().ends_with("/Cargo.lock"))
+    );
     assert_eq!(rows[2][0], format!("{}.2", rows[3][0]), "newest first: {listed}");
     assert!(listed.contains("20 of 20"), "{listed}");
 }
@@ -201,10 +213,18 @@ async fn mistakes_are_told_before_anything_starts() {
     let cases: [(&str, Option<&[u8]>, &str); 6] = [
         ("missing", None, "there is no lock file at `missing`\nhelp: `cargo generate-lockfile` writes one"),
         ("empty", Some(b""), "is empty\nhelp: remove it"),
-        ("binary", Some(b"\x7fELF\x02\0\0"), "binary data: byte 5 is no text\nhelp: give the path of a `Cargo.lock`"),
+        (
+            "binary",
+            Some(b"\x7fELF\x02\0\0"),
+            "binary data: byte 5 is no text\nhelp: give the path of a `Cargo.lock`",
+        ),
         ("newer", Some(b"version = 5\n"), "has version 5, and this program reads the versions 1 to 4\nhelp:"),
         ("merged", Some(b"version = 4\n=======\n"), "is not a lock file that cargo would write: line 2: "),
-        ("folder/Cargo.toml", Some(b"[package]\nname = \"x\"\n"), "is not a lock file that cargo would write: "),
+        (
+            "folder/Cargo.toml",
+            Some(b"[package]\nname = \"x\"\n"),
+            "is not a lock file that cargo would write: ",
+        ),
     ];
     for (name, content, expected) in cases {
         if let Some(content) = content {
@@ -212,7 +232,11 @@ async fn mistakes_are_told_before_anything_starts() {
         }
         let ended = Example::start(&mut project.audit("a", &[name])).ended().await;
         assert_eq!(ended.status.code(), Some(2), "{name}: {}", ended.stderr);
-        assert!(ended.stderr.starts_with("error: ") && ended.stderr.contains(expected), "{name}: {}", ended.stderr);
+        assert!(
+            ended.stderr.starts_with("error: ") && ended.stderr.contains(expected),
+            "{name}: {}",
+            ended.stderr
+        );
         assert!(!project.path("a.db").exists(), "{name}: nothing was started");
     }
     let cases: [(&[&str], i32, &str); 4] = [
