@@ -32,7 +32,7 @@ fn error(kind: ErrorKind, path: &Path, message: impl Into<String>) -> StoreError
 }
 
 /// A failure of the operating system at this path.
-fn system(path: &Path, what: &str, cause: io::Error) -> StoreError {
+pub(super) fn system(path: &Path, what: &str, cause: io::Error) -> StoreError {
     let message = match cause.kind() {
         io::ErrorKind::ReadOnlyFilesystem => {
             format!("{what}: the file system is read-only; nq must be able to write there")
