@@ -1,5 +1,7 @@
 //! The example `audit`, as people use it: as a process, that is killed now and then.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by it")]
+
 mod support {
     pub(crate) mod example;
     pub(crate) mod sound;
@@ -53,7 +55,7 @@ impl Project {
         let source = format!("home/registry/src/index.example.com-0/{directory}");
         self.write(&format!("{source}/Cargo.toml"), "[package]\nname = \"x\"\nlicense = \"MIT\"\n");
         let lines = "fn f() {}\n".repeat(package % 7);
-        self.write(&format!("{source}/src/lib.rs"), &format!("{lines}fn g() {{ unsafe {{}} }}\n"));
+        self.write(&format!("{source}/src/lib.rs"), format!("{lines}fn g() {{ unsafe {{}} }}\n"));
     }
 
     fn path(&self, name: &str) -> PathBuf {
