@@ -8,9 +8,12 @@
 pub mod bounds;
 #[doc(hidden)]
 pub mod bucket;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod decide;
 pub mod def;
 pub mod entry;
+pub mod export;
 pub mod id;
 pub mod ledger;
 pub mod limits;

@@ -33,7 +33,10 @@ impl<'c> Book<'c> {
     pub(super) fn known(&mut self, run: &RunId) -> Result<Option<&mut CachedRun>, Failure> {
         if !self.cache.runs.contains_key(run) {
             let found = self.db.first(row::RUN_BY_ID, [run.as_str()], row::run)?;
-            let Some((key, record)) = found else { return Ok(None) };
+            let Some((key, record)) = found else {
+                self.cache.absent = Some(run.clone());
+                return Ok(None);
+            };
             self.cache.taken += 1;
             self.cache.runs.insert(run.clone(), CachedRun::new(key, Some(record)));
         }
@@ -42,7 +45,9 @@ impl<'c> Book<'c> {
 
     /// A run that is about to change, new or known.
     pub(super) fn change(&mut self, run: &RunId) -> Result<&mut CachedRun, Failure> {
-        if self.known(run)?.is_none() {
+        // A start has just asked whether the run exists.
+        let absent = self.cache.absent.take().is_some_and(|absent| absent == *run);
+        if absent || self.known(run)?.is_none() {
             let key = self.next_run()?;
             self.cache.taken += 1;
             self.cache.runs.insert(run.clone(), CachedRun::new(key, None));
@@ -185,7 +190,7 @@ impl<'c> Book<'c> {
         if !self.cache.queues.contains_key(name) {
             self.db.execute("INSERT OR IGNORE INTO queues (name) VALUES (?)", [name.as_str()])?;
             let sql = "SELECT key, paused, \
-                       (SELECT coalesce(max(at), 0) FROM jobs WHERE queue = queues.key AND state = 0) \
+                       (SELECT coalesce(max(at), 0) FROM jobs INDEXED BY jobs_queued WHERE queue = queues.key AND state = 0) \
                        FROM queues WHERE name = ?";
             let found =
                 self.db.first(sql, [name.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
@@ -212,8 +217,8 @@ impl<'c> Book<'c> {
         let queue = self.queue(name)?;
         if queue.head.is_empty() && queue.more {
             let (key, read) = (queue.key, queue.read);
-            let sql = "SELECT r.id, j.worker, j.ms, j.n, j.at FROM jobs j JOIN runs r ON r.key = j.run \
-                       WHERE j.queue = ? AND j.state = 0 AND j.at > ? ORDER BY j.at LIMIT ?";
+            let sql = "SELECT r.id, j.worker, j.ms, j.n, j.at FROM jobs j INDEXED BY jobs_queued \
+                       JOIN runs r ON r.key = j.run WHERE j.queue = ? AND j.state = 0 AND j.at > ? ORDER BY j.at LIMIT ?";
             let tickets = self.db.all(sql, params![key, read, page], |row| {
                 let run: String = row.get(0)?;
                 let step =

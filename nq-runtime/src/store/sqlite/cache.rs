@@ -16,6 +16,8 @@ use nq_core::transaction::JobSpec;
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     pub(super) runs: HashMap<RunId, CachedRun>,
+    /// The run that was last asked for and is not there.
+    pub(super) absent: Option<RunId>,
     /// How many runs and jobs have come in since the runs were last forgotten.
     pub(super) taken: usize,
     /// The runs that this batch has changed, in the order of their first change.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nq_core::store::{ErrorKind, StoreError};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::db::Db;
@@ -31,7 +32,7 @@ fn error(kind: ErrorKind, path: &Path, message: impl Into<String>) -> StoreError
 }
 
 /// A failure of the operating system at this path.
-fn system(path: &Path, what: &str, cause: io::Error) -> StoreError {
+pub(super) fn system(path: &Path, what: &str, cause: io::Error) -> StoreError {
     let message = match cause.kind() {
         io::ErrorKind::ReadOnlyFilesystem => {
             format!("{what}: the file system is read-only; nq must be able to write there")
@@ -142,9 +143,8 @@ pub(super) fn read_write(path: &Path) -> Result<Connection, StoreError> {
 pub(super) fn read_only(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
-    conn.busy_timeout(BUSY)?;
-    conn.set_prepared_statement_cache_capacity(STATEMENTS);
-    conn.execute_batch("PRAGMA query_only = on; PRAGMA trusted_schema = off; PRAGMA cell_size_check = on")?;
+    prepare(&conn)?;
+    conn.execute_batch("PRAGMA query_only = on")?;
     Ok(conn)
 }
 
@@ -175,11 +175,19 @@ fn is_new(db: Db<'_>, path: &Path) -> Result<bool, StoreError> {
     Ok(false)
 }
 
-fn set_up(conn: &Connection) -> rusqlite::Result<()> {
+/// What every connection needs.
+fn prepare(conn: &Connection) -> rusqlite::Result<()> {
     conn.busy_timeout(BUSY)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Else SQLite plans a statement anew for each value that is bound to it.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    conn.execute_batch("PRAGMA trusted_schema = off; PRAGMA cell_size_check = on")
+}
+
+fn set_up(conn: &Connection) -> rusqlite::Result<()> {
+    prepare(conn)?;
     conn.execute_batch(
-        "PRAGMA trusted_schema = off; PRAGMA cell_size_check = on; PRAGMA temp_store = memory;
+        "PRAGMA temp_store = memory;
          PRAGMA cache_size = -32768; PRAGMA fullfsync = on; PRAGMA checkpoint_fullfsync = on",
     )
 }

@@ -1,0 +1,160 @@
+//! Acts from outside: cancelling a run, redriving a dead letter.
+
+use super::prelude::*;
+
+/// A run with a dead letter in `b` and a held step of `c`.
+async fn dead_letter<'a>(t: &'a Fixture) -> (RunId, Peer<'a>, Lease, Lease) {
+    let run = t.start("r", job("a")).await;
+    let mut one = t.peer("one");
+    let lease = one.lease("a").await;
+    one.commit(write(&lease).emit("e", json!(1)).to(job("b").optional()).to(job("c")).complete()).await;
+    let (dead, held) = (one.lease("b").await, one.lease("c").await);
+    one.commit(write(&dead).fail("no luck")).await;
+    (run, one, dead, held)
+}
+
+fn redrive(lease: &Lease) -> Act {
+    Act::Redrive { step: lease.step.clone() }
+}
+
+pub(super) async fn cancelling_ends_a_run(t: &Fixture) {
+    let run = t.start("r", job("a")).await;
+    assert_eq!(t.cancel(&run).await, Acted::Done);
+    let last = t.timeline(&run).await.pop().unwrap();
+    assert_eq!((last.kind, &last.data["reason"]), (EntryType::FlowCancelled, &json!("enough")));
+    assert!(last.data["durationMs"].is_u64());
+    let summary = t.summary(&run).await;
+    assert_eq!((summary.status, summary.pending), (RunStatus::Cancelled, 0));
+    assert_eq!(summary.ended_ms, Some(last.id.ms));
+}
+
+pub(super) async fn cancelling_twice_cancels_once(t: &Fixture) {
+    let run = t.start("r", job("a")).await;
+    t.cancel(&run).await;
+    let before = t.timeline(&run).await;
+    assert_eq!(t.cancel(&run).await, Acted::Nothing);
+    assert_eq!(t.act(&run, Act::Cancel { reason: "other".into() }).await.unwrap(), Acted::Nothing);
+    assert_eq!(t.timeline(&run).await, before);
+}
+
+pub(super) async fn what_has_ended_is_not_cancelled(t: &Fixture) {
+    let run = t.start("r", job("a")).await;
+    t.peer("one").finish("a").await;
+    assert_eq!(t.cancel(&run).await, Acted::Nothing);
+    assert_eq!(t.summary(&run).await.status, RunStatus::Completed);
+}
+
+pub(super) async fn a_run_that_is_not_there_is_not_acted_on(t: &Fixture) {
+    let gone = run_id("gone");
+    let lease_of_nothing = Act::Redrive { step: "a@1-1".parse().unwrap() };
+    for act in [Act::Cancel { reason: String::new() }, lease_of_nothing] {
+        let error = t.act(&gone, act).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::NotFound);
+        assert!(error.to_string().contains("gone"), "the message names the run: {error}");
+    }
+    assert_eq!(t.try_summary(&gone).await, None);
+}
+
+pub(super) async fn the_steps_of_a_cancelled_run_are_told(t: &Fixture) {
+    let run = t.start("r", job("a")).await;
+    let mut one = t.peer("one");
+    let lease = one.lease("a").await;
+    t.cancel(&run).await;
+    assert_eq!(one.renew(&lease).await, RenewAnswer::RunEnded);
+    let ended = Answer::RunEnded { status: RunStatus::Cancelled };
+    let late = write(&lease).emit("e", json!(1)).to(job("b")).complete();
+    assert_eq!(one.writes(vec![late, write(&lease).retry(0)]).await, [ended.clone(), ended]);
+    assert_eq!(t.kinds(&run).await, ["flow.started", "flow.step.started", "flow.cancelled"]);
+    assert_eq!(t.counts("b").await.queued, 0);
+}
+
+pub(super) async fn cancelling_one_run_leaves_the_others(t: &Fixture) {
+    let (first, second) = (t.start("r1", job("a")).await, t.start("r2", job("a")).await);
+    t.cancel(&first).await;
+    t.peer("one").finish("a").await;
+    assert_eq!(t.summary(&second).await.status, RunStatus::Completed);
+}
+
+pub(super) async fn a_cancel_and_a_last_commit_leave_one_end(t: &Fixture) {
+    let run = t.start("r", job("a")).await;
+    let mut one = t.peer("one");
+    let lease = one.lease("a").await;
+    both(t.cancel(&run), one.write(done(&lease))).await;
+    let all = t.timeline(&run).await;
+    assert_eq!(all.iter().filter(|entry| entry.kind.is_terminal()).count(), 1);
+    assert!(all.last().unwrap().kind.is_terminal());
+}
+
+pub(super) async fn a_dead_letter_gets_another_chance(t: &Fixture) {
+    let (run, mut one, dead, held) = dead_letter(t).await;
+    assert_eq!(t.summary(&run).await.pending, 1);
+    assert_eq!(t.act(&run, redrive(&dead)).await.unwrap(), Acted::Done);
+    assert_eq!(t.summary(&run).await.pending, 2);
+    assert!(t.dead(&run).await.is_empty());
+    let again = one.lease("b").await;
+    assert_eq!((&again.step, again.failures, again.attempt), (&dead.step, 0, dead.attempt + 1));
+    assert!(again.fence > dead.fence);
+    assert_eq!(again.inputs, dead.inputs);
+    one.commit(done(&held)).await;
+    assert_eq!(t.summary(&run).await.status, RunStatus::Running);
+    one.commit(done(&again)).await;
+    assert_eq!(t.summary(&run).await.status, RunStatus::Completed);
+}
+
+pub(super) async fn attempts_of_a_redriven_step_count_on(t: &Fixture) {
+    let (run, mut one, dead, _) = dead_letter(t).await;
+    t.act(&run, redrive(&dead)).await.unwrap();
+    let retrying = t.data(&run, "flow.step.retrying").await.remove(0);
+    assert_eq!(retrying["nextAttempt"], json!(2));
+    for attempt in 2..5 {
+        let again = one.lease("b").await;
+        assert_eq!((again.attempt, again.failures), (attempt, attempt - 2));
+        one.commit(write(&again).retry(0)).await;
+    }
+}
+
+pub(super) async fn redriving_twice_redrives_once(t: &Fixture) {
+    let (run, _, dead, _) = dead_letter(t).await;
+    t.act(&run, redrive(&dead)).await.unwrap();
+    let before = t.timeline(&run).await;
+    assert_eq!(t.act(&run, redrive(&dead)).await.unwrap(), Acted::Nothing);
+    assert_eq!(t.timeline(&run).await, before);
+    assert_eq!((t.counts("b").await.queued, t.summary(&run).await.pending), (1, 2));
+}
+
+pub(super) async fn only_dead_letters_are_redriven(t: &Fixture) {
+    let (run, _, dead, held) = dead_letter(t).await;
+    let unknown = Act::Redrive { step: crate::id::StepId::new(name("b"), held.step.cause().next(0)) };
+    for act in [redrive(&held), unknown] {
+        assert_eq!(t.act(&run, act).await.unwrap(), Acted::Nothing);
+    }
+    assert_eq!(t.counts("c").await.leased, 1);
+    assert_eq!(t.dead(&run).await[0].0.step, dead.step);
+}
+
+pub(super) async fn a_run_that_has_ended_is_not_redriven(t: &Fixture) {
+    let run = t.start("r", job("a")).await;
+    let mut one = t.peer("one");
+    let lease = one.lease("a").await;
+    one.commit(write(&lease).fail("broken")).await;
+    assert_eq!(t.act(&run, redrive(&lease)).await.unwrap(), Acted::Nothing);
+    assert_eq!((t.dead(&run).await.len(), t.counts("a").await.queued), (1, 0));
+}
+
+pub(super) async fn a_redriven_killer_may_crash_as_often_again(t: &Fixture) {
+    let run = t.start("r", job("a")).await;
+    let mut one = t.short_peer("one");
+    let lease = one.lease("a").await;
+    one.commit(write(&lease).emit("e", json!(1)).to(job("b").crashes(2).optional()).to(job("c")).complete())
+        .await;
+    let mut last = None;
+    for _ in 0..2 {
+        last = Some(one.lease("b").await);
+        t.until_expired("b").await;
+    }
+    t.act(&run, redrive(&last.unwrap())).await.unwrap();
+    one.lease("b").await;
+    t.until_expired("b").await;
+    let again = one.lease("b").await;
+    assert_eq!(again.attempt, 4);
+}
