@@ -48,7 +48,8 @@ pub(crate) fn measure(package: &Path) -> io::Result<Measure> {
     };
     for entry in WalkDir::new(package).into_iter().filter_entry(is_of_package) {
         let entry = entry?;
-        if entry.file_type().is_file() && entry.path().extension().is_some_and(|extension| extension == "rs") {
+        if entry.file_type().is_file() && entry.path().extension().is_some_and(|extension| extension == "rs")
+        {
             match count(&std::fs::read(entry.path())?) {
                 Some((lines, unsafe_blocks)) => {
                     measure.lines += lines;
@@ -71,7 +72,8 @@ fn manifest(path: &Path) -> io::Result<toml::Table> {
 /// Whether the walk goes into this directory or takes this file.
 fn is_of_package(entry: &DirEntry) -> bool {
     let other = ["tests", "benches", "examples"];
-    let is_other = |entry: &DirEntry| entry.depth() == 1 && other.iter().any(|name| entry.file_name() == *name);
+    let is_other =
+        |entry: &DirEntry| entry.depth() == 1 && other.iter().any(|name| entry.file_name() == *name);
     entry.depth() == 0
         || !entry.file_type().is_dir()
         || !(is_aside(entry.file_name()) || is_other(entry) || entry.path().join("Cargo.toml").is_file())
@@ -227,7 +229,11 @@ mod tests {
             let manifest = format!("[package]\n{about}\n");
             let files = [workspace, ("package/Cargo.toml", &manifest), ("package/build.rs", "")];
             let measured = package(&files).1.unwrap();
-            assert_eq!((measured.licence.as_deref(), measured.build_script), (licence, build_script), "{about}");
+            assert_eq!(
+                (measured.licence.as_deref(), measured.build_script),
+                (licence, build_script),
+                "{about}"
+            );
         }
     }
 

@@ -83,7 +83,8 @@ pub(crate) fn duplicates(packages: &[Locked]) -> Vec<Duplicate> {
 }
 
 /// The columns of the table of packages.
-const COLUMNS: [&str; 8] = ["package", "version", "from", "licence", "lines", "unsafe", "build.rs", "proc macro"];
+const COLUMNS: [&str; 8] =
+    ["package", "version", "from", "licence", "lines", "unsafe", "build.rs", "proc macro"];
 
 /// Which of them hold numbers.
 const NUMBERS: [usize; 2] = [4, 5];
@@ -135,7 +136,10 @@ impl Report {
         table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(COLUMNS);
         table.add_rows(packages.iter().take(most).map(|package| cells(package)));
         for column in NUMBERS {
-            table.column_mut(column).into_iter().for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+            table
+                .column_mut(column)
+                .into_iter()
+                .for_each(|column| column.set_cell_alignment(CellAlignment::Right));
         }
         let mut text = format!("{}\n", table.trim_fmt());
         if let Some(more) = packages.len().checked_sub(most).filter(|more| *more > 0) {
@@ -208,7 +212,10 @@ impl Report {
         }
         let unread = sum(|measure| measure.unread_files) as usize;
         if unread > 0 {
-            line(format!("{} not made of Rust tokens, and not counted", counted(unread, "file is", "files are")));
+            line(format!(
+                "{} not made of Rust tokens, and not counted",
+                counted(unread, "file is", "files are")
+            ));
         }
         let missing = self.packages.len() - measured.len();
         if missing > 0 {
@@ -263,7 +270,10 @@ mod tests {
             ],
             duplicates: vec![Duplicate {
                 name: "wild".into(),
-                versions: vec![("1.0.0".into(), vec!["calm".into(), "tool".into()]), ("2.0.0".into(), Vec::new())],
+                versions: vec![
+                    ("1.0.0".into(), vec!["calm".into(), "tool".into()]),
+                    ("2.0.0".into(), Vec::new()),
+                ],
             }],
         }
     }
