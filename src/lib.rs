@@ -1,1 +1,32 @@
-//! Placeholder.
+//! Durable background work: flows of plain async functions, wired at compile time, that survive crashes.
+
+pub use nq_core::bounds::{EmittedBy, InputOf, Worker};
+pub use nq_core::def::{Event, EventDef, EventRef, WorkerDef};
+pub use nq_core::entry::{Entry, EntryType};
+pub use nq_core::id::{EntryId, IdError, InstanceId, QueueName, RunId, StepId};
+pub use nq_core::registry::Registry;
+pub use nq_core::status::{RunStatus, RunView, StepStatus, StepView};
+pub use nq_runtime::client::{Client, FlowRef, Runs, StartError, StartRun, Violation};
+pub use nq_runtime::ctx::Ctx;
+pub use nq_runtime::data::{Data, MissingData, Provided};
+pub use nq_runtime::error::{BoxError, Error, Result};
+pub use nq_runtime::extract::Extract;
+pub use nq_runtime::log;
+pub use nq_runtime::open::{Builder, Nq, OpenError, open};
+pub use nq_runtime::run::{Completed, Run, RunError};
+pub use nq_runtime::state::StateHandle;
+pub use nq_runtime::step::{Step, StepError};
+pub use nq_runtime::store;
+/// Any JSON value: the input of a worker that takes what has no type of its own.
+pub use serde_json::Value as Json;
+
+/// `Ok` with nq's error, for closures whose error type rustc cannot infer.
+#[expect(non_snake_case, reason = "it stands for the variant")]
+pub fn Ok<T>(value: T) -> Result<T> {
+    Result::Ok(value)
+}
+
+/// What a program of workers imports.
+pub mod prelude {
+    pub use crate::{Ctx, Data};
+}

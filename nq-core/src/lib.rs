@@ -2,6 +2,7 @@
 //! finished step causes. Nothing here waits, reads a clock, draws a random number or touches a disk:
 //! time and ids are arguments.
 
+pub mod bounds;
 pub mod decide;
 pub mod def;
 pub mod entry;

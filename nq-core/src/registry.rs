@@ -48,6 +48,9 @@ pub struct Registry {
     pub flows: BTreeMap<Name, Arc<Flow>>,
     /// The typed events, by name.
     pub events: BTreeMap<&'static str, EventDef>,
+    /// A fingerprint of the wiring, which the start of each run records: another one means that the flow has
+    /// changed since.
+    pub hash: String,
 }
 
 /// Workers wired by the events that they emit and subscribe to.
@@ -121,13 +124,28 @@ impl Registry {
             flows.insert(name.clone(), Arc::new(Flow::new(name, &members)?));
         }
         let events = events.into_iter().map(|event| (event.name, event)).collect();
-        Ok(Self { workers, flows, events })
+        let hash = fingerprint(&workers);
+        Ok(Self { workers, flows, events, hash })
     }
 
     /// The flow of this name.
     pub fn flow(&self, name: &str) -> Option<&Arc<Flow>> {
         self.flows.get(&Name::new(name).ok()?)
     }
+}
+
+/// What two programs have in common whose runs can go on in each other.
+fn fingerprint(workers: &[&'static WorkerDef]) -> String {
+    let mut text = String::new();
+    for def in workers {
+        let names = |events: &[crate::def::EventRef]| {
+            events.iter().map(|event| event.name).collect::<Vec<_>>().join(",")
+        };
+        let lists = [def.emits, def.subscribes, def.joins, def.gathers].map(names).join(";");
+        let flows = flows_of(def).collect::<Vec<_>>().join(",");
+        text.extend([def.name, ";", &flows, ";", &lists, ";", def.by.unwrap_or_default(), "\n"]);
+    }
+    uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, text.as_bytes()).simple().to_string()
 }
 
 /// The flows that a worker is a step of. A plain queue worker is a flow of its own.

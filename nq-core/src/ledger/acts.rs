@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{Page, Records};
 use crate::entry::EntryType;
 use crate::id::{EntryId, RunId, StepId};
+use crate::limits;
 use crate::record::{Input, JobState, RunRecord, TickRecord};
 use crate::status::RunStatus;
 use crate::store::{Acted, ErrorKind, Started, StoreError};
@@ -34,7 +35,7 @@ pub fn start<R: Records>(
     };
     let mut page = Page::new(records, run, now_ms);
     let id = page.append(start.started.kind.clone(), start.started.data.clone(), None)?;
-    page.declare(&start.gathers)?;
+    page.declared = &start.gathers;
     page.enqueue(&start.job, id, vec![Input { id, key: String::new() }])?;
     page.close()?;
     Ok(Ok(Started::New(id)))
@@ -151,7 +152,7 @@ pub fn expire<R: Records>(
 /// `spared_until_ms` has passed.
 pub fn spare(before: TickRecord, now_ms: u64, lease_ms: u64) -> TickRecord {
     let late = now_ms.saturating_sub(before.last_ms) > lease_ms / 3 || now_ms < before.last_ms;
-    let spared_until_ms =
-        if late { now_ms + lease_ms } else { before.spared_until_ms.min(now_ms + lease_ms) };
+    let one_lease_ms = limits::time_ms(now_ms, lease_ms);
+    let spared_until_ms = if late { one_lease_ms } else { before.spared_until_ms.min(one_lease_ms) };
     TickRecord { last_ms: now_ms, spared_until_ms }
 }

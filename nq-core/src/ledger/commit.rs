@@ -27,7 +27,7 @@ pub(super) fn commit<R: Records>(records: &mut R, tx: &Transaction, now_ms: u64)
     for entry in &tx.entries {
         ids.push(page.append(entry.kind.clone(), entry.data.clone(), Some((&tx.step, tx.attempt)))?);
     }
-    page.declare(&tx.gathers)?;
+    page.declared = &tx.gathers;
     for arrival in &tx.gathered {
         page.records.push_gathered(&tx.run, &arrival.worker, ids[arrival.entry])?;
     }
@@ -53,7 +53,7 @@ pub(super) fn commit<R: Records>(records: &mut R, tx: &Transaction, now_ms: u64)
             job.failures += 1;
             job.state = match delay_ms {
                 0 => JobState::Queued,
-                delay => JobState::Delayed { due_ms: now_ms + delay },
+                delay => JobState::Delayed { due_ms: limits::time_ms(now_ms, *delay) },
             };
             page.records.put_job(&job)?;
         }

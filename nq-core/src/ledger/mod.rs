@@ -41,7 +41,8 @@ pub trait Records {
     fn put_job(&mut self, job: &JobRecord) -> Result<(), Self::Error>;
     /// Removes a job.
     fn remove_job(&mut self, job: &JobRecord) -> Result<(), Self::Error>;
-    /// The first jobs of a queue, at most `max`; none if it is paused.
+    /// The first jobs of a queue, at most `max`; none if it is paused. Each has a record: a queue that is
+    /// only a hint is cleared of those that have none before it answers.
     fn queued(&mut self, queue: &QueueName, max: u32) -> Result<Vec<(RunId, StepId)>, Self::Error>;
 
     /// The gathers of a run, by rank.
@@ -89,11 +90,13 @@ struct Page<'a, R: Records> {
     now_ms: u64,
     /// The gathers, once something has asked for them.
     gathers: Option<Vec<GatherRecord>>,
+    /// What is known of the gathers that this act may arm.
+    declared: &'a [GatherSpec],
 }
 
 impl<'a, R: Records> Page<'a, R> {
     fn new(records: &'a mut R, run: RunRecord, now_ms: u64) -> Self {
-        Self { records, run, now_ms, gathers: None }
+        Self { records, run, now_ms, gathers: None, declared: &[] }
     }
 
     /// Appends an entry and gives it its id.
@@ -117,9 +120,11 @@ impl<'a, R: Records> Page<'a, R> {
         Ok(self.gathers.get_or_insert_default())
     }
 
-    /// Makes known the gathers that this act may arm.
-    fn declare(&mut self, specs: &[GatherSpec]) -> Result<(), R::Error> {
-        for spec in specs {
+    /// Arms the gathers among these that no job has held before. What is only declared, by a join that stays
+    /// half filled, is not armed: it would fire with nothing before it.
+    fn arm(&mut self, holds: &[Name]) -> Result<(), R::Error> {
+        let declared = self.declared;
+        for spec in declared.iter().filter(|spec| holds.contains(&spec.spec.worker)) {
             let known = self.gathers()?;
             if known.iter().all(|known| known.gather.spec.worker != spec.spec.worker) {
                 known.push(GatherRecord { gather: spec.clone(), count: 0, fired: false });
@@ -148,8 +153,9 @@ impl<'a, R: Records> Page<'a, R> {
         Ok(())
     }
 
-    /// Enqueues the step that `cause` makes of this job. The same cause twice makes one step.
+    /// Enqueues the step that `cause` makes of this job.
     fn enqueue(&mut self, spec: &JobSpec, cause: EntryId, inputs: Vec<Input>) -> Result<(), R::Error> {
+        self.arm(&spec.holds)?;
         self.count(&spec.holds, 1)?;
         self.records.put_job(&JobRecord {
             run: self.run.run.clone(),

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{Page, Records, commit::commit};
 use crate::entry::{Entry, EntryType};
 use crate::id::{InstanceId, RunId, StepId};
+use crate::limits;
 use crate::record::{JobRecord, JobState, LaneRecord, RunRecord};
 use crate::store::{Arrived, Lease, RenewAnswer, TurnReply};
 use crate::transaction::{Renewal, Turn};
@@ -60,22 +61,26 @@ pub fn turn<R: Records>(
         return Ok(Err(LaneError::Gap { number, last }));
     }
 
+    let until_ms = limits::time_ms(now_ms, turn.lease_ms);
     let mut reply = TurnReply::default();
     for renewal in &turn.renewals {
-        reply.renewed.push(renew(records, renewal, now_ms + turn.lease_ms)?);
+        reply.renewed.push(renew(records, renewal, until_ms)?);
     }
     for write in &turn.writes {
         reply.answers.push(commit(records, write, now_ms)?);
     }
     for want in &turn.wants {
         let mut left = want.max;
-        while left > 0 {
-            let jobs = records.queued(&want.queue, left)?;
+        // The jobs of ended runs are dropped here, and there may be many: what is left waits for the next turn.
+        let mut looks = limits::MAX_TURN_WRITES as u32;
+        while left > 0 && looks > 0 {
+            let jobs = records.queued(&want.queue, left.min(looks))?;
             if jobs.is_empty() {
                 break;
             }
+            looks -= jobs.len() as u32;
             for (run, step) in jobs {
-                if let Some(lease) = lease(records, &run, &step, turn, now_ms)? {
+                if let Some(lease) = lease(records, &run, &step, turn, now_ms, until_ms)? {
                     reply.leases.push(lease);
                     left -= 1;
                 }
@@ -128,6 +133,7 @@ fn lease<R: Records>(
     step: &StepId,
     turn: &Turn,
     now_ms: u64,
+    until_ms: u64,
 ) -> Result<Option<Lease>, R::Error> {
     let Some(mut job) = records.job(run, step)? else { return Ok(None) };
     let Some(run) = records.run(run)?.filter(|run| !run.status.is_terminal()) else {
@@ -136,7 +142,7 @@ fn lease<R: Records>(
     };
     job.fence += 1;
     job.read.get_or_insert(run.last.n);
-    job.state = leased(&turn.instance, now_ms + turn.lease_ms);
+    job.state = leased(&turn.instance, until_ms);
     let mut page = Page::new(records, run, now_ms);
     let data = json!({ "instance": turn.instance.as_str() });
     page.append(EntryType::StepStarted, data, Some((step, job.attempt())))?;

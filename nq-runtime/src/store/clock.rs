@@ -1,7 +1,7 @@
 //! The clock of the stores that run in this process.
 
 /// Milliseconds since 1970. It may jump; ids made from it never go back.
-pub fn now_ms() -> u64 {
+pub(super) fn now_ms() -> u64 {
     #[expect(clippy::disallowed_methods, reason = "the one place where the embedded stores read the clock")]
     let now = std::time::SystemTime::now();
     now.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)

@@ -2,5 +2,21 @@
 
 mod clock;
 pub mod hints;
+pub mod memory;
+
+use std::sync::Arc;
 
 pub use nq_core::store::*;
+
+/// Opens the store that a URL names.
+pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
+    match url.split_once(':') {
+        Some(("memory", _)) => Ok(Arc::new(memory::MemoryStore::new())),
+        _ => Err(StoreError::new(
+            ErrorKind::Config,
+            "open",
+            "a store's URL begins with `memory:` or `sqlite:`, as in `sqlite:orders.db`",
+        )
+        .key(url)),
+    }
+}

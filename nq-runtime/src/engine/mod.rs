@@ -1,0 +1,391 @@
+//! The engine of an instance: leases jobs, runs them, commits what comes of them. It lives on a thread of
+//! its own, so that a worker that blocks its thread keeps its lease; the handlers run on the program's
+//! runtime.
+
+mod attempt;
+pub(crate) mod link;
+mod slots;
+mod turns;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use nq_core::id::{InstanceId, Name, QueueName, RunId, StepId};
+use nq_core::registry::Registry;
+use nq_core::store::{Answer, Interest, Lease, Retention, StoreError, Tick};
+use nq_core::transaction::{LogLine, Renewal, Transaction};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::attempt::Shared;
+use self::attempt::{Kill, attempt};
+use self::link::Message;
+use self::slots::Slots;
+use crate::handler::Handler;
+
+/// How long an instance waits for a hint before it looks for itself.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The longest pause between two tries to reach a store that is away.
+const MAX_BACKOFF: Duration = Duration::from_secs(2);
+
+/// What an engine is set up with.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) instance: InstanceId,
+    pub(crate) lease: Duration,
+    pub(crate) grace: Duration,
+    pub(crate) concurrency: u32,
+    pub(crate) retention: Retention,
+}
+
+/// A job that this instance holds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct JobKey {
+    pub(crate) run: RunId,
+    pub(crate) step: StepId,
+}
+
+/// An attempt that runs.
+struct Running {
+    fence: u64,
+    flow: Name,
+    queue: QueueName,
+    stop: CancellationToken,
+    kill: Option<oneshot::Sender<Kill>>,
+    /// When it is ended if it does not stop by itself.
+    deadline: Option<Instant>,
+    /// A newer lease of the same job, which begins when this attempt is over.
+    next: Option<Lease>,
+}
+
+/// A write that waits for a turn.
+struct Waiting {
+    tx: Transaction,
+    bytes: usize,
+    reply: Option<oneshot::Sender<Answer>>,
+}
+
+/// The engine, as the program holds it.
+#[derive(Debug)]
+pub(crate) struct EngineHandle {
+    stop: watch::Sender<Option<Duration>>,
+    done: watch::Receiver<Option<Result<(), StoreError>>>,
+}
+
+impl EngineHandle {
+    /// Stops leasing, lets running steps finish for as long as the grace period, and returns when the engine
+    /// is done.
+    pub(crate) async fn stop(&self, grace: Duration) -> Result<(), StoreError> {
+        self.stop.send_if_modified(|stop| std::mem::replace(stop, Some(grace)).is_none());
+        self.stopped().await
+    }
+
+    /// Returns when the engine has ended, by itself or because it was told to.
+    pub(crate) async fn stopped(&self) -> Result<(), StoreError> {
+        let mut done = self.done.clone();
+        let done = done.wait_for(Option::is_some).await;
+        done.map_or(Ok(()), |done| (*done).clone().unwrap_or(Ok(())))
+    }
+}
+
+impl Drop for EngineHandle {
+    fn drop(&mut self) {
+        // Nobody is left to wait for it: what runs is handed back.
+        self.stop.send_if_modified(|stop| {
+            let first = stop.is_none();
+            if first {
+                *stop = Some(Duration::ZERO);
+            }
+            first
+        });
+    }
+}
+
+/// Starts an engine whose handlers run on `handle`.
+pub(crate) fn spawn(
+    settings: Settings,
+    registry: Arc<Registry>,
+    handlers: HashMap<&'static str, &'static Handler>,
+    shared: Arc<Shared>,
+    messages: mpsc::UnboundedReceiver<Message>,
+    handle: Handle,
+) -> std::io::Result<EngineHandle> {
+    let (stop, stopping) = watch::channel(None);
+    let (finished, done) = watch::channel(None);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let slots = Slots::new(&registry, settings.concurrency);
+    let renew_every = settings.lease / 3;
+    let engine = Engine {
+        settings,
+        registry,
+        handlers,
+        shared,
+        handle,
+        messages,
+        stopping,
+        slots,
+        running: HashMap::new(),
+        writes: VecDeque::new(),
+        logs: HashMap::new(),
+        turn: 0,
+        to_renew: VecDeque::new(),
+        renew_at: Instant::now() + renew_every,
+        tick_at: Instant::now(),
+        stop_by: None,
+        away: false,
+        false_hints: 0,
+    };
+    std::thread::Builder::new().name("nq-engine".into()).spawn(move || {
+        let result = runtime.block_on(engine.run());
+        if let Err(error) = &result {
+            tracing::error!(%error, "the instance has stopped");
+        }
+        finished.send_replace(Some(result));
+    })?;
+    Ok(EngineHandle { stop, done })
+}
+
+struct Engine {
+    settings: Settings,
+    registry: Arc<Registry>,
+    handlers: HashMap<&'static str, &'static Handler>,
+    shared: Arc<Shared>,
+    /// The program's runtime, where handlers run.
+    handle: Handle,
+    messages: mpsc::UnboundedReceiver<Message>,
+    stopping: watch::Receiver<Option<Duration>>,
+    slots: Slots,
+    running: HashMap<JobKey, Running>,
+    writes: VecDeque<Waiting>,
+    logs: HashMap<RunId, Vec<LogLine>>,
+    /// The number of the last turn on the lane.
+    turn: u64,
+    /// The leases that the next turns renew.
+    to_renew: VecDeque<Renewal>,
+    renew_at: Instant,
+    tick_at: Instant,
+    /// When running steps are handed back: set when the shutdown begins.
+    stop_by: Option<Instant>,
+    /// Whether the store is away, which is said once.
+    away: bool,
+    /// How many times in a row a hint led to nothing.
+    false_hints: u32,
+}
+
+impl Engine {
+    async fn run(mut self) -> Result<(), StoreError> {
+        loop {
+            self.drain();
+            self.check_deadlines();
+            if self.stop_by.is_some() && self.running.is_empty() && self.writes.is_empty() {
+                self.flush_logs().await;
+                return self.shared.store.leave(&self.settings.instance).await;
+            }
+            let now = Instant::now();
+            if self.has_work(now) {
+                self.take_turn().await?;
+            } else if now >= self.tick_at {
+                self.tick().await?;
+            } else {
+                self.pause().await;
+            }
+        }
+    }
+
+    /// Takes in what has been said since.
+    fn drain(&mut self) {
+        while let Ok(message) = self.messages.try_recv() {
+            self.take(message);
+        }
+        if self.stop_by.is_none()
+            && let Some(grace) = *self.stopping.borrow_and_update()
+        {
+            self.stop_by = Some(Instant::now() + grace);
+            for running in self.running.values() {
+                running.stop.cancel();
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Write { tx, bytes, reply } => self.writes.push_back(Waiting { tx, bytes, reply }),
+            Message::Gone { key } => self.over(&key),
+            Message::Log { run, line } => self.logs.entry(run).or_default().push(line),
+        }
+    }
+
+    /// Ends the attempts that were told to stop and had their time.
+    fn check_deadlines(&mut self) {
+        let now = Instant::now();
+        let stopping = self.stop_by.is_some_and(|by| now >= by);
+        for (key, running) in &mut self.running {
+            let kill = if stopping {
+                Kill::Shutdown
+            } else if running.deadline.is_some_and(|deadline| now >= deadline) {
+                Kill::Lost
+            } else {
+                continue;
+            };
+            if let Some(sender) = running.kill.take() {
+                if kill == Kill::Shutdown {
+                    tracing::warn!(run = %key.run, step = %key.step, "abandoned a step: it goes back to its queue");
+                }
+                let _ = sender.send(kill);
+            }
+        }
+    }
+
+    fn has_work(&self, now: Instant) -> bool {
+        let leases = self.stop_by.is_none() && self.slots.is_hungry();
+        let renews = !self.to_renew.is_empty() || (now >= self.renew_at && !self.running.is_empty());
+        !self.writes.is_empty() || leases || renews
+    }
+
+    /// Starts the attempt of a lease, or keeps it until the attempt of an earlier lease is over: a process
+    /// never runs a job twice at a time.
+    fn begin(&mut self, lease: Lease) {
+        let key = JobKey { run: lease.run.clone(), step: lease.step.clone() };
+        if let Some(running) = self.running.get_mut(&key) {
+            running.stop.cancel();
+            running.kill.take().map(|kill| kill.send(Kill::Lost));
+            if let Some(older) = running.next.replace(lease) {
+                self.slots.release(&older.queue);
+            }
+            return;
+        }
+        let flow = self.registry.flows.get(&lease.flow).cloned();
+        let step = flow.as_ref().and_then(|flow| flow.steps.get(lease.step.worker()));
+        let handler = step.and_then(|step| self.handlers.get(step.def.path).copied());
+        let (Some(flow), Some(handler)) = (flow, handler) else {
+            // Only queues of known workers are asked for.
+            tracing::error!(flow = %lease.flow, step = %lease.step, "leased a step of an unknown worker");
+            return self.slots.release(&lease.queue);
+        };
+        let stop = CancellationToken::new();
+        let (kill, killed) = oneshot::channel();
+        let running = Running {
+            fence: lease.fence,
+            flow: lease.flow.clone(),
+            queue: lease.queue.clone(),
+            stop: stop.clone(),
+            kill: Some(kill),
+            deadline: None,
+            next: None,
+        };
+        self.running.insert(key, running);
+        self.handle.spawn(attempt(self.shared.clone(), handler, flow, lease, stop, killed));
+    }
+
+    /// An attempt is over: its place is free.
+    fn over(&mut self, key: &JobKey) {
+        let Some(running) = self.running.remove(key) else { return };
+        self.slots.release(&running.queue);
+        if let Some(lease) = running.next {
+            // The place of the newer lease was counted when it came.
+            self.begin(lease);
+        }
+    }
+
+    /// What time brings, for everyone who uses the store.
+    async fn tick(&mut self) -> Result<(), StoreError> {
+        let tick = Tick {
+            instance: self.settings.instance.clone(),
+            lease_ms: self.settings.lease.as_millis() as u64,
+            retention: self.settings.retention,
+            limit: 500,
+        };
+        let interval = LOOK_EVERY.min(self.settings.lease / 6);
+        match self.shared.store.tick(&tick).await {
+            Ok(ticked) => {
+                self.back();
+                let next = ticked.next_due.map_or(interval, |due| interval.min(due));
+                self.tick_at = Instant::now() + if ticked.more { Duration::ZERO } else { next };
+                if ticked.due + ticked.expired > 0 {
+                    self.slots.feed_all();
+                }
+                Ok(())
+            }
+            Err(error) if error.is_retryable() => {
+                self.away(&error);
+                self.tick_at = Instant::now() + interval;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits until there is something to do.
+    async fn pause(&mut self) {
+        let mut until = self.tick_at.min(Instant::now() + LOOK_EVERY);
+        if !self.running.is_empty() {
+            until = until.min(self.renew_at);
+        }
+        for deadline in self.running.values().filter_map(|running| running.deadline).chain(self.stop_by) {
+            until = until.min(deadline.max(Instant::now() + Duration::from_millis(5)));
+        }
+        let logs = !self.logs.is_empty();
+        if logs {
+            until = until.min(Instant::now() + Duration::from_millis(50));
+        }
+        let open = if self.stop_by.is_none() { self.slots.open() } else { Vec::new() };
+        let interest = Interest::Queues(open);
+        let store = self.shared.store.clone();
+        let look = async {
+            match &interest {
+                Interest::Queues(queues) if queues.is_empty() => std::future::pending().await,
+                // A hint that led to nothing several times may be stuck: it must not make a busy loop.
+                interest => {
+                    if self.false_hints > 2 {
+                        tokio::time::sleep(Duration::from_millis(u64::from(self.false_hints.min(50)))).await;
+                    }
+                    store.wait(interest, LOOK_EVERY).await
+                }
+            }
+        };
+        let mut stopping = self.stopping.clone();
+        let stop = async {
+            if self.stop_by.is_some() || stopping.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let message = tokio::select! {
+            biased;
+            message = self.messages.recv() => message,
+            () = stop => None,
+            () = sleep_until(until) => None,
+            hint = look => {
+                if hint.is_ok() {
+                    self.slots.feed_all();
+                } else {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                None
+            }
+        };
+        if let Some(message) = message {
+            self.take(message);
+        } else if logs {
+            self.flush_logs().await;
+        }
+    }
+
+    /// The store cannot be reached: said once.
+    fn away(&mut self, error: &StoreError) {
+        if !self.away {
+            tracing::warn!(%error, "the store is away; work goes on when it is back");
+            self.away = true;
+        }
+    }
+
+    /// The store can be reached: said once, if it was away.
+    fn back(&mut self) {
+        if self.away {
+            tracing::info!("the store is back");
+            self.away = false;
+        }
+    }
+}

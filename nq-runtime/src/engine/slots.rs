@@ -1,0 +1,169 @@
+//! How many jobs an instance can take, by queue.
+
+use std::collections::HashMap;
+
+use nq_core::id::QueueName;
+use nq_core::registry::Registry;
+use nq_core::transaction::Want;
+
+/// The free places of each queue, and which queues may have jobs for them.
+#[derive(Debug, Default)]
+pub(crate) struct Slots {
+    queues: HashMap<QueueName, Queue>,
+    /// The limits; workers with the same `queue` option share one.
+    groups: Vec<Group>,
+}
+
+#[derive(Debug)]
+struct Queue {
+    group: usize,
+    /// Whether a turn should ask for its jobs: something may be there.
+    hungry: bool,
+}
+
+#[derive(Debug)]
+struct Group {
+    limit: u32,
+    used: u32,
+}
+
+impl Slots {
+    /// A place for each step that the workers may run at a time; `concurrency` for those that do not say.
+    /// Workers that share a queue share the smallest limit that one of them has.
+    pub(crate) fn new(registry: &Registry, concurrency: u32) -> Self {
+        let mut slots = Self::default();
+        let mut shared: HashMap<&str, usize> = HashMap::new();
+        let mut own: HashMap<&str, usize> = HashMap::new();
+        for flow in registry.flows.values() {
+            for step in flow.steps.values() {
+                let limit = step.def.concurrency.unwrap_or(concurrency).max(1);
+                // A worker of several flows has a queue in each, and one limit.
+                let group = match step.def.queue {
+                    Some(queue) => shared.entry(queue),
+                    None => own.entry(step.def.path),
+                };
+                let group = *group.or_insert_with(|| {
+                    slots.groups.push(Group { limit, used: 0 });
+                    slots.groups.len() - 1
+                });
+                slots.groups[group].limit = slots.groups[group].limit.min(limit);
+                slots.queues.insert(step.spec.queue.clone(), Queue { group, hungry: true });
+            }
+        }
+        slots
+    }
+
+    /// What a turn should ask for.
+    pub(crate) fn wants(&self) -> Vec<Want> {
+        let mut free: Vec<u32> = self.groups.iter().map(Group::free).collect();
+        let mut sharing = vec![0; self.groups.len()];
+        let hungry = || self.queues.iter().filter(|(_, queue)| queue.hungry);
+        for (_, queue) in hungry() {
+            sharing[queue.group] += 1;
+        }
+        let mut budget = nq_core::limits::MAX_TURN_WRITES as u32;
+        let mut wants = Vec::new();
+        for (name, queue) in hungry() {
+            // Queues that share a limit get equal parts of what is free.
+            let max = free[queue.group].div_ceil(sharing[queue.group]).min(budget);
+            budget -= max;
+            free[queue.group] -= max;
+            sharing[queue.group] -= 1;
+            if max > 0 {
+                wants.push(Want { queue: name.clone(), max });
+            }
+        }
+        wants
+    }
+
+    /// Whether a turn would ask for anything.
+    pub(crate) fn is_hungry(&self) -> bool {
+        self.queues.values().any(|queue| queue.hungry && self.groups[queue.group].free() > 0)
+    }
+
+    /// The queues that have a free place.
+    pub(crate) fn open(&self) -> Vec<QueueName> {
+        let open = self.queues.iter().filter(|(_, queue)| self.groups[queue.group].free() > 0);
+        open.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Something may be in this queue.
+    pub(crate) fn feed(&mut self, queue: &QueueName) {
+        if let Some(queue) = self.queues.get_mut(queue) {
+            queue.hungry = true;
+        }
+    }
+
+    /// Something may be in any queue.
+    pub(crate) fn feed_all(&mut self) {
+        for queue in self.queues.values_mut() {
+            queue.hungry = true;
+        }
+    }
+
+    /// This many jobs came of a want: fewer than asked for means that the queue is empty.
+    pub(crate) fn leased(&mut self, want: &Want, got: u32) {
+        let Some(queue) = self.queues.get_mut(&want.queue) else { return };
+        queue.hungry = got >= want.max;
+        self.groups[queue.group].used += got;
+    }
+
+    /// A job of this queue is over.
+    pub(crate) fn release(&mut self, queue: &QueueName) {
+        if let Some(queue) = self.queues.get(queue) {
+            let group = &mut self.groups[queue.group];
+            group.used = group.used.saturating_sub(1);
+        }
+    }
+}
+
+impl Group {
+    fn free(&self) -> u32 {
+        self.limit.saturating_sub(self.used)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nq_core::def::WorkerDef;
+
+    use super::*;
+
+    const fn worker(name: &'static str, queue: Option<&'static str>, concurrency: Option<u32>) -> WorkerDef {
+        WorkerDef { name, path: name, flows: &["f"], queue, concurrency, ..WorkerDef::DEFAULT }
+    }
+    static A: WorkerDef = worker("a", Some("shared"), Some(4));
+    static B: WorkerDef = worker("b", Some("shared"), Some(3));
+    static C: WorkerDef = worker("c", None, None);
+
+    fn slots() -> Slots {
+        Slots::new(&Registry::new([&A, &B, &C], []).unwrap(), 10)
+    }
+
+    fn total(slots: &Slots, of: &[&str]) -> u32 {
+        let wants = slots.wants();
+        wants.iter().filter(|want| of.contains(&want.queue.as_str())).map(|want| want.max).sum()
+    }
+
+    #[test]
+    fn workers_that_share_a_queue_share_the_smallest_limit() {
+        let mut slots = slots();
+        assert_eq!(total(&slots, &["f/a", "f/b"]), 3);
+        assert_eq!(total(&slots, &["f/c"]), 10);
+        let want = Want { queue: QueueName::of("f", "a"), max: 2 };
+        slots.leased(&want, 2);
+        assert_eq!(total(&slots, &["f/a", "f/b"]), 1);
+        slots.release(&want.queue);
+        assert_eq!(total(&slots, &["f/a", "f/b"]), 2);
+    }
+
+    #[test]
+    fn a_queue_that_gave_less_than_asked_is_left_alone_until_fed() {
+        let mut slots = slots();
+        let want = Want { queue: QueueName::of("f", "c"), max: 10 };
+        slots.leased(&want, 3);
+        assert_eq!(total(&slots, &["f/c"]), 0);
+        slots.feed(&want.queue);
+        assert_eq!(total(&slots, &["f/c"]), 7);
+    }
+}

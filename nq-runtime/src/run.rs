@@ -1,0 +1,272 @@
+//! One run, seen from outside.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_core::Stream;
+use futures_util::stream;
+use nq_core::entry::{Entry, EntryType};
+use nq_core::id::{EntryId, RunId, StepId};
+use nq_core::status::{RunStatus, RunView};
+use nq_core::store::{Acted, ErrorKind, Interest, Read, RunSummary, Store, StoreError};
+use nq_core::transaction::Act;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::ctx;
+use crate::state::state_at;
+use crate::step::StepError;
+
+/// How long a reader waits for a hint before it looks for itself.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A run did not complete.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// A step failed for good.
+    #[error("run `{run}` failed in step `{step}`: {error}")]
+    Failed {
+        /// The run.
+        run: RunId,
+        /// The worker whose step failed.
+        step: String,
+        /// What it said.
+        error: String,
+    },
+    /// It was ended from outside.
+    #[error("run `{run}` was cancelled: {reason}")]
+    Cancelled {
+        /// The run.
+        run: RunId,
+        /// Why.
+        reason: String,
+    },
+    /// It can make no progress.
+    #[error("run `{run}` stalled: {reason}")]
+    Stalled {
+        /// The run.
+        run: RunId,
+        /// Why.
+        reason: String,
+    },
+    /// The store could not be asked, or the run is gone.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// One run. Cheap to clone; what it says is asked of the store each time.
+#[derive(Clone, Debug)]
+pub struct Run {
+    store: Arc<dyn Store>,
+    id: RunId,
+}
+
+impl Run {
+    pub(crate) fn new(store: Arc<dyn Store>, id: RunId) -> Self {
+        Self { store, id }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &RunId {
+        &self.id
+    }
+
+    /// Its flow, status and times. A run that is not there is an error.
+    pub async fn summary(&self) -> Result<RunSummary, StoreError> {
+        self.store.run(&self.id).await?.ok_or_else(|| self.gone("run"))
+    }
+
+    /// Where it stands.
+    pub async fn status(&self) -> Result<RunStatus, StoreError> {
+        Ok(self.summary().await?.status)
+    }
+
+    /// Returns when the run has ended: with what its steps returned if it completed, else with an error that
+    /// says why not. A store that is away is waited for; a run that is gone is an error, never a wait.
+    pub async fn completed(&self) -> Result<Completed, RunError> {
+        let summary = loop {
+            let summary = match self.summary().await {
+                Ok(summary) if summary.status.is_terminal() => break summary,
+                Ok(summary) => summary,
+                Err(error) if error.is_retryable() => {
+                    tokio::time::sleep(LOOK_EVERY / 4).await;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            let interest = Interest::Run { run: self.id.clone(), after: summary.last.n };
+            if self.store.wait(&interest, LOOK_EVERY).await.is_err() {
+                tokio::time::sleep(LOOK_EVERY / 4).await;
+            }
+        };
+        let terminal = [EntryType::FlowFailed, EntryType::FlowCancelled, EntryType::FlowStalled];
+        let types = match summary.status {
+            RunStatus::Completed => vec![EntryType::StepCompleted],
+            _ => terminal.to_vec(),
+        };
+        let entries = self.entries(types).await?;
+        let text = |field: &str| {
+            let data = entries.last().map(|entry| &entry.data);
+            data.and_then(|data| data.get(field)).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let run = self.id.clone();
+        match summary.status {
+            RunStatus::Running | RunStatus::Completed => Ok(Completed { summary, entries }),
+            RunStatus::Failed => {
+                Err(RunError::Failed { run, step: text("failedStep"), error: text("error") })
+            }
+            RunStatus::Cancelled => Err(RunError::Cancelled { run, reason: text("reason") }),
+            RunStatus::Stalled => Err(RunError::Stalled { run, reason: text("reason") }),
+        }
+    }
+
+    /// Every entry that the run has of these types, in order; of all types if there are none.
+    pub async fn entries(&self, types: Vec<EntryType>) -> Result<Vec<Entry>, StoreError> {
+        let mut read = Read { types, ..Read::after(self.id.clone(), 0) };
+        let mut all = Vec::new();
+        loop {
+            let page = self.store.read(&read).await?;
+            let Some(last) = page.last() else { return Ok(all) };
+            read.after = last.id.n;
+            all.extend(page);
+        }
+    }
+
+    /// The timeline: what is there, then what comes, without gap or repeat. It ends after the last entry of
+    /// a run that has ended.
+    pub fn timeline(&self) -> impl Stream<Item = Result<Entry, StoreError>> + Send + use<> {
+        self.timeline_after(0)
+    }
+
+    /// The timeline after the entry at this position.
+    pub fn timeline_after(&self, after: u64) -> impl Stream<Item = Result<Entry, StoreError>> + Send + use<> {
+        let follow = Follow { run: self.clone(), after, page: VecDeque::new(), ended: false };
+        stream::unfold(follow, |mut follow| async move {
+            let next = follow.next().await.transpose()?;
+            Some((next, follow))
+        })
+    }
+
+    /// Where the run and each of its steps stand.
+    pub async fn view(&self) -> Result<RunView, StoreError> {
+        Ok(RunView::of(&self.entries(Vec::new()).await?))
+    }
+
+    /// The state now.
+    pub async fn state(&self) -> Result<BTreeMap<String, Value>, StoreError> {
+        let last = self.summary().await?.last;
+        self.state_at(last).await
+    }
+
+    /// The state as it was after this entry.
+    pub async fn state_at(&self, entry: EntryId) -> Result<BTreeMap<String, Value>, StoreError> {
+        Ok(state_at(&*self.store, &self.id, entry.n).await?.map.clone())
+    }
+
+    /// The state as it was at this moment, in milliseconds since 1970.
+    pub async fn state_at_time(&self, ms: u64) -> Result<BTreeMap<String, Value>, StoreError> {
+        // Times never fall along a timeline, so the last entry that is not later can be searched for.
+        let (mut low, mut high) = (0, self.summary().await?.last.n);
+        while low < high {
+            let middle = (low + high).div_ceil(2);
+            let read = Read { limit: 1, ..Read::after(self.id.clone(), middle - 1) };
+            let entry = self.store.read(&read).await?.into_iter().next();
+            if entry.is_some_and(|entry| entry.id.ms <= ms) {
+                low = middle;
+            } else {
+                high = middle - 1;
+            }
+        }
+        self.state_at(EntryId { ms, n: low }).await
+    }
+
+    /// Ends the run. Its queued steps are dropped; its running steps are told, and have the grace period of
+    /// their instance to stop. False if it had ended before.
+    pub async fn cancel(&self, reason: &str) -> Result<bool, StoreError> {
+        let acted = self.store.act(&self.id, &Act::Cancel { reason: reason.to_owned() }).await?;
+        Ok(acted == Acted::Done)
+    }
+
+    /// Gives a dead step another set of attempts, in a run that still runs. False if there is nothing to do.
+    pub async fn redrive(&self, step: &StepId) -> Result<bool, StoreError> {
+        let acted = self.store.act(&self.id, &Act::Redrive { step: step.clone() }).await?;
+        Ok(acted == Acted::Done)
+    }
+
+    fn gone(&self, op: &'static str) -> StoreError {
+        let message = "there is no such run: it never was, or its retention has ended, or the store lost it";
+        StoreError::new(ErrorKind::NotFound, op, message).key(&self.id)
+    }
+}
+
+/// A reader of a timeline.
+struct Follow {
+    run: Run,
+    after: u64,
+    page: VecDeque<Entry>,
+    ended: bool,
+}
+
+impl Follow {
+    /// The next entry; none after the last of a run that has ended.
+    async fn next(&mut self) -> Result<Option<Entry>, StoreError> {
+        loop {
+            if let Some(entry) = self.page.pop_front() {
+                self.after = entry.id.n;
+                self.ended |= entry.kind.is_terminal();
+                return Ok(Some(entry));
+            }
+            let read = Read::after(self.run.id.clone(), self.after);
+            let page = match self.run.store.read(&read).await {
+                Ok(page) => page,
+                Err(error) if error.is_retryable() => {
+                    tokio::time::sleep(LOOK_EVERY / 4).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if page.is_empty() {
+                if self.ended {
+                    return Ok(None);
+                }
+                let interest = Interest::Run { run: self.run.id.clone(), after: self.after };
+                if self.run.store.wait(&interest, LOOK_EVERY).await.is_err() {
+                    tokio::time::sleep(LOOK_EVERY / 4).await;
+                }
+            }
+            self.page = page.into();
+        }
+    }
+}
+
+/// A run that completed.
+#[derive(Clone, Debug)]
+pub struct Completed {
+    /// Its flow and times.
+    pub summary: RunSummary,
+    /// The `flow.step.completed` entries, in order.
+    entries: Vec<Entry>,
+}
+
+impl Completed {
+    /// What the run returned: what the last of its steps that returned something returned. For a flow that
+    /// ends in one step, that is the result of that step. None if no step returned anything.
+    pub fn result<T: DeserializeOwned>(&self) -> Result<Option<T>, StepError> {
+        self.find(|_| true)
+    }
+
+    /// What a worker's step returned; the last of them if it ran several times.
+    pub fn result_of<T: DeserializeOwned>(&self, worker: &str) -> Result<Option<T>, StepError> {
+        self.find(|step| step.worker().as_str() == worker)
+    }
+
+    fn find<T: DeserializeOwned>(&self, of: impl Fn(&StepId) -> bool) -> Result<Option<T>, StepError> {
+        let matching = self.entries.iter().rev().filter(|entry| entry.step.as_ref().is_some_and(&of));
+        let mut results = matching.filter_map(|entry| Some((entry, entry.data.get("result")?.clone())));
+        let Some((entry, value)) = results.next() else { return Ok(None) };
+        let step = entry.step.as_ref().map(ToString::to_string).unwrap_or_default();
+        ctx::read(&format!("the result of `{step}`"), value).map(Some)
+    }
+}

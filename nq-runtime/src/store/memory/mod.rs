@@ -1,0 +1,180 @@
+//! `memory:`: the store that lives and dies with the process. For tests, and for work that need not survive.
+
+mod read;
+mod records;
+#[cfg(test)]
+mod tests;
+mod tick;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use nq_core::entry::Entry;
+use nq_core::id::{InstanceId, Name, QueueName, RunId};
+use nq_core::ledger;
+use nq_core::store::{
+    Acted, ErrorKind, Interest, JobSummary, JobsQuery, QueueCounts, Read, RunSummary, RunsPage, RunsQuery,
+    Started, Store, StoreError, Tick, Ticked, TurnReply,
+};
+use nq_core::transaction::{Act, LogLine, Start, Turn};
+
+use self::records::{Maps, News};
+use super::clock;
+use super::hints::Hints;
+
+/// A store in maps behind one lock. Every call is done when it returns; nothing is left when it is dropped.
+pub struct MemoryStore {
+    maps: Mutex<Maps>,
+    hints: Hints,
+    clock: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl MemoryStore {
+    /// An empty store that goes by the clock of this machine.
+    pub fn new() -> Self {
+        Self::with_clock(clock::now_ms)
+    }
+
+    /// An empty store that takes its time, in milliseconds since 1970, from here. For tests.
+    pub fn with_clock(clock: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self { maps: Mutex::default(), hints: Hints::default(), clock: Box::new(clock) }
+    }
+
+    /// Lets an act have the maps, then tells those who wait what it brought.
+    fn act<T>(
+        &self,
+        op: &'static str,
+        act: impl FnOnce(&mut Maps, u64) -> Result<T, Infallible>,
+    ) -> Result<T, StoreError> {
+        let (result, news) = self.look(op, |maps| {
+            let now_ms = (self.clock)();
+            let Ok(result) = act(maps, now_ms);
+            (result, std::mem::take(&mut maps.news))
+        })?;
+        let News { runs, queues } = news;
+        for run in &runs {
+            self.hints.run(run);
+        }
+        for queue in &queues {
+            self.hints.queue(queue);
+        }
+        Ok(result)
+    }
+
+    /// Lets the maps be looked at. An act that panicked has left them half changed: nothing goes on then.
+    fn look<T>(&self, op: &'static str, look: impl FnOnce(&mut Maps) -> T) -> Result<T, StoreError> {
+        let closed = |_| {
+            StoreError::new(ErrorKind::Closed, op, "an earlier call panicked and left the store half changed")
+        };
+        self.maps.lock().map(|mut maps| look(&mut maps)).map_err(closed)
+    }
+
+    /// Whether there is something for this interest already.
+    fn ready(maps: &Maps, interest: &Interest) -> bool {
+        match interest {
+            Interest::Queues(queues) => queues
+                .iter()
+                .filter_map(|queue| maps.queues.get(queue))
+                .any(|queue| !queue.paused && !queue.queued.is_empty()),
+            // There is nothing to wait for in a run that is gone: the caller reads, and learns it.
+            Interest::Run { run, after } => maps.summary(run).is_none_or(|run| run.last.n > *after),
+        }
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").finish_non_exhaustive()
+    }
+}
+
+fn missing(op: &'static str, run: &RunId) -> StoreError {
+    StoreError::new(ErrorKind::NotFound, op, "there is no such run").key(run)
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {
+        let reply = self.act("turn", |maps, now_ms| ledger::turn(maps, turn, now_ms))?;
+        reply.map_err(|error| StoreError::new(ErrorKind::Lane, "turn", error.to_string()).key(&turn.instance))
+    }
+
+    async fn start(&self, start: &Start) -> Result<Started, StoreError> {
+        self.act("start", |maps, now_ms| ledger::start(maps, start, now_ms))?
+    }
+
+    async fn act(&self, run: &RunId, act: &Act) -> Result<Acted, StoreError> {
+        let acted = self.act("act", |maps, now_ms| ledger::act(maps, run, act, now_ms))?;
+        acted.ok_or_else(|| missing("act", run))
+    }
+
+    async fn append(&self, run: &RunId, lines: &[LogLine]) -> Result<(), StoreError> {
+        let there = self.act("append", |maps, now_ms| ledger::append(maps, run, lines, now_ms))?;
+        if there { Ok(()) } else { Err(missing("append", run)) }
+    }
+
+    async fn wait(&self, interest: &Interest, timeout: Duration) -> Result<(), StoreError> {
+        let waiter = self.hints.register(interest);
+        if !self.look("wait", |maps| Self::ready(maps, interest))? {
+            // Running out of time is an answer like any other.
+            let _ = tokio::time::timeout(timeout, waiter.woken()).await;
+        }
+        Ok(())
+    }
+
+    async fn tick(&self, tick: &Tick) -> Result<Ticked, StoreError> {
+        self.act("tick", |maps, now_ms| maps.tick(tick, now_ms))
+    }
+
+    async fn leave(&self, instance: &InstanceId) -> Result<(), StoreError> {
+        self.look("leave", |maps| maps.lanes.remove(instance)).map(drop)
+    }
+
+    async fn read(&self, read: &Read) -> Result<Vec<Entry>, StoreError> {
+        self.look("read", |maps| maps.read(read))?
+    }
+
+    async fn gathered(
+        &self,
+        run: &RunId,
+        worker: &Name,
+        upto: u64,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        self.look("gathered", |maps| maps.gathered(run, worker, upto, from, limit))?
+    }
+
+    async fn run(&self, run: &RunId) -> Result<Option<RunSummary>, StoreError> {
+        self.look("run", |maps| maps.summary(run))
+    }
+
+    async fn runs(&self, query: &RunsQuery) -> Result<RunsPage, StoreError> {
+        self.look("runs", |maps| maps.list_runs(query))?
+    }
+
+    async fn queues(&self) -> Result<Vec<QueueCounts>, StoreError> {
+        self.look("queues", |maps| maps.list_queues())
+    }
+
+    async fn jobs(&self, query: &JobsQuery) -> Result<Vec<JobSummary>, StoreError> {
+        self.look("jobs", |maps| maps.list_jobs(query))
+    }
+
+    async fn pause(&self, queue: &QueueName, paused: bool) -> Result<(), StoreError> {
+        self.act("pause", |maps, _| {
+            maps.queues.entry(queue.clone()).or_default().paused = paused;
+            maps.news.queues.insert(queue.clone());
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,178 @@
+//! What people and engines read: pages of entries, runs and jobs.
+
+use std::ops::Bound;
+
+use nq_core::entry::Entry;
+use nq_core::id::{Name, RunId};
+use nq_core::limits::{MAX_READ_BYTES, MAX_READ_ENTRIES};
+use nq_core::record::{JobRecord, JobState, RunRecord};
+use nq_core::store::{
+    ErrorKind, JobSummary, JobsQuery, QueueCounts, Read, RunSummary, RunsPage, RunsQuery, StoreError,
+};
+use serde_json::Value;
+
+use super::records::{Maps, RunMaps};
+
+/// Collects entries until a page is full.
+struct Page {
+    entries: Vec<Entry>,
+    limit: usize,
+    bytes: usize,
+}
+
+impl Page {
+    fn new(limit: usize) -> Self {
+        Self { entries: Vec::new(), limit: limit.min(MAX_READ_ENTRIES), bytes: 0 }
+    }
+
+    /// Takes these as long as they fit, and at least one, so that a reader always gets on.
+    fn fill<'a>(mut self, entries: impl Iterator<Item = &'a Entry>) -> Vec<Entry> {
+        for entry in entries {
+            self.bytes += bytes(&entry.data);
+            if self.entries.len() == self.limit || (self.bytes > MAX_READ_BYTES && !self.entries.is_empty()) {
+                break;
+            }
+            self.entries.push(entry.clone());
+        }
+        self.entries
+    }
+}
+
+/// About how many bytes a value takes.
+fn bytes(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+        Value::String(text) => 2 + text.len(),
+        Value::Array(values) => 2 + values.iter().map(|value| 1 + bytes(value)).sum::<usize>(),
+        Value::Object(map) => 2 + map.iter().map(|(key, value)| 4 + key.len() + bytes(value)).sum::<usize>(),
+    }
+}
+
+impl Maps {
+    pub(super) fn read(&self, read: &Read) -> Result<Vec<Entry>, StoreError> {
+        let run = self.known("read", &read.run)?;
+        let upto = read.upto.map_or(run.entries.len(), |upto| run.entries.len().min(upto as usize));
+        let entries = run.entries.get(read.after as usize..upto).unwrap_or_default().iter();
+        let wanted = |entry: &&Entry| read.types.is_empty() || read.types.contains(&entry.kind);
+        let page = Page::new(read.limit);
+        Ok(if read.reverse {
+            page.fill(entries.rev().filter(wanted))
+        } else {
+            page.fill(entries.filter(wanted))
+        })
+    }
+
+    pub(super) fn gathered(
+        &self,
+        id: &RunId,
+        worker: &Name,
+        upto: u64,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let run = self.known("gathered", id)?;
+        let ids = run.gathered.get(worker).map(Vec::as_slice).unwrap_or_default();
+        let ids = ids.get(from as usize..).unwrap_or_default().iter().take_while(|id| id.n <= upto);
+        Ok(Page::new(limit).fill(ids.filter_map(|id| run.entries.get(id.n as usize - 1))))
+    }
+
+    fn known(&self, op: &'static str, run: &RunId) -> Result<&RunMaps, StoreError> {
+        let missing = || StoreError::new(ErrorKind::NotFound, op, "there is no such run").key(run);
+        self.runs.get(run).ok_or_else(missing)
+    }
+
+    pub(super) fn summary(&self, run: &RunId) -> Option<RunSummary> {
+        self.runs.get(run)?.record.as_ref().map(summary)
+    }
+
+    pub(super) fn list_runs(&self, query: &RunsQuery) -> Result<RunsPage, StoreError> {
+        let before = match &query.cursor {
+            None => Bound::Unbounded,
+            Some(cursor) => {
+                let no_cursor = |_| {
+                    StoreError::new(ErrorKind::NotFound, "runs", "this is no cursor of a page").key(cursor)
+                };
+                Bound::Excluded(cursor.parse::<u64>().map_err(no_cursor)?)
+            }
+        };
+        let Some(runs) = self.index.get(&(query.flow.clone(), query.status)) else {
+            return Ok(RunsPage::default());
+        };
+        let limit = query.limit.min(MAX_READ_ENTRIES);
+        let mut rest = runs.range((Bound::Unbounded, before)).rev();
+        let page: Vec<_> = rest.by_ref().take(limit).collect();
+        let next = rest.next().and(page.last()).map(|(started, _)| started.to_string());
+        Ok(RunsPage { runs: page.into_iter().filter_map(|(_, run)| self.summary(run)).collect(), next })
+    }
+
+    pub(super) fn list_queues(&self) -> Vec<QueueCounts> {
+        let counts = self.queues.iter().map(|(name, queue)| QueueCounts {
+            queue: name.clone(),
+            queued: queue.queued.len() as u64,
+            leased: queue.leased,
+            delayed: queue.delayed,
+            dead: queue.dead,
+            paused: queue.paused,
+        });
+        counts.collect()
+    }
+
+    pub(super) fn list_jobs(&self, query: &JobsQuery) -> Vec<JobSummary> {
+        let after = query.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let wanted = |job: &&JobRecord| {
+            query.run.as_ref().is_none_or(|run| job.run == *run)
+                && query.queue.as_ref().is_none_or(|queue| job.spec.queue == *queue)
+                && (!query.dead || matches!(job.state, JobState::Dead { .. }))
+        };
+        let limit = query.limit.min(MAX_READ_ENTRIES);
+        // Whatever narrows it most leads the way.
+        if query.run.is_none() && (query.dead || query.queue.is_some()) {
+            let keys = match &query.queue {
+                Some(queue) if !query.dead => self.queues.get(queue).map(|queue| &queue.jobs),
+                _ => Some(&self.dead),
+            };
+            let keys = keys.into_iter().flat_map(|keys| keys.range((after, Bound::Unbounded)));
+            let jobs = keys.filter_map(|(run, step)| Some(&self.runs.get(run)?.jobs.get(step)?.record));
+            return jobs.filter(wanted).take(limit).map(job_summary).collect();
+        }
+        let first = query.run.as_ref().or(query.after.as_ref().map(|(run, _)| run));
+        let runs = self.runs.range((first.map_or(Bound::Unbounded, Bound::Included), Bound::Unbounded));
+        let runs = runs.take_while(|(id, _)| query.run.as_ref().is_none_or(|run| run == *id));
+        let jobs = runs.flat_map(|(id, run)| {
+            let from = match &query.after {
+                Some((after, step)) if after == id => Bound::Excluded(step),
+                _ => Bound::Unbounded,
+            };
+            run.jobs.range((from, Bound::Unbounded)).map(|(_, job)| &job.record)
+        });
+        let jobs = jobs.filter(|job| {
+            // A page that begins behind the one run that it is about is empty.
+            query.after.as_ref().is_none_or(|(run, step)| (&job.run, &job.step) > (run, step))
+        });
+        jobs.filter(wanted).take(limit).map(job_summary).collect()
+    }
+}
+
+fn summary(run: &RunRecord) -> RunSummary {
+    RunSummary {
+        run: run.run.clone(),
+        flow: run.flow.clone(),
+        status: run.status,
+        started_ms: run.started_ms,
+        ended_ms: run.ended_ms,
+        last: run.last,
+        pending: run.pending,
+    }
+}
+
+fn job_summary(job: &JobRecord) -> JobSummary {
+    JobSummary {
+        run: job.run.clone(),
+        step: job.step.clone(),
+        queue: job.spec.queue.clone(),
+        state: job.state.clone(),
+        attempt: job.attempt(),
+        failures: job.failures,
+        crashes: job.crashes,
+    }
+}
