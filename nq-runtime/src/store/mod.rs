@@ -3,6 +3,8 @@
 mod clock;
 pub mod hints;
 pub mod memory;
+#[cfg(feature = "redis")]
+pub mod redis;
 
 use std::sync::Arc;
 
@@ -12,6 +14,8 @@ pub use nq_core::store::*;
 pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
     match url.split_once(':') {
         Some(("memory", _)) => Ok(Arc::new(memory::MemoryStore::new())),
+        #[cfg(feature = "redis")]
+        Some((scheme, _)) if scheme.starts_with("redis") => Ok(Arc::new(redis::RedisStore::open(url).await?)),
         _ => Err(StoreError::new(
             ErrorKind::Config,
             "open",

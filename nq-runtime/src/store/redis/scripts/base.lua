@@ -7,6 +7,12 @@ local P = ARGV[1]
 local clock = call('TIME')
 local now = clock[1] * 1000 + floor(clock[2] / 1000)
 
+-- The moment so long after now, none later than what every store can hold; as text, since Lua shortens
+-- numbers of more than 14 digits.
+local function after(ms)
+  return format('%.0f', math.min(now + ms, 9007199254740991))
+end
+
 -- Where members of sorted sets end up is written once, at the end: the last word wins. False takes one out.
 local places = {}
 local function place(key, member, score)
@@ -112,21 +118,27 @@ local function gathers(run)
     local list = {}
     for rank, count, fired, worker, spec in string.gmatch(run.gathers or '', '(%d+) (%d+) (%d) (%S+)\t([^\n]*)\n') do
       list[#list + 1] =
-        { rank = tonumber(rank), count = tonumber(count), fired = fired == '1', worker = worker, spec = spec, kept = true }
+        { rank = tonumber(rank), count = tonumber(count), fired = fired == '1', worker = worker, spec = spec }
     end
     run.gathers = list
   end
   return run.gathers
 end
 
-local function declare(run, rank, worker, spec)
-  local list = gathers(run)
-  for _, gather in ipairs(list) do
-    if gather.worker == worker then return end
+-- Arms the gathers that a job holds and no job has held before. What is only declared, by a join that stays
+-- half filled, is not armed.
+local function arm(run, holds)
+  for _, worker in ipairs(holds) do
+    local declared, list = run.declared and run.declared[worker], gathers(run)
+    for _, gather in ipairs(list) do
+      if gather.worker == worker then declared = nil end
+    end
+    if declared then
+      local at = #list + 1
+      while at > 1 and list[at - 1].rank > declared.rank do at = at - 1 end
+      table.insert(list, at, { rank = declared.rank, count = 0, fired = false, worker = worker, spec = declared.spec })
+    end
   end
-  local at = #list + 1
-  while at > 1 and list[at - 1].rank > rank do at = at - 1 end
-  table.insert(list, at, { rank = rank, count = 0, fired = false, worker = worker, spec = spec, kept = false })
 end
 
 -- Counts a job in or out: for the run, and for the gathers that it holds and that have not fired.
@@ -136,7 +148,7 @@ local function count(run, holds, by)
     for _, gather in ipairs(gathers(run)) do
       if gather.worker == worker and not gather.fired then
         gather.count = math.max(gather.count + by, 0)
-        gather.kept, run.changed = true, true
+        run.changed = true
       end
     end
   end
@@ -172,7 +184,9 @@ end
 
 -- Enqueues the step that `cause` makes of this job.
 local function enqueue(run, worker, spec, cause, inputs, kind, data)
-  count(run, spec_of(spec).holds, 1)
+  local holds = spec_of(spec).holds
+  arm(run, holds)
+  count(run, holds, 1)
   put(run, fresh(worker .. '@' .. cause, spec, inputs), kind, data)
 end
 
@@ -182,9 +196,7 @@ local function close(run)
   if run.changed then
     local lines = {}
     for _, g in ipairs(run.gathers) do
-      if g.kept then
-        lines[#lines + 1] = format('%d %d %d %s\t%s\n', g.rank, g.count, g.fired and 1 or 0, g.worker, g.spec)
-      end
+      lines[#lines + 1] = format('%d %d %d %s\t%s\n', g.rank, g.count, g.fired and 1 or 0, g.worker, g.spec)
     end
     sets[#sets + 1] = 'gathers'
     sets[#sets + 1] = table.concat(lines)

@@ -127,7 +127,7 @@ local function settle(run, cause)
       again = false
       for _, gather in ipairs(gathers(run)) do
         if not gather.fired and gather.count == 0 then
-          gather.fired, gather.kept, run.changed, again = true, true, true, true
+          gather.fired, run.changed, again = true, true, true
           enqueue(run, gather.worker, gather.spec, cause, '')
           break
         end

@@ -12,7 +12,8 @@ end
 local started = clock[1] .. format('%06d', clock[2])
 local run = opened(id, { 'running', flow, started, 0, 0, 0 })
 local cause = append(run, 'flow.started', '', '', data)
-for i = 8, #ARGV, 3 do declare(run, tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 2]) end
+run.declared = {}
+for i = 8, #ARGV, 3 do run.declared[ARGV[i + 1]] = { rank = tonumber(ARGV[i]), spec = ARGV[i + 2] } end
 enqueue(run, ARGV[5], ARGV[6], cause, cause .. ' -', 'flow.started', data)
 local sets = run.sets
 for _, text in ipairs({ 'status', 'running', 'flow', flow, 'started', started }) do sets[#sets + 1] = text end

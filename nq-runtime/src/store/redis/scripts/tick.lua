@@ -7,12 +7,13 @@ local h = call('HMGET', meta, 'epoch', 'tick', 'spared', 'sweep', 'keepCompleted
 if h[1] ~= ARGV[7] then return { 'epoch', h[1] or '' } end
 
 local before, spared = tonumber(h[2] or 0), tonumber(h[3] or 0)
-if now - before > lease_ms / 3 or now < before then
-  spared = now + lease_ms
+local one_lease = tonumber(after(lease_ms))
+if now - before > floor(lease_ms / 3) or now < before then
+  spared = one_lease
 else
-  spared = math.min(spared, now + lease_ms)
+  spared = math.min(spared, one_lease)
 end
-call('HSET', meta, 'tick', now, 'spared', spared)
+call('HSET', meta, 'tick', now, 'spared', format('%.0f', spared))
 if h[5] ~= ARGV[5] or h[6] ~= ARGV[6] then call('HSET', meta, 'keepCompleted', ARGV[5], 'keepFailed', ARGV[6]) end
 
 local queues = call('SMEMBERS', P .. 'queues')

@@ -2,7 +2,7 @@
 -- the number of renewals and for each run, step, fence; the number of writes and for each its length and what
 -- `commit` reads; then queue and most of each want.
 
-local instance, number, lease_ms, started_data = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+local instance, number, until_ms, started_data = ARGV[2], tonumber(ARGV[3]), after(tonumber(ARGV[4])), ARGV[5]
 local lane_key = P .. 'lane:' .. instance
 local LANE_MS = 604800000
 
@@ -13,7 +13,7 @@ local function renew(id, step, fence)
     return 'L'
   end
   if run.status ~= 'running' then return 'E' end
-  job.at = now + lease_ms
+  job.at = until_ms
   put(run, job)
   close(run)
   return 'R'
@@ -66,7 +66,10 @@ local function commit(at)
   local p = from + 2 * entries + 1
 
   local gather_specs = tonumber(ARGV[p])
-  for i = p + 1, p + 3 * gather_specs, 3 do declare(run, tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 2]) end
+  run.declared = {}
+  for i = p + 1, p + 3 * gather_specs, 3 do
+    run.declared[ARGV[i + 1]] = { rank = tonumber(ARGV[i]), spec = ARGV[i + 2] }
+  end
   p = p + 3 * gather_specs + 1
 
   local arrivals = tonumber(ARGV[p])
@@ -89,7 +92,9 @@ local function commit(at)
     local later = {}
     for i = p + 1, p + 4 * jobs, 4 do
       local c = cause(tonumber(ARGV[i + 1]))
-      count(run, spec_of(ARGV[i + 2]).holds, 1)
+      local holds = spec_of(ARGV[i + 2]).holds
+      arm(run, holds)
+      count(run, holds, 1)
       later[#later + 1] = ARGV[i] .. '@' .. c .. '\t' .. ARGV[i + 2] .. '\t' .. c .. ' ' .. ARGV[i + 3]
     end
     many('RPUSH', P .. 'outbox:' .. id, later)
@@ -121,7 +126,7 @@ local function commit(at)
     if delay == 0 then
       job.state = 'q'
     else
-      job.state, job.at, job.who = 'd', now + delay, '-'
+      job.state, job.at, job.who = 'd', after(delay), '-'
     end
     put(run, job)
   elseif outcome == 'F' then
@@ -158,10 +163,10 @@ local function view(reply, run, job, kind, data)
   reply[at - 4 * inputs] = inputs
 end
 
--- Gives a queued job to the instance; drops it if its run has ended.
+-- Gives a queued job to the instance; drops it if its run has ended. Nil if the ticket leads to no queued job.
 local function lease(reply, leased, id, step, kind, data)
   local run, job = load(id, step)
-  if not job or job.state ~= 'q' then return false end
+  if not job or job.state ~= 'q' then return nil end
   if run.status ~= 'running' then
     remove(run, job)
     close(run)
@@ -170,7 +175,7 @@ local function lease(reply, leased, id, step, kind, data)
   local read = job.read == '-' and run.n or job.read
   append(run, 'flow.step.started', step, attempt(job), started_data)
   job.fence, job.read = job.fence + 1, read
-  job.state, job.at, job.who = 'l', now + lease_ms, instance
+  job.state, job.at, job.who = 'l', until_ms, instance
   put(run, job)
   close(run)
   view(reply, run, job, kind, data)
@@ -211,22 +216,24 @@ for i = 1, writes do
 end
 
 if p <= #ARGV then outbox(200) end
-local leases, leased, paused, looked = {}, {}, {}, 0
+local leases, leased, paused, tickets = {}, {}, {}, 0
 while p < #ARGV do
-  local queue, left = ARGV[p], tonumber(ARGV[p + 1])
+  -- The jobs of ended runs are dropped here, and there may be many: what is left waits for the next turn.
+  local queue, left, looks = ARGV[p], tonumber(ARGV[p + 1]), 500
   local stream = P .. 'queue:' .. queue
   if left > 0 and call('SISMEMBER', P .. 'paused', queue) == 1 then
     paused[#paused + 1] = queue
     left = 0
   end
-  -- Tickets that lead to nothing any more are few in health; the rest of very many waits for the next turn.
-  while left > 0 and looked < 2000 do
-    local page = call('XRANGE', stream, '-', '+', 'COUNT', math.min(left, 500))
+  while left > 0 and looks > 0 and tickets < 2000 do
+    local page = call('XRANGE', stream, '-', '+', 'COUNT', math.min(left, looks))
     if #page == 0 then break end
-    looked = looked + #page
+    tickets = tickets + #page
     for _, entry in ipairs(page) do
-      local f = entry[2]
-      if f[4] and alone(f[2], lease, leases, leased, f[2], f[4], f[6], f[8]) then left = left - 1 end
+      local f, got = entry[2], nil
+      if f[4] then got = alone(f[2], lease, leases, leased, f[2], f[4], f[6], f[8]) end
+      if got then left = left - 1 end
+      if got ~= nil then looks = looks - 1 end
     end
     local ms, n = match(page[#page][1], '(%d+)-(%d+)')
     call('XTRIM', stream, 'MINID', ms .. '-' .. (n + 1))
