@@ -31,6 +31,45 @@ pub trait EmittedBy<W>: Event {}
 )]
 pub trait InputOf<W>: Event {}
 
+/// Inputs that the worker `W` can make from the event `E`: any type that is `From<E>`.
+#[diagnostic::on_unimplemented(
+    message = "the input `{Self}` of worker `{W}` cannot be made from `{E}`",
+    label = "not `From<{E}>`",
+    note = "take `{E}` itself, or write `impl From<{E}> for {Self}`; for several events, `#[nq::input]` on an enum writes it for each"
+)]
+pub trait InputFrom<E, W> {
+    /// Makes the input.
+    fn input_from(event: E) -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<I: From<E>, E, W> InputFrom<E, W> for I {
+    fn input_from(event: E) -> Self {
+        event.into()
+    }
+}
+
+/// Inputs of the worker `W` that gathers: a `Vec` of what each event makes.
+#[diagnostic::on_unimplemented(
+    message = "the input of worker `{W}`, which gathers, is not a `Vec`",
+    label = "not a `Vec`",
+    note = "a worker that gathers runs once, with all events: write `Vec<…>`"
+)]
+pub trait InputOfGather<W> {
+    /// What one event makes.
+    type Item;
+    /// Makes the input.
+    fn from_items(items: Vec<Self::Item>) -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T, W> InputOfGather<W> for Vec<T> {
+    type Item = T;
+    fn from_items(items: Vec<T>) -> Self {
+        items
+    }
+}
+
 /// The worker itself, for parameters that belong to one worker.
 #[diagnostic::on_unimplemented(
     message = "worker `{W}` takes the context of another worker, `{Self}`",

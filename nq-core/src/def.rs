@@ -23,6 +23,13 @@ pub trait Event: serde::Serialize + serde::de::DeserializeOwned + Send + Sync + 
     const DEF: EventDef;
 }
 
+impl EventDef {
+    /// A mention of this event.
+    pub const fn mention(&self) -> EventRef {
+        EventRef { name: self.name, type_path: Some(self.type_path) }
+    }
+}
+
 /// One mention of an event in a worker's attribute.
 #[derive(Clone, Copy, Debug)]
 pub struct EventRef {
@@ -66,12 +73,14 @@ pub struct WorkerDef {
     pub name: &'static str,
     /// The path of the function: `shop::steps::charge`.
     pub path: &'static str,
+    /// The path of the type beside the function, by which `registry!(also = […])` lists it.
+    pub type_path: &'static str,
     /// The flows that it is a step of; empty for a plain queue worker, which is a flow of its own.
     pub flows: &'static [&'static str],
     /// The queue that it shares limits with others in.
     pub queue: Option<&'static str>,
-    /// The event types that its input is made from when it is an entry: none where the attribute names
-    /// what it subscribes to, joins or gathers.
+    /// The event that it starts with when it is an entry; none where the attribute names what it subscribes
+    /// to, joins or gathers.
     pub input: Option<EventRef>,
     /// What it may emit.
     pub emits: &'static [EventRef],
@@ -95,7 +104,8 @@ pub struct WorkerDef {
     pub max_crashes: u32,
     /// What its failure means for the run.
     pub on_failure: OnFailure,
-    /// Whether its attribute has mistakes: the graph checks of its flows then keep silent.
+    /// Whether its attribute has mistakes in what concerns the wiring: the graph checks of its flows then
+    /// keep silent.
     pub broken: bool,
     /// The source file, as `file!()` names it.
     pub file: &'static str,
@@ -104,10 +114,14 @@ pub struct WorkerDef {
 }
 
 impl WorkerDef {
+    /// Stands for the flows of a worker whose attribute does not tell them. No flow can have this name.
+    pub const UNKNOWN_FLOW: &'static str = " ";
+
     /// What a worker is whose attribute says nothing.
     pub const DEFAULT: Self = Self {
         name: "",
         path: "",
+        type_path: "",
         flows: &[],
         queue: None,
         input: None,

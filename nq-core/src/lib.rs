@@ -2,13 +2,20 @@
 //! finished step causes. Nothing here waits, reads a clock, draws a random number or touches a disk:
 //! time and ids are arguments.
 
+// A library leaves the terminal to its program.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod bounds;
+#[doc(hidden)]
+pub mod bucket;
 pub mod decide;
 pub mod def;
 pub mod entry;
 pub mod id;
 pub mod ledger;
 pub mod limits;
+#[doc(hidden)]
+pub mod proof;
 pub mod record;
 pub mod registry;
 pub mod retry;

@@ -1,35 +1,207 @@
-//! The erased handler of a worker.
+//! The erased handler of a worker: what `#[worker]` submits, and the few functions that its expansion calls
+//! to make the input from what has arrived.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
-use nq_core::def::{EventDef, WorkerDef};
+use nq_core::bounds::{InputFrom, InputOfGather};
+use nq_core::def::{Event, EventDef, WorkerDef};
+use nq_core::store::Arrived;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::data::{MissingData, Provided};
 use crate::error::Error;
+use crate::extract::Extract;
 use crate::step::Step;
 
-/// A worker's handler.
+pub use crate::linked::{Proven, RegistryError, linked};
+
+/// What a handler returns, boxed.
+pub type Called = Pin<Box<dyn Future<Output = Result<Value, Error>> + Send>>;
+
+/// A worker's handler, as the running program sees it.
 #[derive(Debug)]
 pub struct Handler {
     /// What the attribute says.
     pub def: &'static WorkerDef,
-    /// The events that it names.
-    pub events: fn() -> Vec<EventDef>,
-    /// Runs it.
-    pub call: fn(Step) -> Pin<Box<dyn Future<Output = Result<Value, Error>> + Send>>,
-    /// Checks it.
+    /// The typed events that the worker names: a type may stand here twice.
+    pub events: &'static [EventDef],
+    /// Makes the parameters from the step, runs the worker, and turns what it returns into JSON.
+    pub call: fn(Step) -> Called,
+    /// Asks each parameter whether the program provides what it will need.
     pub check: fn(&Provided) -> Result<(), MissingData>,
 }
 inventory::collect!(Handler);
 
-/// Stand-in.
-#[derive(Debug, thiserror::Error)]
-#[error("stand-in")]
-pub struct RegistryError;
-
-/// Stand-in.
-pub fn linked() -> Result<Vec<&'static Handler>, RegistryError> {
-    Ok(inventory::iter::<Handler>.into_iter().collect())
+/// The JSON Schema of an event.
+pub fn schema<E: schemars::JsonSchema>() -> schemars::Schema {
+    schemars::schema_for!(E)
 }
+
+/// Boxes the call of a worker.
+pub fn boxed(call: impl Future<Output = Result<Value, Error>> + Send + 'static) -> Called {
+    Box::pin(call)
+}
+
+/// Makes a parameter.
+pub fn extract<W, T: Extract<W>>(step: &Step) -> Result<T, Error> {
+    T::extract(step)
+}
+
+/// Asks a parameter what it will need.
+pub fn check_provided<W, T: Extract<W>>(provided: &Provided) -> Result<(), MissingData> {
+    T::check(provided)
+}
+
+/// What a worker may return: nothing, or a result whose value is kept as that of the step.
+#[diagnostic::on_unimplemented(
+    message = "a worker cannot return `{Self}`",
+    label = "not a `Result`",
+    note = "write `nq::Result<T>` with a `T` that is `serde::Serialize`, or another `Result`, or return nothing"
+)]
+pub trait Outcome {
+    /// The value as JSON.
+    fn outcome(self) -> Result<Value, Error>;
+}
+
+impl Outcome for () {
+    fn outcome(self) -> Result<Value, Error> {
+        Ok(Value::Null)
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize, E: Failure> Outcome for Result<T, E> {
+    fn outcome(self) -> Result<Value, Error> {
+        let value = self.map_err(Failure::into_error)?;
+        serde_json::to_value(value).map_err(Error::fatal)
+    }
+}
+
+/// What a worker may fail with: any error, boxed or not, and [`Error`] itself.
+#[diagnostic::on_unimplemented(
+    message = "a worker cannot fail with `{Self}`",
+    label = "not an error",
+    note = "implement `std::error::Error` for it, or return `nq::Result<T>`, to which any error converts with `?`"
+)]
+pub trait Failure {
+    /// The error as the engine looks at it.
+    fn into_error(self) -> Error;
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: Into<crate::error::BoxError>> Failure for E {
+    fn into_error(self) -> Error {
+        Error::from_box(self.into())
+    }
+}
+
+/// Turns what a worker returned into the step's result.
+pub fn outcome(returned: impl Outcome) -> Result<Value, Error> {
+    returned.outcome()
+}
+
+/// How an input is made from one kind of event.
+pub struct Arm<I> {
+    event: &'static str,
+    make: fn(Value) -> Result<I, serde_json::Error>,
+}
+
+impl<I> fmt::Debug for Arm<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Arm").field(&self.event).finish()
+    }
+}
+
+/// From a typed event.
+pub fn arm<W, I: InputFrom<E, W>, E: DeserializeOwned>(event: &'static str) -> Arm<I> {
+    Arm { event, make: |payload| serde_json::from_value::<E>(payload).map(I::input_from) }
+}
+
+/// From an untyped event, where typed ones may arrive too.
+pub fn arm_json<W, I: InputFrom<Value, W>>(event: &'static str) -> Arm<I> {
+    Arm { event, make: |payload| Ok(I::input_from(payload)) }
+}
+
+/// From an untyped event, where no other kind arrives.
+pub fn arm_untyped<I: DeserializeOwned>(event: &'static str) -> Arm<I> {
+    Arm { event, make: serde_json::from_value }
+}
+
+/// The input of an entry.
+pub fn started<E: Event>(step: &Step) -> Result<E, Error> {
+    let arrived = first(step)?;
+    serde_json::from_value(arrived.payload.clone()).map_err(|error| unfit(arrived, &error))
+}
+
+/// The input of a worker that subscribes.
+pub fn one_of<I>(step: &Step, arms: &[Arm<I>]) -> Result<I, Error> {
+    make(first(step)?, arms)
+}
+
+/// The input of a worker that gathers.
+pub fn gathered<W, I: InputOfGather<W>>(step: &Step, arms: &[Arm<I::Item>]) -> Result<I, Error> {
+    let items = step.inputs().iter().map(|arrived| make(arrived, arms));
+    Ok(I::from_items(items.collect::<Result<_, _>>()?))
+}
+
+/// The input of a worker that joins: its sides, in the order of the attribute.
+pub fn joined<W, S: Sides, I: InputFrom<S, W>>(step: &Step) -> Result<I, Error> {
+    Ok(I::input_from(S::from_arrived(step.inputs())?))
+}
+
+/// The input of a worker that joins untyped events only: their payloads, as a JSON array.
+pub fn joined_untyped<I: DeserializeOwned>(step: &Step) -> Result<I, Error> {
+    let payloads: Vec<Value> = step.inputs().iter().map(|arrived| arrived.payload.clone()).collect();
+    serde_json::from_value(payloads.into()).map_err(Error::fatal)
+}
+
+fn first(step: &Step) -> Result<&Arrived, Error> {
+    step.inputs().first().ok_or_else(|| Error::fatal("the step has no input"))
+}
+
+fn make<I>(arrived: &Arrived, arms: &[Arm<I>]) -> Result<I, Error> {
+    let arm = arms.iter().find(|arm| *arm.event == *arrived.event).ok_or_else(|| {
+        Error::fatal(format!("`{}` arrived, which this version of the worker does not take", arrived.event))
+    })?;
+    (arm.make)(arrived.payload.clone()).map_err(|error| unfit(arrived, &error))
+}
+
+/// The payload is not what today's type reads: another attempt reads the same.
+fn unfit(arrived: &Arrived, error: &serde_json::Error) -> Error {
+    Error::fatal(format!("the payload of `{}` does not fit its type: {error}", arrived.event))
+}
+
+/// The sides of a join, as a tuple.
+pub trait Sides: Sized {
+    /// Reads them.
+    fn from_arrived(arrived: &[Arrived]) -> Result<Self, Error>;
+}
+
+macro_rules! sides {
+    ($($event:ident)*) => {
+        impl<$($event: DeserializeOwned),*> Sides for ($($event,)*) {
+            fn from_arrived(arrived: &[Arrived]) -> Result<Self, Error> {
+                let mut sides = arrived.iter();
+                Ok(($({
+                    let side = sides.next().ok_or_else(|| Error::fatal("a side of the join is missing"))?;
+                    serde_json::from_value::<$event>(side.payload.clone()).map_err(|error| unfit(side, &error))?
+                },)*))
+            }
+        }
+    };
+}
+sides!(A B);
+sides!(A B C);
+sides!(A B C D);
+sides!(A B C D E);
+sides!(A B C D E F);
+sides!(A B C D E F G);
+sides!(A B C D E F G H);
+sides!(A B C D E F G H I);
+sides!(A B C D E F G H I J);
+sides!(A B C D E F G H I J K);
+sides!(A B C D E F G H I J K L);

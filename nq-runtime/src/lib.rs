@@ -1,5 +1,8 @@
 //! What nq does: the engine that leases, runs and commits, the stores, and the context of a step.
 
+// A library leaves the terminal to its program.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod client;
 pub mod ctx;
 pub mod data;
@@ -8,6 +11,7 @@ pub mod error;
 pub mod extract;
 pub mod handler;
 mod ids;
+mod linked;
 pub mod log;
 pub mod open;
 pub mod run;

@@ -173,7 +173,7 @@ impl Builder {
 
     fn connect(&self, handlers: &[&'static Handler]) -> Result<Client, OpenError> {
         let defs = handlers.iter().map(|handler| handler.def);
-        let events = handlers.iter().flat_map(|handler| (handler.events)());
+        let events = handlers.iter().flat_map(|handler| handler.events.iter().copied());
         let registry = Arc::new(Registry::new(defs, events)?);
         Ok(Client::new(self.store.clone(), registry, self.max_payload))
     }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_core::Stream;
-use futures_util::stream;
+use futures_core::stream::BoxStream;
+use futures_util::{StreamExt, stream};
 use nq_core::entry::{Entry, EntryType};
 use nq_core::id::{EntryId, RunId, StepId};
 use nq_core::status::{RunStatus, RunView};
@@ -136,17 +136,18 @@ impl Run {
 
     /// The timeline: what is there, then what comes, without gap or repeat. It ends after the last entry of
     /// a run that has ended.
-    pub fn timeline(&self) -> impl Stream<Item = Result<Entry, StoreError>> + Send + use<> {
+    pub fn timeline(&self) -> BoxStream<'static, Result<Entry, StoreError>> {
         self.timeline_after(0)
     }
 
     /// The timeline after the entry at this position.
-    pub fn timeline_after(&self, after: u64) -> impl Stream<Item = Result<Entry, StoreError>> + Send + use<> {
+    pub fn timeline_after(&self, after: u64) -> BoxStream<'static, Result<Entry, StoreError>> {
         let follow = Follow { run: self.clone(), after, page: VecDeque::new(), ended: false };
         stream::unfold(follow, |mut follow| async move {
             let next = follow.next().await.transpose()?;
             Some((next, follow))
         })
+        .boxed()
     }
 
     /// Where the run and each of its steps stand.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use nq_core::id::{InstanceId, Name, QueueName, RunId, StepId};
 use nq_core::registry::Registry;
 use nq_core::store::{Answer, Interest, Lease, Retention, StoreError, Tick};
-use nq_core::transaction::{LogLine, Renewal, Transaction};
+use nq_core::transaction::{LogLine, Outcome, Renewal, Transaction};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
@@ -28,6 +28,8 @@ use crate::handler::Handler;
 
 /// How long an instance waits for a hint before it looks for itself.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long an attempt that is ended may take to say so before its job is handed back without it.
+const STUCK_AFTER: Duration = Duration::from_secs(1);
 /// The longest pause between two tries to reach a store that is away.
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
 
@@ -57,6 +59,8 @@ struct Running {
     kill: Option<oneshot::Sender<Kill>>,
     /// When it is ended if it does not stop by itself.
     deadline: Option<Instant>,
+    /// Whether its job has been handed back without it: it blocks its thread, and the instance stops.
+    handed_back: bool,
     /// A newer lease of the same job, which begins when this attempt is over.
     next: Option<Lease>,
 }
@@ -222,6 +226,7 @@ impl Engine {
     fn check_deadlines(&mut self) {
         let now = Instant::now();
         let stopping = self.stop_by.is_some_and(|by| now >= by);
+        let stuck = self.stop_by.is_some_and(|by| now >= by + STUCK_AFTER);
         for (key, running) in &mut self.running {
             let kill = if stopping {
                 Kill::Shutdown
@@ -235,6 +240,11 @@ impl Engine {
                     tracing::warn!(run = %key.run, step = %key.step, "abandoned a step: it goes back to its queue");
                 }
                 let _ = sender.send(kill);
+            } else if stuck && !running.handed_back {
+                running.handed_back = true;
+                let mut tx = Transaction::new(key.run.clone(), key.step.clone(), running.fence, 0);
+                tx.outcome = Outcome::Release;
+                self.writes.push_back(Waiting { tx, bytes: 0, reply: None });
             }
         }
     }
@@ -274,6 +284,7 @@ impl Engine {
             stop: stop.clone(),
             kill: Some(kill),
             deadline: None,
+            handed_back: false,
             next: None,
         };
         self.running.insert(key, running);
@@ -304,9 +315,8 @@ impl Engine {
                 self.back();
                 let next = ticked.next_due.map_or(interval, |due| interval.min(due));
                 self.tick_at = Instant::now() + if ticked.more { Duration::ZERO } else { next };
-                if ticked.due + ticked.expired > 0 {
-                    self.slots.feed_all();
-                }
+                // Also where nothing came of it: a hint may have been lost.
+                self.slots.feed_all();
                 Ok(())
             }
             Err(error) if error.is_retryable() => {
@@ -324,8 +334,12 @@ impl Engine {
         if !self.running.is_empty() {
             until = until.min(self.renew_at);
         }
-        for deadline in self.running.values().filter_map(|running| running.deadline).chain(self.stop_by) {
-            until = until.min(deadline.max(Instant::now() + Duration::from_millis(5)));
+        let stuck = self.stop_by.map(|by| by + STUCK_AFTER);
+        let deadlines = self.running.values().filter_map(|running| running.deadline);
+        for deadline in deadlines.chain(self.stop_by).chain(stuck) {
+            if deadline > Instant::now() {
+                until = until.min(deadline);
+            }
         }
         let logs = !self.logs.is_empty();
         if logs {

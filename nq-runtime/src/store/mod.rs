@@ -5,9 +5,12 @@ pub mod hints;
 pub mod memory;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
 use std::sync::Arc;
 
+pub use nq_core::record::JobState;
 pub use nq_core::store::*;
 
 /// Opens the store that a URL names.
@@ -16,6 +19,11 @@ pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
         Some(("memory", _)) => Ok(Arc::new(memory::MemoryStore::new())),
         #[cfg(feature = "redis")]
         Some((scheme, _)) if scheme.starts_with("redis") => Ok(Arc::new(redis::RedisStore::open(url).await?)),
+        #[cfg(feature = "sqlite")]
+        Some(("sqlite", path)) => {
+            let options = sqlite::SqliteOptions { path: path.into() };
+            Ok(Arc::new(sqlite::SqliteStore::open(options).await?))
+        }
         _ => Err(StoreError::new(
             ErrorKind::Config,
             "open",

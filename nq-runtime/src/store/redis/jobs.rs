@@ -47,7 +47,6 @@ impl RedisStore {
     }
 
     pub(super) async fn list_jobs(&self, query: &JobsQuery) -> Result<Vec<JobSummary>, StoreError> {
-        const OP: &str = "jobs";
         let limit = query.limit.min(MAX_READ_ENTRIES);
         let mut page = Page { after: query.after.clone(), limit, keys: BTreeSet::new() };
         let mut jobs = Vec::new();

@@ -1,0 +1,504 @@
+//! The graph of a registry: which worker is a step of which flow, which event leads where in it, and the
+//! verdict on each.
+
+use super::hash::{hash, join, same};
+use super::reach;
+use super::table::{Index, Table};
+use crate::def::{EventRef, WorkerDef};
+
+/// No mention: the end of a list.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// What a key of the index stands for.
+const WORKER: u64 = 1;
+const FLOW: u64 = 2;
+const MEMBER: u64 = 3;
+const EVENT: u64 = 4;
+const TYPE: u64 = 5;
+
+/// How a worker mentions an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It may emit it.
+    Emits,
+    /// It runs for each.
+    Subscribes,
+    /// It waits for one of each side.
+    Joins,
+    /// It waits for all of them.
+    Gathers,
+    /// It starts with it.
+    Input,
+}
+
+/// What is wrong with a node or a mention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Fine,
+    /// The same worker came by another `include`.
+    Repeated,
+    /// Another worker of the flow has its name.
+    Duplicate,
+    /// Its flow has no entry, and it is the flow's first worker.
+    NoEntry,
+    /// A plain queue worker has the name of a flow.
+    Plain,
+    /// No entry reaches it, and the reason begins here.
+    Unreached,
+    /// Nothing in the flow emits it.
+    Unmatched,
+    /// The worker that gathers it leads to it.
+    GatherCycle,
+    /// Another event type has its name.
+    TypeClash,
+    /// The worker's list has it twice.
+    Twice,
+}
+
+/// A worker as a step of a flow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Node {
+    pub(super) worker: u32,
+    pub(super) flow: u32,
+    /// Its first mention; the others follow, in the order of [`Role`].
+    pub(super) mentions: u32,
+    pub(super) verdict: Verdict,
+}
+
+/// An event in a worker's attribute, in one flow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mention {
+    pub(super) node: u32,
+    pub(super) role: Role,
+    pub(super) event: u32,
+    /// The next mention that waits for this event.
+    pub(super) next: u32,
+    pub(super) verdict: Verdict,
+}
+
+/// An event in a flow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Event {
+    pub(super) emitters: u32,
+    /// The first mention that waits for it.
+    pub(super) consumers: u32,
+}
+
+/// A flow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flow {
+    pub(super) first: u32,
+    pub(super) entries: u32,
+    pub(super) steps: u32,
+    /// A plain queue worker, whose own flow this is.
+    pub(super) plain: u32,
+    /// A worker of it has a broken attribute.
+    pub(super) muted: bool,
+}
+
+/// How much room a graph takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// Places in the index.
+    pub places: usize,
+    /// Workers, each as often as it has flows.
+    pub nodes: usize,
+    /// Events in attributes, each as often as its worker has flows.
+    pub mentions: usize,
+}
+
+impl Size {
+    /// The room for these workers.
+    pub const fn of(workers: &[&WorkerDef]) -> Self {
+        let (mut nodes, mut mentions, mut at) = (0, 0, 0);
+        while at < workers.len() {
+            let flows = flow_count(workers[at]);
+            nodes += flows;
+            mentions += flows * mention_count(workers[at]);
+            at += 1;
+        }
+        // Each worker has a path, each node a flow and a name in it, each mention an event and its type; and
+        // half of the places stay free.
+        let places = (2 * (workers.len() + 2 * nodes + 2 * mentions) + 2).next_power_of_two();
+        Self { places, nodes, mentions }
+    }
+}
+
+const fn flow_count(def: &WorkerDef) -> usize {
+    if def.flows.is_empty() { 1 } else { def.flows.len() }
+}
+
+const fn mention_count(def: &WorkerDef) -> usize {
+    def.emits.len()
+        + def.subscribes.len()
+        + def.joins.len()
+        + def.gathers.len()
+        + def.input.is_some() as usize
+}
+
+/// The flow of that number of a worker; a plain queue worker is a flow of its own.
+const fn flow_name(def: &'static WorkerDef, at: usize) -> &'static str {
+    if def.flows.is_empty() { def.name } else { def.flows[at] }
+}
+
+/// The mention of that number of a worker.
+const fn mention(def: &'static WorkerDef, mut at: usize) -> (Role, EventRef, usize) {
+    if at < def.emits.len() {
+        return (Role::Emits, def.emits[at], at);
+    }
+    at -= def.emits.len();
+    if at < def.subscribes.len() {
+        return (Role::Subscribes, def.subscribes[at], at);
+    }
+    at -= def.subscribes.len();
+    if at < def.joins.len() {
+        return (Role::Joins, def.joins[at], at);
+    }
+    at -= def.joins.len();
+    if at < def.gathers.len() {
+        return (Role::Gathers, def.gathers[at], at);
+    }
+    match def.input {
+        Some(input) => (Role::Input, input, 0),
+        None => panic!("a mention of no list"),
+    }
+}
+
+const fn worker_key(def: &WorkerDef) -> u64 {
+    // A binary and a library of one name may each have a worker of one path.
+    join(WORKER, join(hash(def.path), def.line as u64))
+}
+
+/// How many workers these lists have.
+pub const fn count(lists: &[&[&WorkerDef]]) -> usize {
+    let (mut count, mut at) = (0, 0);
+    while at < lists.len() {
+        count += lists[at].len();
+        at += 1;
+    }
+    count
+}
+
+/// These lists as one.
+pub const fn concat<const N: usize>(lists: &[&[&'static WorkerDef]]) -> [&'static WorkerDef; N] {
+    let mut all = [&WorkerDef::DEFAULT; N];
+    let (mut len, mut list) = (0, 0);
+    while list < lists.len() {
+        let mut at = 0;
+        while at < lists[list].len() {
+            all[len] = lists[list][at];
+            len += 1;
+            at += 1;
+        }
+        list += 1;
+    }
+    all
+}
+
+/// A graph in the making, and then the memory behind a [`Graph`].
+pub struct Plan<const PLACES: usize, const NODES: usize, const MENTIONS: usize> {
+    workers: &'static [&'static WorkerDef],
+    table: Table<PLACES>,
+    pub(super) nodes: [Node; NODES],
+    pub(super) mentions: [Mention; MENTIONS],
+    pub(super) events: [Event; MENTIONS],
+    pub(super) event_count: u32,
+    pub(super) flows: [Flow; NODES],
+    flow_count: u32,
+    pub(super) clean: bool,
+    muted: bool,
+}
+
+impl<const PLACES: usize, const NODES: usize, const MENTIONS: usize> Plan<PLACES, NODES, MENTIONS> {
+    /// Wires these workers and judges them. The graph of a library is `open`: what is missing in it may be in
+    /// the program that includes it.
+    pub const fn build(workers: &'static [&'static WorkerDef], open: bool) -> Self {
+        let mut plan = Self {
+            workers,
+            table: Table::new(),
+            nodes: [Node { worker: 0, flow: 0, mentions: 0, verdict: Verdict::Fine }; NODES],
+            mentions: [Mention { node: 0, role: Role::Emits, event: 0, next: NONE, verdict: Verdict::Fine };
+                MENTIONS],
+            events: [Event { emitters: 0, consumers: NONE }; MENTIONS],
+            event_count: 0,
+            flows: [Flow { first: 0, entries: 0, steps: 0, plain: NONE, muted: false }; NODES],
+            flow_count: 0,
+            clean: true,
+            muted: false,
+        };
+        plan.wire();
+        if !open {
+            plan.judge_flows();
+            plan.judge_mentions();
+        }
+        reach::judge(&mut plan, open);
+        plan
+    }
+
+    /// The graph over this memory.
+    pub const fn graph(&'static self) -> Graph {
+        Graph {
+            workers: self.workers,
+            clean: self.clean,
+            index: self.table.erased(),
+            nodes: &self.nodes,
+            mentions: &self.mentions,
+            flows: &self.flows,
+        }
+    }
+
+    /// Whether the graph checks of this flow keep silent.
+    pub(super) const fn is_muted(&self, flow: u32) -> bool {
+        self.muted || self.flows[flow as usize].muted
+    }
+
+    /// The worker of this node.
+    pub(super) const fn worker(&self, node: u32) -> &'static WorkerDef {
+        self.workers[self.nodes[node as usize].worker as usize]
+    }
+
+    /// Enters every worker, flow and event.
+    const fn wire(&mut self) {
+        let (mut worker, mut node, mut mentions) = (0, 0, 0);
+        while worker < self.workers.len() {
+            let def = self.workers[worker];
+            let repeated = self.table.intern(worker_key(def), node) != node;
+            let flows = flow_count(def);
+            let mut at = 0;
+            while at < flows {
+                self.nodes[node as usize].worker = worker as u32;
+                self.nodes[node as usize].mentions = mentions;
+                if repeated {
+                    self.nodes[node as usize].verdict = Verdict::Repeated;
+                } else {
+                    let flow_hash = hash(flow_name(def, at));
+                    self.enter(def, node, flow_hash);
+                    mentions = self.mention_all(def, node, mentions, flow_hash, at == 0);
+                }
+                node += 1;
+                at += 1;
+            }
+            worker += 1;
+        }
+        // Nodes that stay unused, those of repeated workers, own no mention.
+    }
+
+    /// Enters a worker into a flow.
+    const fn enter(&mut self, def: &'static WorkerDef, node: u32, flow_hash: u64) {
+        let flow = self.table.intern(join(FLOW, flow_hash), self.flow_count);
+        if flow == self.flow_count {
+            self.flow_count += 1;
+            self.flows[flow as usize].first = node;
+        }
+        self.nodes[node as usize].flow = flow;
+        let info = &mut self.flows[flow as usize];
+        info.steps += 1;
+        info.entries += def.is_entry() as u32;
+        if def.flows.is_empty() {
+            info.plain = node;
+        }
+        if def.broken {
+            info.muted = true;
+            if !def.flows.is_empty() && same(def.flows[0], WorkerDef::UNKNOWN_FLOW) {
+                self.muted = true;
+            }
+        }
+        if self.table.intern(join(MEMBER, join(flow_hash, hash(def.name))), node) != node {
+            self.blame(node, Verdict::Duplicate);
+        }
+    }
+
+    /// Enters what a worker mentions, and returns where the next worker's mentions begin.
+    const fn mention_all(
+        &mut self,
+        def: &'static WorkerDef,
+        node: u32,
+        first: u32,
+        flow_hash: u64,
+        judge_types: bool,
+    ) -> u32 {
+        let (count, mut number) = (mention_count(def), 0);
+        while number < count {
+            let at = first + number as u32;
+            let (role, event_ref, _) = mention(def, number);
+            let name_hash = hash(event_ref.name);
+            let event = self.table.intern(join(EVENT, join(flow_hash, name_hash)), self.event_count);
+            if event == self.event_count {
+                self.event_count += 1;
+            }
+            let info = &mut self.events[event as usize];
+            let mut next = NONE;
+            match role {
+                Role::Emits => info.emitters += 1,
+                Role::Input => {}
+                Role::Subscribes | Role::Joins | Role::Gathers => {
+                    // The list runs backwards: its head is the latest mention.
+                    next = info.consumers;
+                    info.consumers = at;
+                }
+            }
+            let mut verdict = Verdict::Fine;
+            if next != NONE && self.mentions[next as usize].node == node {
+                verdict = Verdict::Twice;
+                self.clean = false;
+            }
+            if judge_types && let Some(path) = event_ref.type_path {
+                let known = self.table.intern(join(TYPE, name_hash), at);
+                if known != at && !self.is_of_type(known, path) {
+                    verdict = Verdict::TypeClash;
+                    self.clean = false;
+                }
+            }
+            self.mentions[at as usize] = Mention { node, role, event, next, verdict };
+            number += 1;
+        }
+        first + count as u32
+    }
+
+    /// Whether an earlier mention is of the type with this path.
+    const fn is_of_type(&self, at: u32, path: &str) -> bool {
+        let node = self.mentions[at as usize].node;
+        let number = at - self.nodes[node as usize].mentions;
+        match mention(self.worker(node), number as usize).1.type_path {
+            Some(known) => same(known, path),
+            None => true,
+        }
+    }
+
+    /// Says what is wrong with a node, unless something is already.
+    pub(super) const fn blame(&mut self, node: u32, verdict: Verdict) {
+        if matches!(self.nodes[node as usize].verdict, Verdict::Fine) {
+            self.nodes[node as usize].verdict = verdict;
+            self.clean = false;
+        }
+    }
+
+    const fn judge_flows(&mut self) {
+        let mut flow = 0;
+        while flow < self.flow_count {
+            let info = self.flows[flow as usize];
+            if !self.is_muted(flow) {
+                if info.entries == 0 {
+                    self.blame(info.first, Verdict::NoEntry);
+                }
+                if info.plain != NONE && info.steps > 1 {
+                    self.blame(info.plain, Verdict::Plain);
+                }
+            }
+            flow += 1;
+        }
+    }
+
+    const fn judge_mentions(&mut self) {
+        let mut event = 0;
+        while event < self.event_count {
+            let info = self.events[event as usize];
+            if info.emitters == 0 {
+                let mut at = info.consumers;
+                while at != NONE {
+                    let mention = self.mentions[at as usize];
+                    if matches!(mention.verdict, Verdict::Fine)
+                        && !self.is_muted(self.nodes[mention.node as usize].flow)
+                    {
+                        self.mentions[at as usize].verdict = Verdict::Unmatched;
+                        self.clean = false;
+                    }
+                    at = mention.next;
+                }
+            }
+            event += 1;
+        }
+    }
+}
+
+/// The graph of a registry, judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Graph {
+    workers: &'static [&'static WorkerDef],
+    /// Whether every verdict is fine, so that a check has nothing to look up.
+    pub(super) clean: bool,
+    index: Index,
+    pub(super) nodes: &'static [Node],
+    pub(super) mentions: &'static [Mention],
+    pub(super) flows: &'static [Flow],
+}
+
+impl Graph {
+    /// The first node of a worker; the others, one for each of its flows, follow.
+    pub(super) const fn node_of(&self, def: &WorkerDef) -> Option<u32> {
+        self.index.get(worker_key(def))
+    }
+
+    /// The nodes of the workers at these places of the list.
+    pub(super) const fn nodes_between(&self, from: usize, to: usize) -> (u32, u32) {
+        let (mut node, mut first) = (0, 0);
+        while node < self.nodes.len() && (self.nodes[node].worker as usize) < to {
+            if (self.nodes[node].worker as usize) < from {
+                first = node + 1;
+            }
+            node += 1;
+        }
+        (first as u32, node as u32)
+    }
+
+    /// The worker of a node.
+    pub(super) const fn worker(&self, node: u32) -> &'static WorkerDef {
+        self.workers[self.nodes[node as usize].worker as usize]
+    }
+
+    /// The name of a node's flow.
+    pub(super) const fn flow_name(&self, node: u32) -> &'static str {
+        let def = self.worker(node);
+        let first = match self.node_of(def) {
+            Some(first) => first,
+            None => node,
+        };
+        flow_name(def, (node - first) as usize)
+    }
+
+    /// The event of a mention.
+    pub(super) const fn event(&self, at: u32) -> EventRef {
+        let node = self.mentions[at as usize].node;
+        mention(self.worker(node), (at - self.nodes[node as usize].mentions) as usize).1
+    }
+
+    /// The mention with this role and number of a node.
+    pub(super) const fn find(&self, node: u32, role: Role, number: usize) -> u32 {
+        let def = self.worker(node);
+        let skipped = match role {
+            Role::Emits => 0,
+            Role::Subscribes => def.emits.len(),
+            Role::Joins => def.emits.len() + def.subscribes.len(),
+            Role::Gathers => def.emits.len() + def.subscribes.len() + def.joins.len(),
+            Role::Input => mention_count(def) - 1,
+        };
+        self.nodes[node as usize].mentions + (skipped + number) as u32
+    }
+
+    /// How many mentions a node has.
+    pub(super) const fn mention_count(&self, node: u32) -> u32 {
+        mention_count(self.worker(node)) as u32
+    }
+
+    /// The mention whose type the name of this event belongs to.
+    pub(super) const fn owner(&self, event: EventRef) -> Option<u32> {
+        self.index.get(join(TYPE, hash(event.name)))
+    }
+
+    /// The node that has this name in this flow.
+    pub(super) const fn member(&self, flow: &str, name: &str) -> Option<u32> {
+        self.index.get(join(MEMBER, join(hash(flow), hash(name))))
+    }
+}
+
+/// The registry of a crate: what `registry!` makes.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a registry",
+    note = "write `nq::registry!();` in the crate root, or `nq::registry!(library);` in a library"
+)]
+pub trait Registered {
+    /// The workers of the crate and of the libraries that it includes.
+    const WORKERS: &'static [&'static WorkerDef];
+    /// Their graph.
+    const GRAPH: &'static Graph;
+}

@@ -1,0 +1,273 @@
+//! What `#[worker]` was given, typed and with its spans: the options and the function's signature.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use syn::parse::{ParseStream, Parser};
+use syn::spanned::Spanned;
+use syn::{Attribute, LitStr, Signature, Type, Visibility};
+
+use crate::attr::{EventItem, Opt, check_name, duration_ms, options};
+use crate::errors::Errors;
+use crate::names::{plain, refuse_event_name, refuse_name};
+
+/// The options of `#[worker]`, in the order in which messages list them.
+const OPTIONS: &[&str] = &[
+    "flow",
+    "flows",
+    "name",
+    "type",
+    "queue",
+    "emits",
+    "subscribes",
+    "joins",
+    "by",
+    "gathers",
+    "retries",
+    "backoff",
+    "timeout",
+    "concurrency",
+    "max_crashes",
+    "on_failure",
+    "crate",
+];
+
+/// Those that say how a worker is wired: a mistake in one leaves the graph open.
+const WIRING: &[&str] = &["flow", "flows", "name", "emits", "subscribes", "joins", "gathers"];
+
+/// How the delay between attempts grows, in milliseconds.
+pub(crate) enum Backoff {
+    Fixed { delay_ms: u64 },
+    Exponential { base_ms: u64, max_ms: u64 },
+}
+
+/// A list of events, and the key that it stands under.
+#[derive(Default)]
+pub(crate) struct EventList {
+    pub(crate) key: Option<Ident>,
+    pub(crate) items: Vec<EventItem>,
+}
+
+/// The options of a worker.
+#[derive(Default)]
+pub(crate) struct Options {
+    pub(crate) flows: Vec<LitStr>,
+    /// Whether `flow` or `flows` is there, though it may be broken.
+    pub(crate) has_flow: bool,
+    pub(crate) name: Option<LitStr>,
+    pub(crate) type_name: Option<Ident>,
+    pub(crate) queue: Option<LitStr>,
+    pub(crate) emits: EventList,
+    pub(crate) subscribes: EventList,
+    pub(crate) joins: EventList,
+    pub(crate) by: Option<(Ident, LitStr)>,
+    pub(crate) gathers: EventList,
+    pub(crate) retries: Option<u32>,
+    pub(crate) backoff: Option<Backoff>,
+    pub(crate) timeout_ms: Option<u64>,
+    pub(crate) concurrency: Option<u32>,
+    pub(crate) max_crashes: Option<u32>,
+    pub(crate) continues: bool,
+    pub(crate) nq: Option<syn::Path>,
+}
+
+impl Options {
+    /// Reads the attribute as far as it can be read.
+    pub(crate) fn parse(attr: TokenStream, errors: &mut Errors) -> Self {
+        let mut this = Self::default();
+        for option in options(attr, OPTIONS, errors) {
+            let before = errors.count();
+            this.take(&option, errors);
+            if errors.count() > before && WIRING.contains(&option.key.as_str()) {
+                errors.wiring = true;
+            }
+        }
+        this
+    }
+
+    fn take(&mut self, option: &Opt, errors: &mut Errors) {
+        match option.key.as_str() {
+            "flow" => {
+                let flow = errors.take(option.name(refuse_name));
+                self.add_flows(option, flow.into_iter().collect(), errors);
+            }
+            "flows" => {
+                let flows: Vec<LitStr> =
+                    errors.take(option.list("\"order\", \"refund\"")).unwrap_or_default();
+                let fine = |flow: &LitStr| errors.take(check_name(flow, refuse_name)).is_some();
+                let flows = flows.into_iter().filter(fine).collect();
+                self.add_flows(option, flows, errors);
+            }
+            "name" => self.name = errors.take(option.name(refuse_name)),
+            "type" => self.type_name = errors.take(option.ident()),
+            "queue" => self.queue = errors.take(option.name(refuse_name)),
+            "emits" => self.emits = events(option, errors),
+            "subscribes" => self.subscribes = events(option, errors),
+            "joins" => self.joins = events(option, errors),
+            "gathers" => self.gathers = events(option, errors),
+            "by" => self.by = errors.take(option.text()).map(|field| (option.ident.clone(), field)),
+            "retries" => self.retries = errors.take(option.number(0)),
+            "backoff" => self.backoff = errors.take(backoff(option)),
+            "timeout" => self.timeout_ms = errors.take(option.duration_ms()),
+            "concurrency" => self.concurrency = errors.take(option.number(1)),
+            "max_crashes" => self.max_crashes = errors.take(option.number(1)),
+            "on_failure" => self.continues = errors.take(on_failure(option)).unwrap_or_default(),
+            "crate" => self.nq = errors.take(option.path()),
+            _ => {}
+        }
+    }
+
+    fn add_flows(&mut self, option: &Opt, flows: Vec<LitStr>, errors: &mut Errors) {
+        if self.has_flow {
+            errors.at(
+                &option.ident,
+                "`flow` and `flows` are both set\nhelp: list all flows in `flows = [\"…\", \"…\"]`",
+            );
+        }
+        self.has_flow = true;
+        for flow in flows {
+            if self.flows.iter().any(|known| known.value() == flow.value()) {
+                errors.at(&flow, format!("flow `{}` is listed twice", flow.value()));
+            } else {
+                self.flows.push(flow);
+            }
+        }
+    }
+}
+
+fn events(option: &Opt, errors: &mut Errors) -> EventList {
+    let items = match option.list::<EventItem>("OrderPaid, OrderSent") {
+        Ok(items) => items,
+        Err(error) => {
+            errors.push(error);
+            option.unbracketed().into_iter().collect()
+        }
+    };
+    let mut known = Vec::new();
+    let mut kept = Vec::new();
+    for item in items {
+        let text = match &item {
+            EventItem::Type(ty) => quote::quote!(#ty).to_string(),
+            EventItem::Name(name) => {
+                if errors.take(check_name(name, refuse_event_name)).is_none() {
+                    continue;
+                }
+                format!("{:?}", name.value())
+            }
+        };
+        if known.contains(&text) {
+            errors.at(&item, format!("`{text}` is listed twice\nhelp: remove one of the two"));
+        } else {
+            known.push(text);
+            kept.push(item);
+        }
+    }
+    EventList { key: Some(option.ident.clone()), items: kept }
+}
+
+impl quote::ToTokens for EventItem {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        match self {
+            Self::Type(ty) => ty.to_tokens(tokens),
+            Self::Name(name) => name.to_tokens(tokens),
+        }
+    }
+}
+
+/// `fixed("10s")`, `exponential("1s")` or `exponential("1s", max = "5m")`.
+fn backoff(option: &Opt) -> syn::Result<Backoff> {
+    let help = "`backoff` is `fixed(\"10s\")` or `exponential(\"1s\", max = \"5m\")`";
+    let general = || syn::Error::new_spanned(&option.value, help);
+    let parse = |input: ParseStream<'_>| {
+        let kind: Ident = input.parse()?;
+        let inner;
+        syn::parenthesized!(inner in input);
+        let base: LitStr = inner.parse()?;
+        let mut max = None;
+        if inner.parse::<Option<syn::Token![,]>>()?.is_some() && !inner.is_empty() {
+            let key: Ident = inner.parse()?;
+            inner.parse::<syn::Token![=]>()?;
+            max = Some((key, inner.parse::<LitStr>()?));
+            inner.parse::<Option<syn::Token![,]>>()?;
+        }
+        if inner.is_empty() && input.is_empty() { Ok((kind, base, max)) } else { Err(input.error(help)) }
+    };
+    let (kind, base, max) = parse.parse2(option.value.clone()).map_err(|_| general())?;
+    let base_ms = duration_ms(&base)?;
+    match (kind.to_string().as_str(), max) {
+        ("fixed", None) => Ok(Backoff::Fixed { delay_ms: base_ms }),
+        ("exponential", None) => Ok(Backoff::Exponential { base_ms, max_ms: base_ms.max(300_000) }),
+        ("exponential", Some((key, max))) if key == "max" => {
+            let max_ms = duration_ms(&max)?;
+            if max_ms < base_ms {
+                return Err(syn::Error::new_spanned(max, "`max` is shorter than the first delay"));
+            }
+            Ok(Backoff::Exponential { base_ms, max_ms })
+        }
+        ("fixed" | "exponential", Some((key, _))) => Err(syn::Error::new_spanned(key, help)),
+        _ => Err(syn::Error::new_spanned(kind, help)),
+    }
+}
+
+fn on_failure(option: &Opt) -> syn::Result<bool> {
+    let text = option.text()?;
+    match text.value().as_str() {
+        "continue" => Ok(true),
+        "fail" => Ok(false),
+        other => {
+            let message = format!(
+                "`on_failure` cannot be `{other}`\nhelp: write `\"continue\"` for a run that goes on without this step, or `\"fail\"`"
+            );
+            Err(syn::Error::new_spanned(text, message))
+        }
+    }
+}
+
+/// The function under `#[worker]`. Its body is not parsed.
+pub(crate) struct Function {
+    /// All of it, as written.
+    pub(crate) tokens: TokenStream,
+    pub(crate) attrs: Vec<Attribute>,
+    pub(crate) vis: Visibility,
+    pub(crate) sig: Signature,
+}
+
+impl Function {
+    /// Reads the signature.
+    pub(crate) fn parse(tokens: TokenStream) -> syn::Result<Self> {
+        let all = tokens.clone();
+        let parse = |input: ParseStream<'_>| {
+            let attrs = input.call(Attribute::parse_outer)?;
+            let vis = input.parse()?;
+            let sig = input.parse()?;
+            input.parse::<TokenStream>()?;
+            Ok(Self { tokens: all.clone(), attrs, vis, sig })
+        };
+        parse.parse2(tokens)
+    }
+
+    /// The name of the function, without `r#`.
+    pub(crate) fn name(&self) -> String {
+        plain(&self.sig.ident)
+    }
+
+    /// Where its name stands.
+    pub(crate) fn span(&self) -> Span {
+        self.sig.ident.span()
+    }
+
+    /// The types of its parameters.
+    pub(crate) fn parameters(&self) -> Vec<&Type> {
+        let parameters = self.sig.inputs.iter().filter_map(|input| match input {
+            syn::FnArg::Typed(parameter) => Some(&*parameter.ty),
+            syn::FnArg::Receiver(_) => None,
+        });
+        parameters.collect()
+    }
+
+    /// Where its return type stands, or else its name.
+    pub(crate) fn return_span(&self) -> Span {
+        match &self.sig.output {
+            syn::ReturnType::Default => self.span(),
+            syn::ReturnType::Type(_, ty) => ty.span(),
+        }
+    }
+}

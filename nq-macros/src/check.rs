@@ -1,0 +1,112 @@
+//! The rules that a worker can break by itself: one function for each.
+
+use crate::ast::{EventList, Function, Options};
+use crate::errors::Errors;
+
+/// Judges a worker by all rules.
+pub(crate) fn worker(options: &Options, function: &Function, errors: &mut Errors) {
+    is_async(function, errors);
+    is_plain_fn(function, errors);
+    has_input(function, errors);
+    one_kind_of_wait(options, errors);
+    joins_pair(options, errors);
+    flow_for_events(options, function, errors);
+}
+
+fn is_async(function: &Function, errors: &mut Errors) {
+    if function.sig.asyncness.is_none() {
+        let name = function.name();
+        let message = format!("worker `{name}` is not `async`\nhelp: write `async fn {name}`");
+        errors.at_span(function.sig.fn_token.span, message);
+    }
+}
+
+fn is_plain_fn(function: &Function, errors: &mut Errors) {
+    let (sig, name) = (&function.sig, function.name());
+    if !sig.generics.params.is_empty() {
+        errors.at(
+            &sig.generics.params,
+            format!("worker `{name}` is generic\nhelp: write one worker for each type: a registry lists workers, not families of them"),
+        );
+    }
+    if let syn::Safety::Unsafe(unsafety) = &sig.safety {
+        errors.at(
+            unsafety,
+            format!("worker `{name}` is `unsafe`\nhelp: put the unsafe code into a function that it calls"),
+        );
+    }
+    if let Some(constness) = &sig.constness {
+        errors.at(constness, format!("worker `{name}` cannot be `const`"));
+    }
+    if let Some(abi) = &sig.abi {
+        errors.at(abi, format!("worker `{name}` cannot be `extern`"));
+    }
+}
+
+fn has_input(function: &Function, errors: &mut Errors) {
+    if function.sig.inputs.is_empty() {
+        let name = function.name();
+        let message = format!(
+            "worker `{name}` has no input\nhelp: take the event that it starts with or waits for as the first parameter"
+        );
+        errors.at_span(function.span(), message);
+    }
+}
+
+/// `subscribes`, `joins` and `gathers` call a worker in different ways.
+fn one_kind_of_wait(options: &Options, errors: &mut Errors) {
+    let lists = [&options.subscribes, &options.joins, &options.gathers];
+    let keys: Vec<_> = lists.iter().filter_map(|list| list.key.as_ref()).collect();
+    for (at, key) in keys.iter().enumerate().skip(1) {
+        let first = keys[at - 1];
+        errors.wiring = true;
+        let message = format!(
+            "`{first}` and `{key}` cannot be combined: each calls the worker in its own way\nhelp: split the worker in two, and let one emit what the other waits for"
+        );
+        errors.at(key, message);
+    }
+}
+
+/// The most sides that a join has: inputs are tuples, and tuples end here.
+const MOST_SIDES: usize = 12;
+
+fn joins_pair(options: &Options, errors: &mut Errors) {
+    if let ([only], Some(key)) = (options.joins.items.as_slice(), &options.joins.key) {
+        let message =
+            "a join needs two events or more\nhelp: to wait for one kind of event, use `subscribes`";
+        errors.wiring = true;
+        let _ = key;
+        errors.at(only, message);
+    }
+    if let Some(extra) = options.joins.items.get(MOST_SIDES) {
+        errors.wiring = true;
+        errors.at(extra, format!("a join has at most {MOST_SIDES} sides"));
+    }
+    if let (Some((key, field)), None) = (&options.by, &options.joins.key) {
+        let field = field.value();
+        errors.at(key, format!("`by = \"{field}\"` pairs joined events, but this worker has no `joins`"));
+    }
+    if let Some((_, field)) = options.by.as_ref().filter(|(_, field)| field.value().is_empty()) {
+        errors.at(field, "`by` is the name of a field of the joined events");
+    }
+}
+
+/// A worker without a flow is a plain queue worker: nothing leads to it, and nothing comes of it.
+fn flow_for_events(options: &Options, function: &Function, errors: &mut Errors) {
+    if options.has_flow {
+        return;
+    }
+    let refuse = |list: &EventList, errors: &mut Errors| {
+        if let Some(key) = &list.key {
+            let name = function.name();
+            errors.wiring = true;
+            errors.at(
+                key,
+                format!("worker `{name}` has `{key}` but no flow\nhelp: add `flow = \"…\"`: events stay in the flow that they are emitted in"),
+            );
+        }
+    };
+    for list in [&options.emits, &options.subscribes, &options.joins, &options.gathers] {
+        refuse(list, errors);
+    }
+}

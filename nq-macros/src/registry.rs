@@ -1,0 +1,191 @@
+//! `registry!`: all workers of a crate in one constant, and its graph.
+
+use std::path::Path;
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::parse::{ParseStream, Parser};
+use syn::spanned::Spanned;
+use syn::{Token, parse::Parse};
+
+use crate::attr::list;
+use crate::errors::Errors;
+use crate::glue::{nq_name, nq_path, respan};
+use crate::names::{bucket, nearest, plain};
+use crate::scan::{Found, scan};
+
+const OPTIONS: &[&str] = &["library", "also", "include", "crate"];
+
+/// What stands between the parentheses.
+#[derive(Default)]
+struct Args {
+    library: bool,
+    also: Vec<syn::Path>,
+    include: Vec<syn::Path>,
+    /// Workers listed by hand: then nothing else is looked for.
+    explicit: Vec<syn::Path>,
+    nq: Option<syn::Path>,
+}
+
+/// Expands `registry!(…)`.
+pub(crate) fn expand(args: TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    let args = Args::parse(args, &mut errors);
+    let found = if args.explicit.is_empty() { walk(&mut errors) } else { Vec::new() };
+    let registry = registry(&args, &found);
+    quote!(#errors #registry)
+}
+
+impl Args {
+    fn parse(tokens: TokenStream, errors: &mut Errors) -> Self {
+        let mut this = Self::default();
+        let parse = |input: ParseStream<'_>| {
+            while !input.is_empty() {
+                this.take(input, errors)?;
+                if !input.is_empty() {
+                    input.parse::<Token![,]>()?;
+                }
+            }
+            Ok(())
+        };
+        if let Err(error) = parse.parse2(tokens) {
+            errors.push(error);
+        }
+        this
+    }
+
+    fn take(&mut self, input: ParseStream<'_>, errors: &mut Errors) -> syn::Result<()> {
+        let path = input.call(syn::Path::parse_mod_style)?;
+        if !input.peek(Token![=]) {
+            if path.is_ident("library") {
+                self.library = true;
+            } else {
+                self.explicit.push(path);
+            }
+            return Ok(());
+        }
+        input.parse::<Token![=]>()?;
+        if path.is_ident("crate") {
+            self.nq = Some(input.call(syn::Path::parse_mod_style)?);
+            return Ok(());
+        }
+        let inner;
+        syn::bracketed!(inner in input);
+        let paths = inner.parse_terminated(syn::Path::parse, Token![,])?.into_iter();
+        let key = path.get_ident().map(plain).unwrap_or_default();
+        match key.as_str() {
+            "also" => self.also.extend(paths),
+            "include" => self.include.extend(paths),
+            _ => {
+                let meant = nearest(&key, OPTIONS.iter().copied());
+                let help = meant.map(|meant| format!("\nhelp: did you mean `{meant}`?")).unwrap_or_default();
+                let known = list(OPTIONS);
+                errors.at(&path, format!("unknown option `{key}`{help}\nnote: options are {known}"));
+                match meant {
+                    Some("include") => self.include.extend(paths),
+                    Some("also") => self.also.extend(paths),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Finds the workers of the crate that is being compiled.
+fn walk(errors: &mut Errors) -> Vec<Found> {
+    let span = Span::call_site();
+    // rustdoc compiles a doctest under the name of the file that documents it.
+    if std::env::var_os("UNSTABLE_RUSTDOC_TEST_PATH").is_some() {
+        errors.at_span(
+            span,
+            "a doctest has no file to read workers from\nhelp: list them: `nq::registry![charge, ship]`",
+        );
+        return Vec::new();
+    }
+    // An editor may not know the file; it evaluates no constants either.
+    let Some(file) = span.unwrap().local_file() else { return Vec::new() };
+    let read = |path: &Path| std::fs::read_to_string(path).ok();
+    let name = nq_name();
+    scan(&file, &[name.as_str(), "nq"], &read)
+}
+
+fn registry(args: &Args, found: &[Found]) -> TokenStream {
+    let nq = nq_path(args.nq.as_ref());
+    let private = quote!(#nq::__private);
+    let span = Span::call_site();
+    let name = Ident::new("add_nq_registry_to_the_crate_root", span);
+    let mut workers: Vec<TokenStream> = found.iter().map(|found| slot(found, &private, &name)).collect();
+    for path in args.explicit.iter().chain(&args.also) {
+        let private = respan(&private, path.span());
+        workers.push(quote_spanned!(path.span()=> <#path as #private::Worker>::DEF));
+    }
+    let open = args.library;
+    let libraries: Vec<_> = args
+        .include
+        .iter()
+        .map(|path| quote_spanned!(path.span()=> <#path::#name as #private::Registered>))
+        .collect();
+    let checks = args.include.iter().enumerate().map(|(number, path)| {
+        let shown = quote!(#path).to_string().replace(' ', "");
+        let (from, to) = (number + 1, number + 2);
+        let (private, name) = (respan(&private, path.span()), respan(&name, path.span()));
+        quote_spanned! {path.span()=>
+            const _: () = #private::proof::included(
+                <#name as #private::Registered>::GRAPH,
+                #shown,
+                #private::proof::count(LISTS.split_at(#from).0),
+                #private::proof::count(LISTS.split_at(#to).0),
+            );
+        }
+    });
+    quote_spanned! {span=>
+        const _: () = #private::proof::root(::core::module_path!());
+        #[doc(hidden)]
+        #[allow(non_camel_case_types, unreachable_pub, missing_docs, missing_debug_implementations, dead_code)]
+        pub enum #name {}
+        #[allow(long_running_const_eval, unexpected_cfgs, clippy::all, clippy::pedantic)]
+        const _: () = {
+            const HERE: &[&#private::WorkerDef] = &[#(#workers),*];
+            const LISTS: &[&[&#private::WorkerDef]] = &[HERE, #(#libraries::WORKERS),*];
+            const COUNT: usize = #private::proof::count(LISTS);
+            const WORKERS: &[&#private::WorkerDef; COUNT] = &#private::proof::concat(LISTS);
+            const SIZE: #private::proof::Size = #private::proof::Size::of(WORKERS);
+            const PLAN: &#private::proof::Plan<{ SIZE.places }, { SIZE.nodes }, { SIZE.mentions }> =
+                &#private::proof::Plan::build(WORKERS, #open);
+            impl #private::Registered for #name {
+                const WORKERS: &'static [&'static #private::WorkerDef] = WORKERS;
+                const GRAPH: &'static #private::proof::Graph = &PLAN.graph();
+            }
+            #(#checks)*
+            #private::inventory::submit! {
+                #private::Proven {
+                    name: ::core::module_path!(),
+                    library: #open && !::core::cfg!(test),
+                    workers: WORKERS,
+                }
+            }
+        };
+    }
+}
+
+/// The definition of a worker that the walk found.
+fn slot(found: &Found, private: &TokenStream, registry: &Ident) -> TokenStream {
+    let span = Span::call_site();
+    let cfgs = found.cfgs.iter().map(|cfg| respan(cfg, span));
+    let bucket = format_ident!("{}", bucket(&found.function), span = span);
+    let path: String = found
+        .modules
+        .iter()
+        .map(String::as_str)
+        .chain([found.function.to_string().as_str()])
+        .map(|part| format!("::{part}"))
+        .collect();
+    quote_spanned! {span=>
+        #(#[cfg(#cfgs)])*
+        &<#private::bucket::#bucket as #private::Slot<
+            #registry,
+            { #private::hash(::core::concat!(::core::module_path!(), #path)) },
+        >>::DEF
+    }
+}

@@ -1,0 +1,206 @@
+//! The walk over a crate's modules, in search of workers.
+//!
+//! It lexes files and matches token trees: it parses no bodies, so it takes a crate of any size in its stride,
+//! and understands syntax that is newer than itself.
+
+use std::path::{Path, PathBuf};
+
+use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
+use quote::quote;
+
+use crate::attrs::{Attr, What};
+use crate::uses::{Names, is_punct};
+
+/// Deeper nesting is a circle of `#[path]`s, which rustc reports.
+const DEEPEST: usize = 64;
+
+/// A worker that the walk has found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// What `#[cfg(…)]`s it stands under.
+    pub(crate) cfgs: Vec<TokenStream>,
+    /// The modules that it is in, from the crate root.
+    pub(crate) modules: Vec<String>,
+    /// Its name as written.
+    pub(crate) function: Ident,
+}
+
+/// Reads a file, if it is there.
+pub(crate) type Read<'a> = &'a dyn Fn(&Path) -> Option<String>;
+
+/// Finds the workers of the crate with this root file.
+pub(crate) fn scan(root: &Path, nq: &[&str], read: Read<'_>) -> Vec<Found> {
+    let mut walk = Walk { read, found: Vec::new() };
+    let directory = root.parent().unwrap_or(Path::new("")).to_owned();
+    let here = Module { children: directory.clone(), beside: directory, path: Vec::new(), cfgs: Vec::new() };
+    walk.file(root, &here, &Names::of_crate(nq));
+    walk.found
+}
+
+struct Walk<'a> {
+    read: Read<'a>,
+    found: Vec<Found>,
+}
+
+/// Where the walk is.
+#[derive(Clone)]
+struct Module {
+    /// Where `mod x;` is looked for.
+    children: PathBuf,
+    /// What `#[path]` is relative to.
+    beside: PathBuf,
+    path: Vec<String>,
+    cfgs: Vec<TokenStream>,
+}
+
+impl Module {
+    fn enter(&self, name: &str, cfgs: Vec<TokenStream>) -> Self {
+        let mut inner = self.clone();
+        inner.path.push(name.to_owned());
+        inner.cfgs.extend(cfgs);
+        inner
+    }
+}
+
+impl Walk<'_> {
+    /// Whether the file is there.
+    fn file(&mut self, file: &Path, here: &Module, names: &Names) -> bool {
+        if here.path.len() > DEEPEST {
+            return true;
+        }
+        let Some(source) = (self.read)(file) else { return false };
+        let source = source.strip_prefix('\u{feff}').unwrap_or(&source);
+        let shebang = source.starts_with("#!") && !source[2..].trim_start().starts_with('[');
+        let source = if shebang { source.split_once('\n').map_or("", |(_, rest)| rest) } else { source };
+        // What does not lex, rustc reports.
+        if let Ok(tokens) = source.parse::<TokenStream>() {
+            let tokens: Vec<_> = tokens.into_iter().collect();
+            let names = names.in_file(&tokens);
+            self.items(&tokens, here.clone(), &names);
+        }
+        true
+    }
+
+    fn items(&mut self, tokens: &[TokenTree], mut here: Module, names: &Names) {
+        let mut attrs: Vec<Attr> = Vec::new();
+        let mut at = 0;
+        while let Some(token) = tokens.get(at) {
+            match token {
+                TokenTree::Punct(punct) if punct.as_char() == '#' => {
+                    let inner = tokens.get(at + 1).is_some_and(|token| is_punct(token, '!'));
+                    at += usize::from(inner) + 1;
+                    if let Some(TokenTree::Group(group)) = tokens.get(at) {
+                        let list = if inner { &mut Vec::new() } else { &mut attrs };
+                        crate::attrs::read(group.stream(), &[], names, list);
+                        if inner {
+                            here.cfgs.extend(cfgs(list));
+                        }
+                    }
+                }
+                TokenTree::Ident(word) if word == "mod" => {
+                    if let Some(TokenTree::Ident(name)) = tokens.get(at + 1) {
+                        let body = tokens.get(at + 2);
+                        self.module(name, body, &std::mem::take(&mut attrs), &here, names);
+                        at += 2;
+                    }
+                }
+                TokenTree::Ident(word) if word == "fn" => {
+                    if let Some(TokenTree::Ident(name)) = tokens.get(at + 1) {
+                        self.function(name, &std::mem::take(&mut attrs), &here);
+                    }
+                }
+                TokenTree::Punct(punct) if punct.as_char() == ';' => attrs.clear(),
+                TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => attrs.clear(),
+                _ => {}
+            }
+            at += 1;
+        }
+    }
+
+    fn function(&mut self, name: &Ident, attrs: &[Attr], here: &Module) {
+        for attr in attrs.iter().filter(|attr| matches!(attr.what, What::Worker)) {
+            let mut all = here.cfgs.clone();
+            all.extend(cfgs(attrs));
+            all.extend(attr.when.clone());
+            self.found.push(Found { cfgs: all, modules: here.path.clone(), function: name.clone() });
+        }
+    }
+
+    fn module(
+        &mut self,
+        name: &Ident,
+        body: Option<&TokenTree>,
+        attrs: &[Attr],
+        here: &Module,
+        names: &Names,
+    ) {
+        let (written, plain) = (name.to_string(), crate::names::plain(name));
+        // `#[path]` may depend on the configuration: each path holds under its own condition, and the usual
+        // place where no condition does.
+        let mut elsewhere = Vec::new();
+        let mut places = Vec::new();
+        for attr in attrs {
+            if let What::Path(path) = &attr.what {
+                let when = attr.when.clone();
+                elsewhere.push(quote!(all(#(#when),*)));
+                places.push((Some(here.beside.join(path)), when));
+            }
+        }
+        if places.iter().all(|(_, when)| !when.is_empty()) {
+            let otherwise =
+                if elsewhere.is_empty() { Vec::new() } else { vec![quote!(not(any(#(#elsewhere),*)))] };
+            places.push((None, otherwise));
+        }
+        for (path, when) in places {
+            let mut all = cfgs(attrs);
+            all.extend(when);
+            let mut inner = here.enter(&written, all);
+            match body {
+                Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => {
+                    let directory = path.unwrap_or_else(|| here.children.join(&plain));
+                    inner.children.clone_from(&directory);
+                    inner.beside = directory;
+                    let tokens: Vec<_> = group.stream().into_iter().collect();
+                    self.items(&tokens, inner, names);
+                }
+                _ => self.module_file(&plain, path, inner, here, names),
+            }
+        }
+    }
+
+    fn module_file(
+        &mut self,
+        name: &str,
+        path: Option<PathBuf>,
+        mut inner: Module,
+        here: &Module,
+        names: &Names,
+    ) {
+        if let Some(file) = path {
+            // Such a file owns its folder, like `mod.rs`.
+            let directory = file.parent().unwrap_or(Path::new("")).to_owned();
+            inner.children.clone_from(&directory);
+            inner.beside = directory;
+            self.file(&file, &inner, names);
+            return;
+        }
+        inner.children = here.children.join(name);
+        inner.beside.clone_from(&here.children);
+        if !self.file(&here.children.join(format!("{name}.rs")), &inner, names) {
+            inner.beside.clone_from(&inner.children);
+            self.file(&inner.children.join("mod.rs"), &inner, names);
+        }
+    }
+}
+
+fn cfgs(attrs: &[Attr]) -> Vec<TokenStream> {
+    let of = |attr: &Attr| match &attr.what {
+        What::Cfg(cfg) if attr.when.is_empty() => Some(cfg.clone()),
+        What::Cfg(cfg) => {
+            let when = &attr.when;
+            Some(quote!(any(not(all(#(#when),*)), #cfg)))
+        }
+        _ => None,
+    };
+    attrs.iter().filter_map(of).collect()
+}

@@ -1,0 +1,162 @@
+//! How what the writer remembers goes into the file: each record once, whatever happened to it since.
+
+use nq_core::id::StepId;
+use nq_core::record::{JobRecord, JobState, RunRecord};
+use nq_core::status::RunStatus;
+use rusqlite::params;
+use serde::Serialize;
+
+use super::book::Book;
+use super::cache::{CachedJob, CachedRun};
+use super::errors::Failure;
+use super::schema;
+
+/// About how many bytes a row of a run or a job takes in the write-ahead log.
+const ROW_BYTES: usize = 300;
+
+/// A value as it stands in a column.
+pub(super) fn json(value: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(value)
+        .map_err(|error| Failure::Sql(rusqlite::Error::ToSqlConversionFailure(error.into())))
+}
+
+impl Book<'_> {
+    /// Writes everything that changed and is only remembered so far into the open transaction.
+    pub(super) fn flush(&mut self) -> Result<(), Failure> {
+        for id in std::mem::take(&mut self.cache.changed) {
+            // Taken out while it is written, so that the rest of the cache can be asked for keys.
+            if let Some(mut run) = self.cache.runs.remove(&id) {
+                let flushed = self.flush_run(&mut run);
+                self.cache.runs.insert(id.clone(), run);
+                flushed?;
+            }
+            self.cache.changed.push(id);
+        }
+        self.flush_queues()?;
+        self.flush_lanes()
+    }
+
+    fn flush_run(&mut self, run: &mut CachedRun) -> Result<(), Failure> {
+        if let Some(record) = run.record.as_ref().filter(|_| run.record_changed) {
+            self.flush_record(run.key, record, run.saved)?;
+            run.saved = Some(record.status);
+            run.record_changed = false;
+        }
+        for step in run.changed_jobs.drain(..) {
+            let Some(job) = run.jobs.get_mut(&step) else { continue };
+            job.changed = false;
+            self.flush_job(run.key, &step, job)?;
+            if job.record.is_none() {
+                run.jobs.remove(&step);
+            }
+        }
+        Ok(())
+    }
+
+    fn flush_record(&mut self, key: i64, run: &RunRecord, saved: Option<RunStatus>) -> Result<(), Failure> {
+        self.logged += ROW_BYTES;
+        let RunRecord { last, pending, started_ms, ended_ms, .. } = run;
+        let status = schema::status_code(run.status);
+        match saved {
+            None => {
+                let flow = self.flow_key(&run.flow)?;
+                let values = params![
+                    key,
+                    run.run.as_str(),
+                    flow,
+                    status,
+                    started_ms,
+                    ended_ms,
+                    last.ms,
+                    last.n,
+                    pending
+                ];
+                self.db.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)?;
+            }
+            // The columns with an index are written only when they change.
+            Some(saved) if saved == run.status => {
+                let sql = "UPDATE runs SET last_ms = ?2, last_n = ?3, pending = ?4 WHERE key = ?1";
+                self.db.execute(sql, params![key, last.ms, last.n, pending])?;
+            }
+            Some(_) => {
+                let sql = "UPDATE runs SET last_ms = ?2, last_n = ?3, pending = ?4, status = ?5, ended_ms = ?6 \
+                           WHERE key = ?1";
+                self.db.execute(sql, params![key, last.ms, last.n, pending, status, ended_ms])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush_job(&mut self, run: i64, step: &StepId, job: &mut CachedJob) -> Result<(), Failure> {
+        let before = job.saved;
+        job.saved = job.record.as_ref().map(|job| schema::state_code(&job.state));
+        let (worker, cause) = (step.worker().as_str(), step.cause());
+        let Some(record) = &job.record else {
+            let Some(before) = before else { return Ok(()) };
+            self.queue(&job.queue)?.counts[before] -= 1;
+            let sql = "DELETE FROM jobs WHERE run = ? AND worker = ? AND n = ?";
+            self.db.execute(sql, params![run, worker, cause.n])?;
+            return Ok(());
+        };
+        self.logged += ROW_BYTES;
+        let holder = match &record.state {
+            JobState::Leased { instance, .. } => Some(self.instance(instance)?.key),
+            _ => None,
+        };
+        let (at, error) = match &record.state {
+            JobState::Queued => (job.place, None),
+            JobState::Leased { deadline_ms, .. } => (*deadline_ms as i64, None),
+            JobState::Delayed { due_ms } => (*due_ms as i64, None),
+            JobState::Dead { error } => (0, Some(error)),
+        };
+        let spec = self.spec_key(&record.spec)?;
+        let queue = self.queue(&record.spec.queue)?;
+        let state = schema::state_code(&record.state);
+        queue.counts[state] += 1;
+        if let Some(before) = before {
+            queue.counts[before] -= 1;
+        }
+        let queue = queue.key;
+        let inputs = json(&record.inputs)?;
+        let JobRecord { fence, earlier, failures, crashes, read, recorded, .. } = record;
+        let sql = "INSERT INTO jobs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, \
+                   ?16, ?17) ON CONFLICT DO UPDATE SET state = ?6, at = ?7, holder = ?8, spec = ?9, \
+                   fence = ?10, earlier = ?11, failures = ?12, crashes = ?13, read = ?14, recorded = ?15, \
+                   error = ?17";
+        let values = params![
+            run, worker, cause.n, cause.ms, queue, state, at, holder, spec, fence, earlier, failures,
+            crashes, read, recorded, inputs, error
+        ];
+        self.db.execute(sql, values)?;
+        Ok(())
+    }
+
+    fn flush_queues(&mut self) -> Result<(), Failure> {
+        let mut update = None;
+        for queue in self.cache.queues.values_mut().filter(|queue| queue.counts != [0; 4]) {
+            let update = match &mut update {
+                Some(update) => update,
+                none => none.insert(self.db.prepare(
+                    "UPDATE queues SET queued = queued + ?2, leased = leased + ?3, delayed = delayed + ?4, \
+                     dead = dead + ?5 WHERE key = ?1",
+                )?),
+            };
+            let [queued, leased, delayed, dead] = std::mem::take(&mut queue.counts);
+            update.execute(params![queue.key, queued, leased, delayed, dead])?;
+        }
+        Ok(())
+    }
+
+    fn flush_lanes(&mut self) -> Result<(), Failure> {
+        for instance in self.cache.instances.values_mut().filter(|instance| instance.changed) {
+            let Some(lane) = &instance.lane else { continue };
+            instance.changed = false;
+            let text = json(lane)?;
+            self.logged += text.len();
+            self.db
+                .prepare("UPDATE instances SET store = ?2, at_ms = ?3, lane = ?4 WHERE key = ?1")?
+                .execute(params![instance.key, self.store, lane.at_ms, text])?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,336 @@
+//! `sqlite:PATH`: the embedded store. One file, nothing to install, several processes if need be.
+//!
+//! What was acknowledged is on the disk: it survives the end of the process and the loss of power. All
+//! writes of a process go through one thread, which commits everything that waits at once; reads have
+//! connections of their own. An error of the disk ends the store, since what the disk holds is not certain
+//! then; a full disk is an answer, and work goes on when there is room.
+
+mod book;
+mod cache;
+mod db;
+mod errors;
+mod flush;
+mod locks;
+mod open;
+mod read;
+mod readers;
+mod records;
+mod row;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod tick;
+mod writer;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use nq_core::entry::Entry;
+use nq_core::id::{InstanceId, Name, QueueName, RunId};
+use nq_core::ledger;
+use nq_core::store::{
+    Acted, ErrorKind, Interest, JobSummary, JobsQuery, QueueCounts, Read, RunSummary, RunsPage, RunsQuery,
+    Started, Store, StoreError, Tick, Ticked, TurnReply,
+};
+use nq_core::transaction::{Act, LogLine, Start, Turn};
+use rusqlite::params;
+use tokio::sync::oneshot;
+
+use self::book::Book;
+use self::errors::Failure;
+use self::locks::Locks;
+use self::readers::Readers;
+use self::writer::{Call, Clock, Message, Shared, Writer};
+use super::clock;
+
+/// Where the store is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SqliteOptions {
+    /// The database file. Made, for its owner alone, if it is not there; its directory must be. Beside it lie
+    /// the files of SQLite's write-ahead log and a directory of locks, both while a process has it open.
+    pub path: PathBuf,
+}
+
+/// A store in one SQLite database. Dropping it waits for the write that is under way, and closes the file.
+pub struct SqliteStore {
+    path: PathBuf,
+    /// None once the store is being dropped.
+    messages: Option<Sender<Message>>,
+    writer: Option<JoinHandle<()>>,
+    /// None once the store is being dropped.
+    readers: Option<Readers>,
+    shared: Arc<Shared>,
+}
+
+/// What the writer works with.
+struct Setup {
+    options: SqliteOptions,
+    /// The version of SQLite, as a number.
+    sqlite: i32,
+    clock: Clock,
+}
+
+impl SqliteStore {
+    /// Opens the store, made if it is not there. What processes that died held goes back to its queues.
+    ///
+    /// Fails with [`ErrorKind::Config`] where the path or the rights are wrong, [`ErrorKind::Version`] where
+    /// the file is not nq's or of a newer one, [`ErrorKind::Corrupt`] where it is damaged.
+    pub async fn open(options: SqliteOptions) -> Result<Self, StoreError> {
+        let sqlite = rusqlite::version_number();
+        Self::open_with(Setup { options, sqlite, clock: Arc::new(clock::now_ms) }).await
+    }
+
+    async fn open_with(setup: Setup) -> Result<Self, StoreError> {
+        let shared = Arc::new(Shared::default());
+        let (messages, receiver) = channel();
+        let (opened, opening) = oneshot::channel();
+        let no_thread = |error: std::io::Error| {
+            StoreError::new(ErrorKind::Unavailable, "open", "no thread can be started").source(error)
+        };
+        let thread = std::thread::Builder::new().name("nq-sqlite-write".into());
+        let their = shared.clone();
+        let writer = thread.spawn(move || write(setup, their, opened, &receiver)).map_err(no_thread)?;
+        let died = |_| StoreError::new(ErrorKind::Closed, "open", "the thread that writes panicked");
+        let path = opening.await.map_err(died)??;
+        let readers = Readers::start(&path, shared.clone()).map_err(no_thread)?;
+        let (messages, writer, readers) = (Some(messages), Some(writer), Some(readers));
+        Ok(Self { path, messages, writer, readers, shared })
+    }
+
+    /// Does this in the next transaction.
+    async fn write<T: Send + 'static>(
+        &self,
+        op: &'static str,
+        key: Option<String>,
+        act: impl FnMut(&mut Book<'_>, &Locks, u64) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(op, Message::Task(Box::new(Call { op, key, act, answer: None, reply })))?;
+        answer.await.map_err(|_| self.closed(op))?
+    }
+
+    fn send(&self, op: &'static str, message: Message) -> Result<(), StoreError> {
+        if let Some(ended) = self.shared.ended(op) {
+            return Err(ended);
+        }
+        let messages = self.messages.as_ref().ok_or_else(|| self.closed(op))?;
+        messages.send(message).map_err(|_| self.closed(op))
+    }
+
+    /// Looks at the file as it is now.
+    async fn look<T: Send + 'static>(
+        &self,
+        op: &'static str,
+        key: Option<String>,
+        look: impl FnOnce(db::Db<'_>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        if let Some(ended) = self.shared.ended(op) {
+            return Err(ended);
+        }
+        let readers = self.readers.as_ref().ok_or_else(|| self.closed(op))?;
+        readers.look(op, key, look).await
+    }
+
+    fn closed(&self, op: &'static str) -> StoreError {
+        self.shared.ended(op).unwrap_or_else(|| {
+            StoreError::new(ErrorKind::Closed, op, "the thread that writes has ended")
+                .key(self.path.display())
+        })
+    }
+}
+
+/// The thread that writes, from opening the file to closing it.
+fn write(
+    setup: Setup,
+    shared: Arc<Shared>,
+    opened: oneshot::Sender<Result<PathBuf, StoreError>>,
+    messages: &Receiver<Message>,
+) {
+    let ending = Ending(shared.clone());
+    let open = || -> Result<_, StoreError> {
+        let path = open::find(&setup.options.path)?;
+        open::inspect(&path)?;
+        let locks = open::admit(&path, setup.sqlite)?;
+        let failed = |error| Failure::Lock(error).report("open", None).key(path.display());
+        let turn = locks.enter().map_err(failed)?;
+        let conn = open::read_write(&path)?;
+        locks.appear().map_err(failed)?;
+        drop(turn);
+        Ok((path, locks, conn))
+    };
+    let (path, locks, conn) = match open() {
+        Ok(parts) => parts,
+        Err(error) => {
+            // Whoever opens may have given up; the next one gets the same answer.
+            let _ = opened.send(Err(error));
+            return;
+        }
+    };
+    let mut writer = Writer::new(&conn, &locks, shared, setup.clock);
+    let recovered = writer.recover().map_err(|failure| failure.report("open", None).key(path.display()));
+    let failed = recovered.is_err();
+    let _ = opened.send(recovered.map(|()| path));
+    if !failed {
+        writer.run(messages);
+    }
+    drop(ending);
+}
+
+/// However the thread ends, nobody goes on waiting for it.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.end(StoreError::new(ErrorKind::Closed, "write", "the thread that writes has ended"));
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        // The last connection to close brings the write-ahead log into the file: the one that writes.
+        self.readers = None;
+        self.messages = None;
+        if let Some(writer) = self.writer.take() {
+            // A thread that panicked has ended as well.
+            let _ = writer.join();
+        }
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+fn missing(op: &'static str, run: &RunId) -> StoreError {
+    StoreError::new(ErrorKind::NotFound, op, "there is no such run").key(run)
+}
+
+/// Counts one who waits, so that the writer looks for what other processes bring.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {
+        let (key, turn) = (turn.instance.to_string(), turn.clone());
+        let instance = turn.instance.clone();
+        let act = move |book: &mut Book<'_>, _: &Locks, now_ms| ledger::turn(book, &turn, now_ms);
+        let reply = self.write("turn", Some(key), act).await?;
+        reply.map_err(|error| StoreError::new(ErrorKind::Lane, "turn", error.to_string()).key(instance))
+    }
+
+    async fn start(&self, start: &Start) -> Result<Started, StoreError> {
+        let (key, start) = (start.run.to_string(), start.clone());
+        self.write("start", Some(key), move |book, _, now_ms| ledger::start(book, &start, now_ms)).await?
+    }
+
+    async fn act(&self, run: &RunId, act: &Act) -> Result<Acted, StoreError> {
+        let (id, act) = (run.clone(), act.clone());
+        let does = move |book: &mut Book<'_>, _: &Locks, now_ms| ledger::act(book, &id, &act, now_ms);
+        self.write("act", Some(run.to_string()), does).await?.ok_or_else(|| missing("act", run))
+    }
+
+    async fn append(&self, run: &RunId, lines: &[LogLine]) -> Result<(), StoreError> {
+        let (id, lines) = (run.clone(), lines.to_vec());
+        let act = move |book: &mut Book<'_>, _: &Locks, now_ms| ledger::append(book, &id, &lines, now_ms);
+        let there = self.write("append", Some(run.to_string()), act).await?;
+        if there { Ok(()) } else { Err(missing("append", run)) }
+    }
+
+    async fn wait(&self, interest: &Interest, timeout: Duration) -> Result<(), StoreError> {
+        let first = self.shared.waiting.fetch_add(1, Ordering::Relaxed) == 0;
+        let _waiting = Waiting(&self.shared.waiting);
+        if first {
+            self.send("wait", Message::Waits)?;
+        }
+        let waiter = self.shared.hints.register(interest);
+        let theirs = interest.clone();
+        if !self.look("wait", None, move |db| read::ready(db, &theirs)).await? {
+            // Running out of time is an answer like any other.
+            let _ = tokio::time::timeout(timeout, waiter.woken()).await;
+        }
+        self.shared.ended("wait").map_or(Ok(()), Err)
+    }
+
+    async fn tick(&self, tick: &Tick) -> Result<Ticked, StoreError> {
+        let tick = tick.clone();
+        self.write("tick", None, move |book, locks, now_ms| book.tick(locks, &tick, now_ms)).await
+    }
+
+    async fn leave(&self, instance: &InstanceId) -> Result<(), StoreError> {
+        let id = instance.clone();
+        self.write("leave", Some(instance.to_string()), move |book, _, _| book.leave(&id)).await
+    }
+
+    async fn read(&self, read: &Read) -> Result<Vec<Entry>, StoreError> {
+        let (key, query) = (read.run.to_string(), read.clone());
+        let page = self.look("read", Some(key), move |db| read::read(db, &query)).await?;
+        page.ok_or_else(|| missing("read", &read.run))
+    }
+
+    async fn gathered(
+        &self,
+        run: &RunId,
+        worker: &Name,
+        upto: u64,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let (id, worker) = (run.clone(), worker.clone());
+        let look = move |db: db::Db<'_>| read::gathered(db, &id, &worker, upto, from, limit);
+        let page = self.look("gathered", Some(run.to_string()), look).await?;
+        page.ok_or_else(|| missing("gathered", run))
+    }
+
+    async fn run(&self, run: &RunId) -> Result<Option<RunSummary>, StoreError> {
+        let id = run.clone();
+        self.look("run", Some(run.to_string()), move |db| read::run(db, &id)).await
+    }
+
+    async fn runs(&self, query: &RunsQuery) -> Result<RunsPage, StoreError> {
+        let no_cursor = |text: &String| {
+            StoreError::new(ErrorKind::NotFound, "runs", "this is no cursor of a page").key(text)
+        };
+        let before = match &query.cursor {
+            None => i64::MAX,
+            Some(cursor) => cursor.parse().map_err(|_| no_cursor(cursor))?,
+        };
+        let query = query.clone();
+        self.look("runs", None, move |db| read::runs(db, &query, before)).await
+    }
+
+    async fn queues(&self) -> Result<Vec<QueueCounts>, StoreError> {
+        self.look("queues", None, read::queues).await
+    }
+
+    async fn jobs(&self, query: &JobsQuery) -> Result<Vec<JobSummary>, StoreError> {
+        let query = query.clone();
+        self.look("jobs", None, move |db| read::jobs(db, &query)).await
+    }
+
+    async fn pause(&self, queue: &QueueName, paused: bool) -> Result<(), StoreError> {
+        let name = queue.clone();
+        let act = move |book: &mut Book<'_>, _: &Locks, _| {
+            let queue = book.queue(&name)?;
+            queue.paused = paused;
+            queue.news = true;
+            let key = queue.key;
+            book.db.execute("UPDATE queues SET paused = ? WHERE key = ?", params![paused, key])?;
+            Ok(())
+        };
+        self.write("pause", Some(queue.to_string()), act).await
+    }
+}

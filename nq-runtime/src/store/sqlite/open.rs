@@ -1,0 +1,204 @@
+//! Opening the file: is it nq's, may this process have it, and is it set up as it must be.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nq_core::store::{ErrorKind, StoreError};
+use rusqlite::{Connection, OpenFlags};
+
+use super::db::Db;
+use super::errors::Failure;
+use super::locks::{Admission, Locks};
+use super::schema::{APPLICATION_ID, FORMAT, TABLES};
+
+/// The first SQLite that several processes may share a file with: older ones can damage a write-ahead log
+/// that two processes begin anew at once.
+const SHARING_SINCE: i32 = 3_051_003;
+/// How long to wait for a program that does not use the turnstile, such as a shell.
+const BUSY: Duration = Duration::from_secs(5);
+/// How many prepared statements a connection keeps: more than there are.
+const STATEMENTS: usize = 96;
+
+/// Whether several processes may share a file with this version of SQLite.
+pub(super) fn may_share(sqlite: i32) -> bool {
+    sqlite >= SHARING_SINCE
+}
+
+fn error(kind: ErrorKind, path: &Path, message: impl Into<String>) -> StoreError {
+    StoreError::new(kind, "open", message).key(path.display())
+}
+
+/// A failure of the operating system at this path.
+fn system(path: &Path, what: &str, cause: io::Error) -> StoreError {
+    let message = match cause.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => {
+            format!("{what}: the file system is read-only; nq must be able to write there")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("{what}: permission denied; nq must be able to read and write the file and its directory")
+        }
+        _ => format!("{what}: {cause}"),
+    };
+    let full = matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    let kind = if full { ErrorKind::Unavailable } else { ErrorKind::Config };
+    error(kind, path, message).source(cause)
+}
+
+/// Makes the file if it is not there, for its owner alone, and returns its real path.
+pub(super) fn find(path: &Path) -> Result<PathBuf, StoreError> {
+    if path.as_os_str().is_empty() {
+        return Err(error(ErrorKind::Config, path, "no path is given; write `sqlite:orders.db`"));
+    }
+    if path.is_dir() {
+        return Err(error(ErrorKind::Config, path, "this is a directory; name a file in it"));
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !parent.is_dir() {
+        let message = format!("there is no directory `{}`; make it first", parent.display());
+        return Err(error(ErrorKind::Config, path, message));
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        // A file is not safe on the disk before its name is.
+        Ok(_) => {
+            let synced = File::open(parent).and_then(|dir| if cfg!(unix) { dir.sync_all() } else { Ok(()) });
+            synced.map_err(|cause| system(path, "its directory cannot be written", cause))?;
+        }
+        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(cause) => return Err(system(path, "the file cannot be made", cause)),
+    }
+    std::fs::canonicalize(path).map_err(|cause| system(path, "the file cannot be found", cause))
+}
+
+/// Looks at the first bytes of the file, so that one that is not nq's is refused before SQLite touches it.
+pub(super) fn inspect(path: &Path) -> Result<(), StoreError> {
+    let cannot = |cause| system(path, "the file cannot be opened", cause);
+    let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(cannot)?;
+    let mut header = Vec::new();
+    file.by_ref().take(100).read_to_end(&mut header).map_err(cannot)?;
+    if header.is_empty() {
+        return Ok(());
+    }
+    let not_nq = |message| Err(error(ErrorKind::Version, path, message));
+    if !header.starts_with(b"SQLite format 3\0") {
+        return not_nq("this is not an SQLite database; it was left as it is");
+    }
+    if header.len() < 100 {
+        return Err(error(ErrorKind::Corrupt, path, "the file is cut short; restore it from a backup"));
+    }
+    // The header of a file that a crash left half made is in its journal; SQLite sorts that out.
+    let journal = beside(path, "-journal").exists();
+    if header[68..72] != APPLICATION_ID.to_be_bytes() && !journal {
+        return not_nq(FOREIGN);
+    }
+    Ok(())
+}
+
+const FOREIGN: &str = "this SQLite database is not nq's; it was left as it is: give nq a file of its own";
+
+/// The path of what lies beside the database.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Opens the locks beside the file, unless another process does not allow it.
+pub(super) fn admit(path: &Path, sqlite: i32) -> Result<Locks, StoreError> {
+    let name = format!("{:016x}", fastrand::u64(..));
+    match Locks::open(&beside(path, "-locks"), &name, !may_share(sqlite)) {
+        Ok(Admission::Admitted(locks)) => Ok(locks),
+        Ok(Admission::Refused) => {
+            let version = format!("{}.{}.{}", sqlite / 1_000_000, sqlite / 1_000 % 1_000, sqlite % 1_000);
+            let message = format!(
+                "another process has the database open, and one of the two uses an SQLite older than 3.51.3, \
+                 which can damage a database that two processes write; this one uses {version}"
+            );
+            Err(error(ErrorKind::Config, path, message))
+        }
+        Err(cause) => Err(system(path, "the directory of locks beside it cannot be used", cause)),
+    }
+}
+
+/// Opens the connection that writes, and makes the tables in a new file. Called within the turnstile.
+pub(super) fn read_write(path: &Path) -> Result<Connection, StoreError> {
+    let failed = |failure: Failure| failure.report("open", None).key(path.display());
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags).map_err(|error| failed(error.into()))?;
+    set_up(&conn).map_err(|error| failed(error.into()))?;
+    if is_new(Db(&conn), path)? {
+        create(&conn).map_err(|error| failed(error.into()))?;
+    }
+    log_ahead(&conn).map_err(|error| failed(error.into()))?;
+    Ok(conn)
+}
+
+/// Opens a connection that reads.
+pub(super) fn read_only(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(BUSY)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    conn.execute_batch("PRAGMA query_only = on; PRAGMA trusted_schema = off; PRAGMA cell_size_check = on")?;
+    Ok(conn)
+}
+
+/// Whether the file is empty. Refuses one that is another's, or of a newer nq.
+fn is_new(db: Db<'_>, path: &Path) -> Result<bool, StoreError> {
+    let number = |sql: &str| -> Result<i64, StoreError> {
+        let number = db.first(sql, [], |row| Ok(row.get(0)?));
+        Ok(number.map_err(|failure| failure.report("open", None).key(path.display()))?.unwrap_or_default())
+    };
+    let (application, format) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
+    let tables = number("SELECT count(*) FROM sqlite_schema")?;
+    if application == 0 && format == 0 && tables == 0 {
+        return Ok(true);
+    }
+    if application != i64::from(APPLICATION_ID) {
+        return Err(error(ErrorKind::Version, path, FOREIGN));
+    }
+    if format > FORMAT {
+        let writer = db.first("SELECT value FROM meta WHERE key = 'nq'", [], |row| Ok(row.get(0)?));
+        let writer: String = writer.ok().flatten().unwrap_or_else(|| "version".into());
+        let message = format!(
+            "a newer nq wrote this database (nq {writer}, format {format}); this is nq {}, which knows formats \
+             up to {FORMAT}: use the newer one",
+            env!("CARGO_PKG_VERSION")
+        );
+        return Err(error(ErrorKind::Version, path, message));
+    }
+    Ok(false)
+}
+
+fn set_up(conn: &Connection) -> rusqlite::Result<()> {
+    conn.busy_timeout(BUSY)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    conn.execute_batch(
+        "PRAGMA trusted_schema = off; PRAGMA cell_size_check = on; PRAGMA temp_store = memory;
+         PRAGMA cache_size = -32768; PRAGMA fullfsync = on; PRAGMA checkpoint_fullfsync = on",
+    )
+}
+
+/// Makes the tables, in one transaction and before the write-ahead log begins: so that the file itself says
+/// that it is nq's from the moment at which it has any content.
+fn create(conn: &Connection) -> rusqlite::Result<()> {
+    conn.execute_batch(&format!(
+        "PRAGMA synchronous = full; BEGIN EXCLUSIVE; {TABLES}
+         INSERT INTO meta VALUES ('nq', '{}');
+         PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT",
+        env!("CARGO_PKG_VERSION")
+    ))
+}
+
+/// A write-ahead log, synchronised with every commit, brought into the file by the writer when it is time.
+fn log_ahead(conn: &Connection) -> rusqlite::Result<()> {
+    conn.query_row("PRAGMA journal_mode = wal", [], |_| Ok(()))?;
+    conn.execute_batch(
+        "PRAGMA synchronous = full; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864",
+    )
+}

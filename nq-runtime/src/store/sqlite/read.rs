@@ -1,0 +1,229 @@
+//! What people and engines read: pages of entries, runs, queues and jobs.
+
+use nq_core::entry::{Entry, EntryType};
+use nq_core::id::{Name, QueueName, RunId};
+use nq_core::limits::{MAX_READ_BYTES, MAX_READ_ENTRIES};
+use nq_core::status::RunStatus;
+use nq_core::store::{Interest, JobSummary, JobsQuery, QueueCounts, Read, RunSummary, RunsPage, RunsQuery};
+use rusqlite::types::Value;
+use rusqlite::{Row, ToSql, params, params_from_iter};
+
+use super::db::Db;
+use super::errors::Failure;
+use super::{row, schema};
+
+/// The entries of a page; none if there is no such run.
+pub(super) fn read(db: Db<'_>, read: &Read) -> Result<Option<Vec<Entry>>, Failure> {
+    let Some((key, run)) = db.first(row::RUN_BY_ID, [read.run.as_str()], row::run)? else { return Ok(None) };
+    let upto = read.upto.map_or(run.last.n, |upto| upto.min(run.last.n));
+    let mut sql = String::from(
+        "SELECT n, ms, type, step, attempt, data, crc FROM entries WHERE run = ? AND n > ? AND n <= ?",
+    );
+    let mut values: Vec<Value> = vec![key.into(), (read.after.min(upto) as i64).into(), (upto as i64).into()];
+    match read.types.as_slice() {
+        [] => {}
+        // As the index of snapshots says it.
+        [EntryType::StateSnapshot] => sql.push_str(" AND type = 'state.snapshot'"),
+        types => {
+            sql.push_str(" AND type IN (?");
+            sql.push_str(&", ?".repeat(types.len() - 1));
+            sql.push(')');
+            values.extend(types.iter().map(|kind| Value::from(kind.as_str().to_owned())));
+        }
+    }
+    sql.push_str(if read.reverse { " ORDER BY n DESC LIMIT ?" } else { " ORDER BY n LIMIT ?" });
+    let limit = read.limit.min(MAX_READ_ENTRIES);
+    values.push((limit as i64).into());
+
+    let (page, complete) = page(db, &sql, params_from_iter(values), &read.run, key, limit)?;
+    if read.types.is_empty() {
+        let position = |at: u64| if read.reverse { upto - at } else { read.after + 1 + at };
+        unbroken(&read.run, &page, complete, (0..upto.saturating_sub(read.after)).map(position))?;
+    }
+    Ok(Some(page))
+}
+
+/// Collects entries until a page is full. True if it holds all that there were.
+fn page(
+    db: Db<'_>,
+    sql: &str,
+    params: impl rusqlite::Params,
+    run: &RunId,
+    key: i64,
+    limit: usize,
+) -> Result<(Vec<Entry>, bool), Failure> {
+    let mut statement = db.prepare(sql)?;
+    let mut rows = statement.query(params)?;
+    let (mut page, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        bytes += row.get_ref(5)?.as_bytes_or_null().ok().flatten().map_or(0, <[u8]>::len);
+        // At least one, so that a reader always gets on.
+        if bytes > MAX_READ_BYTES && !page.is_empty() {
+            return Ok((page, false));
+        }
+        page.push(row::entry(row, run, key)?);
+    }
+    let complete = page.len() < limit;
+    Ok((page, complete))
+}
+
+/// Whether the entries of a page are those of these positions, up to the last of them if it is complete.
+fn unbroken(
+    run: &RunId,
+    page: &[Entry],
+    complete: bool,
+    mut positions: impl Iterator<Item = u64>,
+) -> Result<(), Failure> {
+    for entry in page {
+        let position = positions.next();
+        if position != Some(entry.id.n) {
+            return Err(missing(run, position.unwrap_or_default()));
+        }
+    }
+    match positions.next() {
+        Some(position) if complete => Err(missing(run, position)),
+        _ => Ok(()),
+    }
+}
+
+fn missing(run: &RunId, position: u64) -> Failure {
+    Failure::corrupt(run, format!("entry {position} of its timeline is missing"))
+}
+
+/// The events of a gather; none if there is no such run.
+pub(super) fn gathered(
+    db: Db<'_>,
+    run: &RunId,
+    worker: &Name,
+    upto: u64,
+    from: u64,
+    limit: usize,
+) -> Result<Option<Vec<Entry>>, Failure> {
+    let Some((key, _)) = db.first(row::RUN_BY_ID, [run.as_str()], row::run)? else { return Ok(None) };
+    let sql = "SELECT g.n, e.ms, e.type, e.step, e.attempt, e.data, e.crc FROM \
+               (SELECT run, n FROM gathered WHERE run = ? AND worker = ? AND n <= ? ORDER BY n LIMIT ? OFFSET ?) g \
+               LEFT JOIN entries e ON e.run = g.run AND e.n = g.n ORDER BY g.n";
+    let limit = limit.min(MAX_READ_ENTRIES);
+    let values =
+        params![key, worker.as_str(), upto.min(i64::MAX as u64), limit as i64, from.min(i64::MAX as u64)];
+    Ok(Some(page(db, sql, values, run, key, limit)?.0))
+}
+
+/// What is known of a run.
+pub(super) fn run(db: Db<'_>, run: &RunId) -> Result<Option<RunSummary>, Failure> {
+    Ok(db.first(row::RUN_BY_ID, [run.as_str()], row::run)?.map(|(_, run)| row::summary(run)))
+}
+
+/// A page of runs before this key.
+pub(super) fn runs(db: Db<'_>, query: &RunsQuery, before: i64) -> Result<RunsPage, Failure> {
+    let limit = query.limit.min(MAX_READ_ENTRIES);
+    // One more than asked for tells whether there is another page.
+    let wanted = limit as i64 + 1;
+    let key = |row: &Row<'_>| Ok(row.get::<_, i64>(0)?);
+    let mut keys = Vec::new();
+    if query.flow.is_none() && query.status.is_none() {
+        let sql = "SELECT key FROM runs WHERE key < ? ORDER BY key DESC LIMIT ?";
+        keys = db.all(sql, [before, wanted], key)?;
+    } else {
+        let flows = match &query.flow {
+            Some(flow) => db.all("SELECT key FROM flows WHERE name = ?", [flow.as_str()], key)?,
+            None => db.all("SELECT key FROM flows", [], key)?,
+        };
+        let statuses = query.status.map_or(RunStatus::ALL.to_vec(), |status| vec![status]);
+        // The newest of each flow and status lie together in the index; the newest of all are among them.
+        let sql = "SELECT key FROM runs WHERE flow = ? AND status = ? AND key < ? ORDER BY key DESC LIMIT ?";
+        for flow in flows {
+            for status in &statuses {
+                keys.extend(db.all(sql, [flow, schema::status_code(*status), before, wanted], key)?);
+            }
+        }
+        keys.sort_unstable_by(|a, b| b.cmp(a));
+    }
+    let more = keys.len() > limit;
+    keys.truncate(limit);
+    let next = keys.last().filter(|_| more).map(ToString::to_string);
+    let mut runs = Vec::with_capacity(keys.len());
+    for key in keys {
+        runs.extend(db.first(row::RUN_BY_KEY, [key], row::run)?.map(|(_, run)| row::summary(run)));
+    }
+    Ok(RunsPage { runs, next })
+}
+
+/// The counts of every queue.
+pub(super) fn queues(db: Db<'_>) -> Result<Vec<QueueCounts>, Failure> {
+    let sql = "SELECT name, queued, leased, delayed, dead, paused FROM queues ORDER BY name";
+    db.all(sql, [], |row| {
+        Ok(QueueCounts {
+            queue: row::queue_name(row.get_ref(0)?.as_str().unwrap_or_default())?,
+            queued: row.get(1)?,
+            leased: row.get(2)?,
+            delayed: row.get(3)?,
+            dead: row.get(4)?,
+            paused: row.get(5)?,
+        })
+    })
+}
+
+/// A page of jobs.
+pub(super) fn jobs(db: Db<'_>, query: &JobsQuery) -> Result<Vec<JobSummary>, Failure> {
+    let mut sql = String::from(
+        "SELECT r.id, j.worker, j.ms, j.n, q.name, j.state, j.at, i.id, j.error, j.earlier, j.failures, \
+         j.crashes FROM jobs j JOIN runs r ON r.key = j.run JOIN queues q ON q.key = j.queue \
+         LEFT JOIN instances i ON i.key = j.holder WHERE true",
+    );
+    let mut values: Vec<&dyn ToSql> = Vec::new();
+    let run = query.run.as_ref().map(RunId::as_str);
+    if let Some(run) = &run {
+        sql.push_str(" AND r.id = ?");
+        values.push(run);
+    }
+    let queue = query.queue.as_ref().map(QueueName::as_str);
+    if let Some(queue) = &queue {
+        sql.push_str(" AND q.name = ?");
+        values.push(queue);
+    }
+    if query.dead {
+        sql.push_str(" AND j.state = 3");
+    }
+    let after =
+        query.after.as_ref().map(|(run, step)| (run.as_str(), step.worker().as_str(), step.cause().n));
+    if let Some((run, worker, n)) = &after {
+        sql.push_str(" AND (r.id, j.worker, j.n) > (?, ?, ?)");
+        values.extend([run as &dyn ToSql, worker, n]);
+    }
+    sql.push_str(" ORDER BY r.id, j.worker, j.n LIMIT ?");
+    let limit = query.limit.min(MAX_READ_ENTRIES) as i64;
+    values.push(&limit);
+    db.all(&sql, values.as_slice(), |row| {
+        let run: String = row.get(0)?;
+        let text = |column| -> Result<String, Failure> { Ok(row.get(column)?) };
+        let (earlier, failures, crashes): (u32, u32, u32) = (row.get(9)?, row.get(10)?, row.get(11)?);
+        Ok(JobSummary {
+            step: row::step(&run, &text(1)?, row.get(2)?, row.get(3)?)?,
+            queue: row::queue_name(&text(4)?)?,
+            state: row::state(&run, row.get(5)?, row.get(6)?, row.get(7)?, row.get(8)?)?,
+            attempt: 1 + earlier + failures + crashes,
+            failures,
+            crashes,
+            run: row::run_id(&run)?,
+        })
+    })
+}
+
+/// Whether there is something for this interest already.
+pub(super) fn ready(db: Db<'_>, interest: &Interest) -> Result<bool, Failure> {
+    match interest {
+        Interest::Queues(queues) => {
+            let sql = "SELECT 1 FROM queues q WHERE q.name = ? AND NOT q.paused \
+                       AND EXISTS (SELECT 1 FROM jobs WHERE queue = q.key AND state = 0)";
+            for queue in queues {
+                if db.first(sql, [queue.as_str()], |_| Ok(()))?.is_some() {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+        // There is nothing to wait for in a run that is gone: the caller reads, and learns it.
+        Interest::Run { run: id, after } => Ok(run(db, id)?.is_none_or(|run| run.last.n > *after)),
+    }
+}

@@ -1,0 +1,219 @@
+//! The records of the ledger, over a transaction of SQLite. Runs, jobs and lanes are written when the batch
+//! is committed; the rest is written at once.
+
+use nq_core::entry::Entry;
+use nq_core::id::{EntryId, InstanceId, Name, QueueName, RunId, StepId};
+use nq_core::ledger::Records;
+use nq_core::record::{GatherRecord, Input, JobRecord, JobState, LaneRecord, RunRecord};
+use nq_core::transaction::GatherSpec;
+use rusqlite::params;
+
+use super::book::Book;
+use super::cache::{CachedJob, Ticket};
+use super::errors::Failure;
+use super::flush::json;
+use super::row;
+
+/// About how many bytes an entry takes in the write-ahead log beside its data.
+const ENTRY_BYTES: usize = 150;
+
+impl Records for Book<'_> {
+    type Error = Failure;
+
+    fn run(&mut self, run: &RunId) -> Result<Option<RunRecord>, Failure> {
+        Ok(self.known(run)?.and_then(|page| page.record.clone()))
+    }
+
+    fn put_run(&mut self, run: &RunRecord) -> Result<(), Failure> {
+        let page = self.change(&run.run)?;
+        page.record = Some(run.clone());
+        page.record_changed = true;
+        Ok(())
+    }
+
+    fn entry(&mut self, run: &RunId, n: u64) -> Result<Option<Entry>, Failure> {
+        let Some(page) = self.known(run)? else { return Ok(None) };
+        let key = page.key;
+        self.db.first(row::ENTRY_AT, params![key, n], |row| row::entry(row, run, key))
+    }
+
+    fn append(&mut self, run: &RunId, entry: Entry) -> Result<(), Failure> {
+        let key = self.change(run)?.key;
+        let Entry { id, kind, step, attempt, data } = entry;
+        let (kind, data) = (kind.as_str(), json(&data)?);
+        let step = step.map(|step| step.to_string());
+        let crc = row::checksum(key, id, kind, step.as_deref(), attempt, &data);
+        self.logged += ENTRY_BYTES + data.len();
+        let sql = "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+        self.db.execute(sql, params![key, id.n, id.ms, kind, step, attempt, data, crc])?;
+        Ok(())
+    }
+
+    fn job(&mut self, run: &RunId, step: &StepId) -> Result<Option<JobRecord>, Failure> {
+        Ok(self.known_job(run, step)?.and_then(|job| job.record.clone()))
+    }
+
+    fn put_job(&mut self, job: &JobRecord) -> Result<(), Failure> {
+        let queue = self.queue(&job.spec.queue)?;
+        let mut place = 0;
+        if job.state == JobState::Queued {
+            place = queue.next;
+            queue.next += 1;
+            queue.news = true;
+            queue.tail.push_back(Ticket { place, run: job.run.clone(), step: job.step.clone() });
+        }
+        let page = self.change(&job.run)?;
+        // A job that is not remembered is new: the ledger reads one before it changes it.
+        let known = page.jobs.entry(job.step.clone()).or_insert_with(|| CachedJob {
+            record: None,
+            queue: job.spec.queue.clone(),
+            place,
+            saved: None,
+            changed: false,
+        });
+        known.record = Some(job.clone());
+        known.place = place;
+        page.change(&job.step);
+        self.cache.taken += 1;
+        Ok(())
+    }
+
+    fn remove_job(&mut self, job: &JobRecord) -> Result<(), Failure> {
+        self.known_job(&job.run, &job.step)?;
+        if let Some(known) = self.change(&job.run)?.change(&job.step) {
+            known.record = None;
+        }
+        Ok(())
+    }
+
+    fn queued(&mut self, queue: &QueueName, max: u32) -> Result<Vec<(RunId, StepId)>, Failure> {
+        // Some of a page may be stale, and what is left over serves the next turn.
+        let page = max.max(16).saturating_mul(2);
+        let mut found = Vec::new();
+        if self.queue(queue)?.paused {
+            return Ok(found);
+        }
+        let mut tickets = Vec::new();
+        while found.len() < max as usize {
+            let Some(ticket) = self.ticket(queue, page)? else { break };
+            let job = self.known_job(&ticket.run, &ticket.step)?;
+            if job.is_some_and(|job| job.is_queued_at(ticket.place)) {
+                found.push((ticket.run.clone(), ticket.step.clone()));
+                tickets.push(ticket);
+            }
+        }
+        // Whether they leave the queue is not decided here.
+        let head = &mut self.queue(queue)?.head;
+        tickets.into_iter().rev().for_each(|ticket| head.push_front(ticket));
+        Ok(found)
+    }
+
+    fn gathers(&mut self, run: &RunId) -> Result<Vec<GatherRecord>, Failure> {
+        let Some(page) = self.known(run)? else { return Ok(Vec::new()) };
+        if let Some(gathers) = &page.gathers {
+            return Ok(gathers.clone());
+        }
+        let key = page.key;
+        let sql = "SELECT spec, rank, count, fired FROM gathers WHERE run = ? ORDER BY rank, worker";
+        let rows: Vec<(i64, u32, u64, bool)> =
+            self.db.all(sql, [key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+        let mut gathers = Vec::with_capacity(rows.len());
+        for (spec, rank, count, fired) in rows {
+            gathers.push(GatherRecord { gather: GatherSpec { spec: self.spec(spec)?, rank }, count, fired });
+        }
+        if let Some(page) = self.known(run)? {
+            page.gathers = Some(gathers.clone());
+        }
+        Ok(gathers)
+    }
+
+    fn put_gather(&mut self, run: &RunId, gather: &GatherRecord) -> Result<(), Failure> {
+        let mut gathers = self.gathers(run)?;
+        match gathers.iter_mut().find(|known| known.gather.spec.worker == gather.gather.spec.worker) {
+            Some(known) => *known = gather.clone(),
+            None => gathers.push(gather.clone()),
+        }
+        gathers.sort_by_key(|known| known.gather.rank);
+        let page = self.change(run)?;
+        page.gathers = Some(gathers);
+        let key = page.key;
+        let GatherRecord { gather: GatherSpec { spec, rank }, count, fired } = gather;
+        let spec_key = self.spec_key(spec)?;
+        let sql = "INSERT INTO gathers VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
+                   ON CONFLICT DO UPDATE SET rank = ?3, spec = ?4, count = ?5, fired = ?6";
+        self.db.execute(sql, params![key, spec.worker.as_str(), rank, spec_key, count, fired])?;
+        Ok(())
+    }
+
+    fn push_gathered(&mut self, run: &RunId, worker: &Name, id: EntryId) -> Result<(), Failure> {
+        let key = self.change(run)?.key;
+        self.db.execute("INSERT INTO gathered VALUES (?, ?, ?)", params![key, worker.as_str(), id.n])?;
+        Ok(())
+    }
+
+    fn take_arrival(
+        &mut self,
+        run: &RunId,
+        worker: &Name,
+        side: u32,
+        by: &str,
+    ) -> Result<Option<Input>, Failure> {
+        let key = self.change(run)?.key;
+        let sql = "DELETE FROM arrivals WHERE run = ?1 AND worker = ?2 AND by = ?3 AND side = ?4 AND n = \
+                   (SELECT min(n) FROM arrivals WHERE run = ?1 AND worker = ?2 AND by = ?3 AND side = ?4) \
+                   RETURNING ms, n, key";
+        self.db.first(sql, params![key, worker.as_str(), by, side], |row| {
+            Ok(Input { id: EntryId { ms: row.get(0)?, n: row.get(1)? }, key: row.get(2)? })
+        })
+    }
+
+    fn has_arrival(&mut self, run: &RunId, worker: &Name, side: u32, by: &str) -> Result<bool, Failure> {
+        let page = self.change(run)?;
+        if !page.arrivals {
+            return Ok(false);
+        }
+        let key = page.key;
+        let sql = "SELECT 1 FROM arrivals WHERE run = ? AND worker = ? AND by = ? AND side = ? LIMIT 1";
+        Ok(self.db.first(sql, params![key, worker.as_str(), by, side], |_| Ok(()))?.is_some())
+    }
+
+    fn put_arrival(
+        &mut self,
+        run: &RunId,
+        worker: &Name,
+        side: u32,
+        by: &str,
+        input: &Input,
+    ) -> Result<(), Failure> {
+        let page = self.change(run)?;
+        page.arrivals = true;
+        let (key, id) = (page.key, input.id);
+        let sql = "INSERT INTO arrivals (run, worker, by, side, n, ms, key) VALUES (?, ?, ?, ?, ?, ?, ?)";
+        self.db.execute(sql, params![key, worker.as_str(), by, side, id.n, id.ms, input.key])?;
+        Ok(())
+    }
+
+    fn unpaired(&mut self, run: &RunId, max: usize) -> Result<Vec<(Name, EntryId)>, Failure> {
+        let page = self.change(run)?;
+        if !page.arrivals {
+            return Ok(Vec::new());
+        }
+        let key = page.key;
+        let sql = "SELECT worker, ms, n FROM arrivals WHERE run = ? ORDER BY worker, n LIMIT ?";
+        self.db.all(sql, params![key, max as i64], |row| {
+            let worker = row::name(run.as_str(), row.get_ref(0)?.as_str().unwrap_or_default())?;
+            Ok((worker, EntryId { ms: row.get(1)?, n: row.get(2)? }))
+        })
+    }
+
+    fn lane(&mut self, instance: &InstanceId) -> Result<Option<LaneRecord>, Failure> {
+        Ok(self.instance(instance)?.lane.clone())
+    }
+
+    fn put_lane(&mut self, instance: &InstanceId, lane: &LaneRecord) -> Result<(), Failure> {
+        let known = self.instance(instance)?;
+        known.lane = Some(lane.clone());
+        known.changed = true;
+        Ok(())
+    }
+}

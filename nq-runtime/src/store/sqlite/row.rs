@@ -1,0 +1,124 @@
+//! Rows as records and entries, and back.
+
+use nq_core::entry::{Entry, EntryType};
+use nq_core::id::{EntryId, Name, QueueName, RunId, StepId};
+use nq_core::record::{JobState, RunRecord};
+use nq_core::store::RunSummary;
+use rusqlite::Row;
+
+use super::errors::Failure;
+use super::schema;
+
+/// Finds the run of an id, as [`run`] takes it.
+pub(super) const RUN_BY_ID: &str = "SELECT r.key, r.id, f.name, r.status, r.started_ms, r.ended_ms, r.last_ms, r.last_n, r.pending \
+     FROM runs r JOIN flows f ON f.key = r.flow WHERE r.id = ?";
+
+/// Finds the run of a key, as [`run`] takes it.
+pub(super) const RUN_BY_KEY: &str = "SELECT r.key, r.id, f.name, r.status, r.started_ms, r.ended_ms, r.last_ms, r.last_n, r.pending \
+     FROM runs r JOIN flows f ON f.key = r.flow WHERE r.key = ?";
+
+/// A run and its key.
+pub(super) fn run(row: &Row<'_>) -> Result<(i64, RunRecord), Failure> {
+    let id: String = row.get(1)?;
+    let record = RunRecord {
+        flow: name(&id, &row.get::<_, String>(2)?)?,
+        status: schema::status_of(row.get(3)?, &id)?,
+        started_ms: row.get(4)?,
+        ended_ms: row.get(5)?,
+        last: EntryId { ms: row.get(6)?, n: row.get(7)? },
+        pending: row.get(8)?,
+        run: run_id(&id)?,
+    };
+    Ok((row.get(0)?, record))
+}
+
+/// A run as people see it.
+pub(super) fn summary(run: RunRecord) -> RunSummary {
+    let RunRecord { run, flow, status, started_ms, ended_ms, last, pending } = run;
+    RunSummary { run, flow, status, started_ms, ended_ms, last, pending }
+}
+
+/// Finds the entry of a run's key and a position, as [`entry`] takes it.
+pub(super) const ENTRY_AT: &str =
+    "SELECT n, ms, type, step, attempt, data, crc FROM entries WHERE run = ? AND n = ?";
+
+/// An entry, proven to be what was written.
+pub(super) fn entry(row: &Row<'_>, run: &RunId, key: i64) -> Result<Entry, Failure> {
+    let n: u64 = row.get(0)?;
+    let damaged = |what: &str| Failure::corrupt(run, format!("entry {n} of its timeline is damaged: {what}"));
+    let read = || -> rusqlite::Result<_> {
+        let ms = row.get(1)?;
+        let kind = row.get_ref(2)?.as_str()?;
+        let step = row.get_ref(3)?.as_str_or_null()?;
+        let attempt: Option<u32> = row.get(4)?;
+        let data = row.get_ref(5)?.as_str()?;
+        Ok((ms, kind, step, attempt, data, row.get::<_, u32>(6)?))
+    };
+    let (ms, kind, step, attempt, data, crc) = read().map_err(|error| damaged(&error.to_string()))?;
+    let id = EntryId { ms, n };
+    if crc != checksum(key, id, kind, step, attempt, data) {
+        return Err(damaged("its checksum is another"));
+    }
+    let step = step.map(str::parse).transpose().map_err(|error| damaged(&format!("{error}")))?;
+    let data = serde_json::from_str(data).map_err(|error| damaged(&error.to_string()))?;
+    Ok(Entry { id, kind: EntryType::parse(kind), step, attempt, data })
+}
+
+/// What tells an entry from a damaged one. SQLite does not check what it reads.
+pub(super) fn checksum(
+    run: i64,
+    id: EntryId,
+    kind: &str,
+    step: Option<&str>,
+    attempt: Option<u32>,
+    data: &str,
+) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    for number in [run as u64, id.n, id.ms, attempt.map_or(0, |attempt| 1 + u64::from(attempt))] {
+        crc.update(&number.to_le_bytes());
+    }
+    for text in [kind, step.unwrap_or_default(), data] {
+        crc.update(text.as_bytes());
+        crc.update(&[0]);
+    }
+    crc.finalize()
+}
+
+/// The state of a job from its columns.
+pub(super) fn state(
+    run: &str,
+    code: i64,
+    at: u64,
+    holder: Option<String>,
+    error: Option<String>,
+) -> Result<JobState, Failure> {
+    Ok(match (code, holder) {
+        (0, _) => JobState::Queued,
+        (1, Some(holder)) => {
+            let instance = holder.parse().map_err(|error| Failure::corrupt(run, format!("{error}")))?;
+            JobState::Leased { instance, deadline_ms: at }
+        }
+        (2, _) => JobState::Delayed { due_ms: at },
+        (3, _) => JobState::Dead { error: error.unwrap_or_default() },
+        _ => {
+            return Err(Failure::corrupt(run, format!("a job is in state {code}, which stands for nothing")));
+        }
+    })
+}
+
+/// A step from its columns.
+pub(super) fn step(run: &str, worker: &str, ms: u64, n: u64) -> Result<StepId, Failure> {
+    Ok(StepId::new(name(run, worker)?, EntryId { ms, n }))
+}
+
+pub(super) fn run_id(id: &str) -> Result<RunId, Failure> {
+    RunId::new(id).map_err(|error| Failure::corrupt(id, error.to_string()))
+}
+
+pub(super) fn name(run: &str, name: &str) -> Result<Name, Failure> {
+    Name::new(name).map_err(|error| Failure::corrupt(run, error.to_string()))
+}
+
+pub(super) fn queue_name(name: &str) -> Result<QueueName, Failure> {
+    QueueName::new(name).map_err(|error| Failure::corrupt(name, error.to_string()))
+}

@@ -1,0 +1,285 @@
+//! The one thread that writes. It takes everything that waits as one transaction, so that many calls share
+//! one wait for the disk, and answers when the transaction is committed.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use nq_core::store::{ErrorKind, StoreError};
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::book::Book;
+use super::cache::Cache;
+use super::errors::{Failure, Reach};
+use super::locks::Locks;
+use crate::store::hints::Hints;
+
+/// How many calls one transaction takes at most. They answer together, so the first waits for the last.
+const MAX_BATCH: usize = 256;
+/// After about how many bytes the write-ahead log is brought into the file.
+const CHECKPOINT_BYTES: usize = 8 * 1024 * 1024;
+/// How often to look whether another process has written, while one lives and someone waits.
+const POLL: Duration = Duration::from_millis(20);
+/// How often to look whether another process has come, while someone waits.
+const POLL_ALONE: Duration = Duration::from_millis(250);
+/// After how many looks at what others have written to look whether they still live.
+const POLLS_BETWEEN_ROLL_CALLS: u32 = 50;
+
+/// What the threads of a store share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    pub(super) hints: Hints,
+    /// Why nothing goes on, once that is so.
+    ended: OnceLock<StoreError>,
+    /// How many wait for something that another process may bring.
+    pub(super) waiting: AtomicUsize,
+}
+
+impl Shared {
+    /// Nothing goes on from here, because of this.
+    pub(super) fn end(&self, why: StoreError) {
+        let _ = self.ended.set(why);
+        self.hints.all();
+    }
+
+    /// Why this verb cannot be done any more, if so.
+    pub(super) fn ended(&self, op: &'static str) -> Option<StoreError> {
+        self.ended.get().map(|why| StoreError { kind: ErrorKind::Closed, op, ..why.clone() })
+    }
+}
+
+/// The clock, in milliseconds since 1970.
+pub(super) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// What reaches the writer.
+pub(super) enum Message {
+    /// Something to write.
+    Task(Box<dyn Task>),
+    /// Someone has begun to wait.
+    Waits,
+}
+
+/// One call: something that is done to the file, and someone who waits for the answer.
+pub(super) trait Task: Send {
+    /// Does it, and keeps the answer. Done again, it does the same, if the transaction was rolled back.
+    fn attempt(&mut self, book: &mut Book<'_>, locks: &Locks, now_ms: u64) -> Result<(), Failure>;
+    /// It is committed: gives the answer.
+    fn answer(self: Box<Self>);
+    /// It could not be done, because of this.
+    fn refuse(self: Box<Self>, why: &StoreError);
+}
+
+/// A [`Task`] that is a closure.
+pub(super) struct Call<T, F> {
+    pub(super) op: &'static str,
+    pub(super) key: Option<String>,
+    pub(super) act: F,
+    pub(super) answer: Option<T>,
+    pub(super) reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Task for Call<T, F>
+where
+    T: Send,
+    F: FnMut(&mut Book<'_>, &Locks, u64) -> Result<T, Failure> + Send,
+{
+    fn attempt(&mut self, book: &mut Book<'_>, locks: &Locks, now_ms: u64) -> Result<(), Failure> {
+        self.answer = Some((self.act)(book, locks, now_ms)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>) {
+        // Whoever asked may be gone.
+        if let Some(answer) = self.answer {
+            let _ = self.reply.send(Ok(answer));
+        }
+    }
+
+    fn refuse(self: Box<Self>, why: &StoreError) {
+        let key = self.key.or_else(|| why.key.clone());
+        let _ = self.reply.send(Err(StoreError { op: self.op, key, ..why.clone() }));
+    }
+}
+
+/// The thread's state.
+pub(super) struct Writer<'c> {
+    book: Book<'c>,
+    locks: &'c Locks,
+    shared: Arc<Shared>,
+    clock: Clock,
+    /// Changes when another connection commits; see `PRAGMA data_version`.
+    version: i64,
+    /// Whether another process has the file open.
+    others: bool,
+    polls: u32,
+}
+
+impl<'c> Writer<'c> {
+    pub(super) fn new(conn: &'c Connection, locks: &'c Locks, shared: Arc<Shared>, clock: Clock) -> Self {
+        let book = Book::new(conn, locks.name().to_owned());
+        Self { book, locks, shared, clock, version: 0, others: false, polls: 0 }
+    }
+
+    /// Gives back what dead processes have left.
+    pub(super) fn recover(&mut self) -> Result<(), Failure> {
+        loop {
+            let mut left = MAX_RECOVERED;
+            self.transact(|book, locks, now_ms| book.bury(locks, &mut left, now_ms).map(drop))?;
+            self.settle();
+            if left > 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Writes until nobody can ask for it any more, or the disk fails.
+    pub(super) fn run(&mut self, messages: &Receiver<Message>) {
+        loop {
+            let first = match self.patience() {
+                None => messages.recv().map_err(RecvTimeoutError::from),
+                Some(patience) => messages.recv_timeout(patience),
+            };
+            let mut batch = Vec::new();
+            match first {
+                Ok(Message::Task(task)) => batch.push(task),
+                Ok(Message::Waits) => continue,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.look_around();
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            while batch.len() < MAX_BATCH {
+                match messages.try_recv() {
+                    Ok(Message::Task(task)) => batch.push(task),
+                    Ok(Message::Waits) => {}
+                    Err(_) => break,
+                }
+            }
+            self.commit(batch);
+            if self.shared.ended("").is_some() {
+                return;
+            }
+            self.checkpoint();
+        }
+    }
+
+    /// How long to sleep at most; none for as long as nobody asks for anything.
+    fn patience(&self) -> Option<Duration> {
+        let waiting = self.shared.waiting.load(Ordering::Relaxed) > 0;
+        waiting.then_some(if self.others { POLL } else { POLL_ALONE })
+    }
+
+    /// Looks whether another process has written, and tells those who wait.
+    fn look_around(&mut self) {
+        if !self.others || self.polls >= POLLS_BETWEEN_ROLL_CALLS {
+            self.polls = 0;
+            let names = self.locks.others().unwrap_or_default();
+            self.others = names.iter().any(|name| self.locks.lives(name));
+        }
+        self.polls += 1;
+        if self.others && self.has_changed().unwrap_or(true) {
+            self.shared.hints.all();
+        }
+    }
+
+    /// Whether another process has written since this was last asked. What is remembered is forgotten then.
+    fn has_changed(&mut self) -> Result<bool, Failure> {
+        let sql = "PRAGMA data_version";
+        let version = self.book.db.first(sql, [], |row| Ok(row.get(0)?))?.unwrap_or_default();
+        if version == self.version {
+            return Ok(false);
+        }
+        self.version = version;
+        self.book.cache.forget();
+        Ok(true)
+    }
+
+    /// Commits these together, or each alone if one of them cannot be done.
+    fn commit(&mut self, mut batch: Vec<Box<dyn Task>>) {
+        let done = self.transact(|book, locks, now_ms| {
+            batch.iter_mut().try_for_each(|task| task.attempt(book, locks, now_ms))
+        });
+        match done {
+            Ok(()) => {
+                batch.into_iter().for_each(Task::answer);
+                self.settle();
+            }
+            Err(failure) if failure.reach() == Reach::Act && batch.len() > 1 => {
+                for task in batch {
+                    self.commit(vec![task]);
+                }
+            }
+            Err(failure) => {
+                let ends = failure.reach() == Reach::Store;
+                let why = failure.report("commit", None);
+                for task in batch {
+                    task.refuse(&why);
+                }
+                if ends {
+                    self.shared.end(why);
+                }
+            }
+        }
+    }
+
+    /// Does this in one transaction, in turn with other processes.
+    fn transact(
+        &mut self,
+        act: impl FnOnce(&mut Book<'c>, &Locks, u64) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let turn = self.locks.enter().map_err(Failure::Lock)?;
+        let done = self.in_transaction(act);
+        if done.is_err() {
+            self.book.cache = Cache::default();
+            if !self.book.db.0.is_autocommit() {
+                // SQLite itself has rolled back if this fails.
+                let _ = self.book.db.execute("ROLLBACK", []);
+            }
+        }
+        drop(turn);
+        done
+    }
+
+    fn in_transaction(
+        &mut self,
+        act: impl FnOnce(&mut Book<'c>, &Locks, u64) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        self.book.db.execute("BEGIN IMMEDIATE", [])?;
+        if self.has_changed()? {
+            self.shared.hints.all();
+        }
+        act(&mut self.book, self.locks, (self.clock)())?;
+        self.book.flush()?;
+        self.book.db.execute("COMMIT", [])?;
+        Ok(())
+    }
+
+    /// Tells those who wait what the transaction brought.
+    fn settle(&mut self) {
+        let cache = &mut self.book.cache;
+        let queues = cache.queues.iter().filter(|(_, queue)| queue.news);
+        queues.for_each(|(name, _)| self.shared.hints.queue(name));
+        cache.changed.iter().for_each(|run| self.shared.hints.run(run));
+        cache.settle();
+    }
+
+    /// Brings the write-ahead log into the file when it is long. Others may go on meanwhile.
+    fn checkpoint(&mut self) {
+        if self.book.logged < CHECKPOINT_BYTES {
+            return;
+        }
+        self.book.logged = 0;
+        let done = self.book.db.first("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        if let Err(failure) = done
+            && failure.reach() == Reach::Store
+        {
+            self.shared.end(failure.report("checkpoint", None));
+        }
+    }
+}
+
+/// How many jobs of dead processes go back in one transaction.
+const MAX_RECOVERED: usize = 1_000;

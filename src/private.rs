@@ -1,0 +1,14 @@
+//! What the macros' expansions call. Not for anything else: it changes without notice.
+
+pub use inventory;
+pub use nq_core::bounds::{EmittedBy, InputOf, InputOfGather, Own, Worker};
+pub use nq_core::bucket::{self, Slot};
+pub use nq_core::def::{Backoff, Event, EventDef, EventRef, OnFailure, WorkerDef};
+pub use nq_core::proof::{self, Registered, hash};
+pub use nq_runtime::handler::{
+    Handler, Proven, arm, arm_json, arm_untyped, boxed, check_provided, extract, gathered, joined,
+    joined_untyped, one_of, outcome, schema, started,
+};
+pub use schemars;
+pub use serde;
+pub use serde_json::Value as Json;

@@ -1,0 +1,69 @@
+//! Child processes of a test: this test program again, as an instance that works on a store.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A running copy of this test program that runs one test, `child`, which works until it is killed.
+pub(crate) struct Process {
+    child: Child,
+}
+
+/// The variable that turns the test `child` into an instance; the folder that it works in.
+pub(crate) const FOLDER: &str = "NQ_TEST_FOLDER";
+
+impl Process {
+    /// Starts one, and returns when it says that it is ready.
+    pub(crate) fn start(folder: &Path) -> Self {
+        let mut child = Command::new(std::env::current_exe().expect("a test program has a path"))
+            .args(["--exact", "child", "--nocapture"])
+            .env(FOLDER, folder)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the test program starts again");
+        let lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
+        let ready = lines.map_while(Result::ok).any(|line| line.contains(READY));
+        assert!(ready, "the child ended before it was ready");
+        Self { child }
+    }
+
+    /// Freezes it: it does nothing, and keeps all that it holds.
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// Ends it as a power cut would: it runs nothing more.
+    pub(crate) fn kill(mut self) {
+        self.end();
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id() as i32).expect("a child has a pid");
+        kill_process(pid, signal).expect("the child lives");
+    }
+
+    fn end(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+const READY: &str = "the child is ready";
+
+/// What the child says when it is ready.
+pub(crate) fn say_ready() {
+    println!("{READY}");
+}
