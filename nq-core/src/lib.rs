@@ -8,6 +8,8 @@
 pub mod bounds;
 #[doc(hidden)]
 pub mod bucket;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod decide;
 pub mod def;
 pub mod entry;

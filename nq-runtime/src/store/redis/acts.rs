@@ -6,6 +6,7 @@ use nq_core::transaction::{Act, LogLine, Start};
 use redis::Value;
 use serde_json::json;
 
+use super::RedisStore;
 use super::errors::{garbled, missing};
 use super::keys::spec_text;
 use super::link::Link;
@@ -13,7 +14,6 @@ use super::options::Durability;
 use super::reply::{Reply, text};
 use super::scripts::{ACT, APPEND, Call, PAUSE, START};
 use super::turn::encode_gathers;
-use super::RedisStore;
 
 impl RedisStore {
     pub(super) async fn begin(&self, start: &Start) -> Result<Started, StoreError> {
@@ -34,7 +34,9 @@ impl RedisStore {
         }
         let flow = reply.text()?;
         let first: serde_json::Value = serde_json::from_str(&reply.text()?).unwrap_or_default();
-        if flow == start.flow.as_str() && (first.is_null() || first.get("input") == start.started.data.get("input")) {
+        if flow == start.flow.as_str()
+            && (first.is_null() || first.get("input") == start.started.data.get("input"))
+        {
             return Ok(Started::Existing);
         }
         let message = "a run of this id exists with another flow or input; give this one an id of its own";
@@ -121,7 +123,9 @@ impl RedisStore {
             _ if !lasting => return call.run(link, op).await,
             Durability::Relaxed => return call.run(link, op).await,
             Durability::Fsync if self.always => return call.run(link, op).await,
-            Durability::Fsync => (redis::cmd("WAITAOF").arg(1).arg(0).arg(confirm_ms).clone(), "the server's disk"),
+            Durability::Fsync => {
+                (redis::cmd("WAITAOF").arg(1).arg(0).arg(confirm_ms).clone(), "the server's disk")
+            }
             Durability::Replicated => (redis::cmd("WAIT").arg(1).arg(confirm_ms).clone(), "a replica"),
         };
         let (reply, confirmed) = call.run_then(link, op, &confirm).await?;

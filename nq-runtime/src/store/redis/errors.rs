@@ -54,7 +54,8 @@ pub(super) fn store_error(op: &'static str, error: RedisError) -> StoreError {
 /// server that is not the one to ask any more.
 pub(super) fn ends_connection(error: &RedisError) -> bool {
     let code = error.code().unwrap_or_default();
-    let elsewhere = matches!(code, "MOVED" | "READONLY" | "MASTERDOWN" | "CLUSTERDOWN" | "LOADING" | "NOAUTH");
+    let elsewhere =
+        matches!(code, "MOVED" | "READONLY" | "MASTERDOWN" | "CLUSTERDOWN" | "LOADING" | "NOAUTH");
     elsewhere || error.is_io_error() || error.is_timeout() || error.is_connection_dropped()
 }
 

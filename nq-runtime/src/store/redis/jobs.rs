@@ -35,7 +35,8 @@ impl RedisStore {
             let mut replies = Reply::new(OP, Value::Array(replies))?;
             for queue in queues {
                 let paused = paused.contains(&queue);
-                let none = QueueCounts { queue: queue.clone(), queued: 0, leased: 0, delayed: 0, dead: 0, paused };
+                let none =
+                    QueueCounts { queue: queue.clone(), queued: 0, leased: 0, delayed: 0, dead: 0, paused };
                 let counts = all.entry(queue).or_insert(none);
                 counts.queued += replies.number()?;
                 counts.leased += replies.number()?;
@@ -123,7 +124,11 @@ impl RedisStore {
             let here: Vec<_> = keys.iter().filter(|(run, _)| self.partition_index(run) == at).collect();
             let mut records = Pipeline::with_capacity(here.len());
             for (run, step) in &here {
-                records.cmd("HMGET").arg(partition.run(run)).arg(format!("j:{step}")).arg(format!("e:{step}"));
+                records
+                    .cmd("HMGET")
+                    .arg(partition.run(run))
+                    .arg(format!("j:{step}"))
+                    .arg(format!("e:{step}"));
             }
             let replies = partition.calls.send_all(&records).await.map_err(|error| store_error(OP, error))?;
             for (key, reply) in here.into_iter().zip(replies) {

@@ -1,9 +1,9 @@
 //! The names of keys, and how the texts within them are written: fields are set apart by spaces, which no id
 //! or name holds.
 
+use nq_core::def::OnFailure;
 use nq_core::id::{Name, QueueName, RunId};
 use nq_core::transaction::JobSpec;
-use nq_core::def::OnFailure;
 
 use super::Partition;
 

@@ -162,7 +162,11 @@ impl State {
 }
 
 /// Finds the server and connects to it.
-async fn connect(options: &Options, slot: u16, timeout: Duration) -> Result<MultiplexedConnection, RedisError> {
+async fn connect(
+    options: &Options,
+    slot: u16,
+    timeout: Duration,
+) -> Result<MultiplexedConnection, RedisError> {
     if options.tls {
         // An error means that the program has chosen its cryptography already.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -179,7 +183,8 @@ async fn connect(options: &Options, slot: u16, timeout: Duration) -> Result<Mult
             result
         }
         Topology::Sentinel(master) => {
-            let (host, port) = ask(options, |reply| master_address(&reply), sentinel_question(master)).await?;
+            let (host, port) =
+                ask(options, |reply| master_address(&reply), sentinel_question(master)).await?;
             let mut connection = open(options, &host, port, timeout, options.db).await?;
             // A sentinel may still name the old master: its role tells.
             let role = connection.send_packed_command(&redis::cmd("ROLE")).await?.extract_error()?;
@@ -214,7 +219,9 @@ async fn ask(
         };
         match answer.await.map(&address) {
             // A node that does not know its own name gives none.
-            Ok(Some((named, port))) => return Ok((if named.is_empty() { host.clone() } else { named }, port)),
+            Ok(Some((named, port))) => {
+                return Ok((if named.is_empty() { host.clone() } else { named }, port));
+            }
             Ok(None) => {}
             Err(error) => last = error,
         }
@@ -264,10 +271,10 @@ async fn open(
         login = login.set_password(password);
     }
     // A peer that vanished without a word is noticed, and small commands are not held back.
-    let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(15)).with_interval(Duration::from_secs(5));
+    let keepalive =
+        TcpKeepalive::new().with_time(Duration::from_secs(15)).with_interval(Duration::from_secs(5));
     let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
-    let info: ConnectionInfo =
-        addr.into_connection_info()?.set_redis_settings(login).set_tcp_settings(tcp);
+    let info: ConnectionInfo = addr.into_connection_info()?.set_redis_settings(login).set_tcp_settings(tcp);
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT))
         .set_response_timeout(Some(timeout));

@@ -61,8 +61,6 @@ mod read;
 mod reply;
 mod runs;
 mod scripts;
-#[cfg(test)]
-mod tests;
 mod tick;
 mod turn;
 mod wait;

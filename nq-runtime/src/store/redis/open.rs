@@ -44,7 +44,11 @@ impl RedisStore {
 
         let first = link(slot(&options.namespace), ANSWER, Some(home.handle.clone()));
         let always = check(&first, &options).await?;
-        let count = agree(&link(slot(&format!("{}:partitions", options.namespace)), ANSWER, Some(home.handle.clone())), &options).await?;
+        let count = agree(
+            &link(slot(&format!("{}:partitions", options.namespace)), ANSWER, Some(home.handle.clone())),
+            &options,
+        )
+        .await?;
 
         let tagged = cluster || count > 1;
         let mut partitions: Vec<Partition> = Vec::new();
@@ -101,7 +105,8 @@ impl Home {
 async fn check(link: &Link, options: &Options) -> Result<bool, StoreError> {
     let refused = |message: String| StoreError::new(ErrorKind::Config, OP, message);
     let info = text(link.send(OP, redis::cmd("INFO").arg("server")).await?).ok_or_else(|| garbled(OP))?;
-    let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+    let field =
+        |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
     // Valkey names the version of Redis that it is compatible with, too.
     let version = field("redis_version").unwrap_or_default().to_owned();
     let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(0));
@@ -118,10 +123,18 @@ async fn check(link: &Link, options: &Options) -> Result<bool, StoreError> {
         return Ok(false);
     };
     if policy != "noeviction" {
-        volatile.push(("maxmemory-policy", "noeviction", format!("throws keys away when its memory is full (`{policy}`)")));
+        volatile.push((
+            "maxmemory-policy",
+            "noeviction",
+            format!("throws keys away when its memory is full (`{policy}`)"),
+        ));
     }
     if config(link, "appendonly").await?.as_deref() != Some("yes") {
-        volatile.push(("appendonly", "yes", "forgets what it acknowledged when it restarts (`appendonly no`)".into()));
+        volatile.push((
+            "appendonly",
+            "yes",
+            "forgets what it acknowledged when it restarts (`appendonly no`)".into(),
+        ));
     }
     if !volatile.is_empty() && !options.allow_volatile {
         let why: Vec<_> = volatile.iter().map(|(.., why)| why.as_str()).collect();
@@ -132,7 +145,10 @@ async fn check(link: &Link, options: &Options) -> Result<bool, StoreError> {
     }
     let always = config(link, "appendfsync").await?.as_deref() == Some("always");
     let appends = !volatile.iter().any(|(name, ..)| *name == "appendonly");
-    if options.durability == Durability::Fsync && !(always && appends) && (version_number < (7, 2) || !appends) {
+    if options.durability == Durability::Fsync
+        && !(always && appends)
+        && (version_number < (7, 2) || !appends)
+    {
         return Err(refused(format!(
             "`durability=fsync` needs `appendonly yes` and, on Redis {version}, `appendfsync always`; or Redis 7.2"
         )));
@@ -188,7 +204,8 @@ async fn found(partition: &Partition, count: u32) -> Result<String, StoreError> 
     for (field, value) in defaults {
         partition.calls.send(OP, redis::cmd("HSETNX").arg(&partition.meta).arg(field).arg(value)).await?;
     }
-    let meta = partition.calls.send(OP, redis::cmd("HMGET").arg(&partition.meta).arg(&["version", "epoch"])).await?;
+    let meta =
+        partition.calls.send(OP, redis::cmd("HMGET").arg(&partition.meta).arg(&["version", "epoch"])).await?;
     let [version, epoch] = Reply::new(OP, meta)?.texts()?.try_into().map_err(|_| garbled(OP))?;
     if version != LAYOUT {
         let message = format!("the namespace has layout {version}; this version of nq knows layout {LAYOUT}");

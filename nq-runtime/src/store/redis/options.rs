@@ -67,15 +67,18 @@ impl Options {
         let given = |text: &str| (!text.is_empty()).then(|| decoded(text));
 
         let port = if matches!(topology, Topology::Sentinel(_)) { 26379 } else { 6379 };
-        let hosts: Vec<_> =
-            hosts.split(',').map(|host| host_port(host, port)).collect::<Result<_, _>>().map_err(|host| {
-                bad(form(&format!("`{host}` is no host and port")))
-            })?;
+        let hosts: Vec<_> = hosts
+            .split(',')
+            .map(|host| host_port(host, port))
+            .collect::<Result<_, _>>()
+            .map_err(|host| bad(form(&format!("`{host}` is no host and port"))))?;
 
         let mut path = path.split('/').filter(|part| !part.is_empty());
         let topology = match topology {
             Topology::Sentinel(_) => Topology::Sentinel(
-                path.next().map(decoded).ok_or_else(|| bad(form("it names no master after the sentinels")))?,
+                path.next()
+                    .map(decoded)
+                    .ok_or_else(|| bad(form("it names no master after the sentinels")))?,
             ),
             other => other,
         };
@@ -115,8 +118,9 @@ impl Options {
             }
             "partitions" => {
                 let number = value.parse().ok().filter(|number| (1..=256).contains(number));
-                self.partitions =
-                    Some(number.ok_or_else(|| format!("`partitions={value}`: it is a number from 1 to 256"))?);
+                self.partitions = Some(
+                    number.ok_or_else(|| format!("`partitions={value}`: it is a number from 1 to 256"))?,
+                );
             }
             "durability" => {
                 self.durability = match value {

@@ -121,7 +121,8 @@ fn gapless(run: &RunId, entries: &[Entry]) -> Result<(), StoreError> {
     match entries.windows(2).find(|pair| pair[0].id.n.abs_diff(pair[1].id.n) != 1) {
         None => Ok(()),
         Some(pair) => {
-            let message = format!("the timeline goes from `{}` to `{}`: entries are lost", pair[0].id, pair[1].id);
+            let message =
+                format!("the timeline goes from `{}` to `{}`: entries are lost", pair[0].id, pair[1].id);
             Err(StoreError::new(ErrorKind::Corrupt, "read", message).key(run))
         }
     }

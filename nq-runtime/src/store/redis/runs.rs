@@ -35,7 +35,8 @@ impl RedisStore {
 }
 
 fn place(cursor: &str) -> Result<Place, StoreError> {
-    let parts = cursor.split_once('~').and_then(|(started, run)| Some((started.parse().ok()?, run.to_owned())));
+    let parts =
+        cursor.split_once('~').and_then(|(started, run)| Some((started.parse().ok()?, run.to_owned())));
     parts.ok_or_else(|| StoreError::new(ErrorKind::NotFound, OP, "this is no cursor of a page").key(cursor))
 }
 

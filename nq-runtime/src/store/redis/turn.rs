@@ -29,9 +29,11 @@ struct Share {
 impl RedisStore {
     pub(super) async fn take_turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {
         let shares = self.shares(turn);
-        let calls = self.partitions.iter().zip(&shares).map(|(partition, share)| {
-            self.take_share(partition, turn, share)
-        });
+        let calls = self
+            .partitions
+            .iter()
+            .zip(&shares)
+            .map(|(partition, share)| self.take_share(partition, turn, share));
         let replies = futures_util::future::join_all(calls).await;
 
         let mut answers = vec![None; turn.writes.len()];

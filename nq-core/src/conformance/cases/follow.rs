@@ -1,0 +1,139 @@
+//! Following a timeline and waiting for work: nothing is missed, nothing comes twice.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use super::prelude::*;
+
+/// Waits for something that comes, and is done long before the time is up.
+async fn woken(t: &Fixture, interest: Interest) {
+    let asked = Stopwatch::start();
+    t.wait(&interest, PATIENCE).await;
+    asked.assert_shorter_than(PATIENCE / 2);
+}
+
+fn queues(workers: &[&str]) -> Interest {
+    Interest::Queues(workers.iter().map(|worker| queue(worker)).collect())
+}
+
+pub(super) async fn what_is_there_is_not_waited_for(t: &Fixture) {
+    let run = t.start("r", job("a")).await;
+    woken(t, Interest::Run { run: run.clone(), after: 0 }).await;
+    woken(t, queues(&["b", "a"])).await;
+}
+
+pub(super) async fn waiting_ends_when_its_time_is_up(t: &Fixture) {
+    let run = t.start("r", job("a")).await;
+    let short = Duration::from_millis(20);
+    t.wait(&Interest::Run { run, after: 1 }, short).await;
+    t.wait(&queues(&["b"]), short).await;
+    t.wait(&queues(&[]), short).await;
+    t.wait(&queues(&["b"]), Duration::ZERO).await;
+}
+
+pub(super) async fn an_entry_wakes_those_who_follow_its_run(t: &Fixture) {
+    let run = t.start("r", job("a")).await;
+    let lease = t.peer("one").lease("a").await;
+    let waiting = woken(t, Interest::Run { run: run.clone(), after: 2 });
+    both(waiting, async { t.append(&run, &[line(&lease, "x")]).await.unwrap() }).await;
+}
+
+pub(super) async fn a_commit_wakes_those_who_follow_its_run(t: &Fixture) {
+    let run = t.start("r", job("a")).await;
+    let mut one = t.peer("one");
+    let lease = one.lease("a").await;
+    both(woken(t, Interest::Run { run, after: 2 }), one.commit(done(&lease))).await;
+}
+
+pub(super) async fn the_end_from_outside_wakes_those_who_follow(t: &Fixture) {
+    let run = t.start("r", job("a")).await;
+    both(woken(t, Interest::Run { run: run.clone(), after: 1 }), t.cancel(&run)).await;
+}
+
+pub(super) async fn a_start_wakes_those_who_wait_for_its_queue(t: &Fixture) {
+    both(woken(t, queues(&["b", "a"])), t.start("r", job("a"))).await;
+}
+
+pub(super) async fn a_commit_wakes_those_who_wait_for_what_it_enqueues(t: &Fixture) {
+    t.start("r", job("a")).await;
+    let mut one = t.peer("one");
+    let lease = one.lease("a").await;
+    let commit = one.commit(write(&lease).emit("e", json!(1)).to(job("b")).complete());
+    both(woken(t, queues(&["b"])), commit).await;
+}
+
+pub(super) async fn a_tick_wakes_those_who_wait_for_what_is_due(t: &Fixture) {
+    t.start("r", job("a")).await;
+    let mut one = t.peer("one");
+    let lease = one.lease("a").await;
+    one.commit(write(&lease).retry(100)).await;
+    let due = t.until("the job is due", async || t.counts("a").await.queued == 1);
+    both(woken(t, queues(&["a"])), due).await;
+}
+
+pub(super) async fn a_lease_that_runs_out_wakes_those_who_wait(t: &Fixture) {
+    t.start("r", job("a")).await;
+    t.short_peer("one").lease("a").await;
+    both(woken(t, queues(&["a"])), t.until_expired("a")).await;
+}
+
+pub(super) async fn the_end_of_a_pause_wakes_those_who_wait(t: &Fixture) {
+    t.start("r", job("a")).await;
+    t.pause(&queue("a"), true).await;
+    both(woken(t, queues(&["a"])), t.pause(&queue("a"), false)).await;
+}
+
+pub(super) async fn everyone_who_waits_is_woken(t: &Fixture) {
+    let run = t.start("r", job("a")).await;
+    let lease = t.peer("one").lease("a").await;
+    let waiting = || woken(t, Interest::Run { run: run.clone(), after: 2 });
+    let all = both(waiting(), both(waiting(), waiting()));
+    both(all, async { t.append(&run, &[line(&lease, "x")]).await.unwrap() }).await;
+}
+
+pub(super) async fn a_wait_that_is_dropped_harms_nothing(t: &Fixture) {
+    {
+        let interest = queues(&["a"]);
+        let store = t.store();
+        let mut dropped = pin!(store.wait(&interest, PATIENCE));
+        poll_fn(|context| Poll::Ready(dropped.as_mut().poll(context).is_ready())).await;
+    }
+    t.start("r", job("a")).await;
+    woken(t, queues(&["a"])).await;
+    t.peer("one").finish("a").await;
+}
+
+pub(super) async fn a_follower_sees_every_entry_once_and_in_order(t: &Fixture) {
+    let run = t.start("r", job("a")).await;
+    let mut one = t.peer("one");
+    let lease = one.lease("a").await;
+    let writing = async {
+        for n in 0..40 {
+            t.append(&run, &[line(&lease, &n.to_string())]).await.unwrap();
+        }
+        one.commit(done(&lease)).await;
+    };
+    let follow = || async {
+        let mut seen: Vec<Entry> = Vec::new();
+        while seen.last().is_none_or(|last| !last.kind.is_terminal()) {
+            let after = seen.len() as u64;
+            t.wait(&Interest::Run { run: run.clone(), after }, PATIENCE).await;
+            for entry in t.read(&Read { limit: 7, ..Read::after(run.clone(), after) }).await.unwrap() {
+                assert_eq!(entry.id.n, seen.len() as u64 + 1);
+                seen.push(entry);
+            }
+        }
+        seen
+    };
+    let ((first, second), ()) = both(both(follow(), follow()), writing).await;
+    let all = t.timeline(&run).await;
+    assert_eq!((first.len(), &first), (44, &all));
+    assert_eq!(second, all);
+}
+
+pub(super) async fn one_who_waits_for_a_run_that_is_gone_learns_it_by_reading(t: &Fixture) {
+    let run = run_id("gone");
+    t.wait(&Interest::Run { run: run.clone(), after: 0 }, Duration::from_millis(50)).await;
+    assert_eq!(t.read(&Read::after(run, 0)).await.unwrap_err().kind, ErrorKind::NotFound);
+}

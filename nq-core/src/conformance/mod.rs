@@ -1,0 +1,74 @@
+//! The suite that proves a store: one test for each promise of [`crate::store::Store`].
+//!
+//! Whoever writes a store, in this repository or elsewhere, takes `nq-core` as a development dependency
+//! with the feature `conformance`, says how an empty store is made, and gets one test a case; a case that
+//! is added here reaches every store by itself:
+//!
+//! ```
+//! # use nq_core::conformance::Subject;
+//! # macro_rules! conformance { ($($tokens:tt)*) => {} }
+//! async fn fresh() -> Subject {
+//!     // Subject::real(Arc::new(MyStore::open(…).await)).reopen(…)
+//!     # unimplemented!()
+//! }
+//!
+//! # conformance! {
+//! nq_core::conformance! { test = #[tokio::test], subject = fresh().await }
+//! # }
+//! ```
+//!
+//! `test` is the test attribute of your runtime; `subject` is evaluated anew for each case, within an `async
+//! fn`. A [`Subject`] is the store and what a test may do to it beyond the contract: move its clock, if it has
+//! one that can be moved, and open it again, if it keeps anything. What a subject cannot do, the cases that
+//! need it leave out. Cases that need time take about half a second of it where the clock is real.
+//!
+//! The suite sends every call again that fails with [`crate::store::ErrorKind::Unavailable`]. So it also runs
+//! against a store that loses calls and replies on purpose ([`Subject::lossy`]), and then proves that sending
+//! again is safe.
+
+#![expect(clippy::unwrap_used, reason = "a case that panics has failed, as it should")]
+#![expect(clippy::missing_panics_doc, reason = "a case that panics has failed, as it should")]
+
+mod build;
+mod cases;
+mod fixture;
+mod subject;
+
+pub use self::cases::run;
+pub use self::subject::{Subject, TestClock};
+
+/// Expands to one test for each case of the suite; see [the module](crate::conformance).
+#[macro_export]
+macro_rules! conformance {
+    (test = #[$test:meta], subject = $subject:expr $(,)?) => {
+        $crate::__conformance_cases! { [$crate::__conformance_tests] [$test] [$subject] }
+    };
+}
+
+/// Makes the tests of every topic.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_tests {
+    ($test:tt $subject:tt $($topic:ident $cases:tt)*) => {
+        $($crate::__conformance_topic! { $test $subject $topic $cases })*
+    };
+}
+
+/// Makes the tests of one topic.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_topic {
+    ([$test:meta] [$subject:expr] $topic:ident { $($case:ident)* }) => {
+        mod $topic {
+            #[allow(unused_imports, reason = "the subject may be made by something from outside")]
+            use super::*;
+
+            $(
+                #[$test]
+                async fn $case() {
+                    $crate::conformance::run::$topic::$case($subject).await;
+                }
+            )*
+        }
+    };
+}

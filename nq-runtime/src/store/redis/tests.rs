@@ -1,1 +1,0 @@
-//! Tests of the Redis store against servers of their own.
