@@ -107,6 +107,7 @@ impl RedisServer {
             panic!("`redis-server` cannot be run ({error}): these tests need it, install Redis 7.0 or later")
         });
         let child = self.child.insert(child);
+        let pid = child.id();
         for _ in 0..1_000 {
             if child.try_wait().unwrap().is_some() {
                 return false;
@@ -119,8 +120,12 @@ impl RedisServer {
         }
         // It answers while it loads, but not to this.
         for _ in 0..1_000 {
-            match self.try_command(&["PING"]) {
-                Ok(pong) if pong == "PONG" || pong.starts_with("NOAUTH") => return true,
+            match self.try_command(&["INFO", "server"]) {
+                // Another server may have taken the port first.
+                Ok(info) if info.contains("process_id:") => {
+                    return info.contains(&format!("process_id:{pid}\r"));
+                }
+                Ok(refused) if refused.starts_with("NOAUTH") => return true,
                 _ => std::thread::sleep(Duration::from_millis(5)),
             }
         }

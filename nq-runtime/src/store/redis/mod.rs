@@ -91,6 +91,8 @@ pub struct RedisStore {
     partitions: Vec<Partition>,
     hints: Arc<Hints>,
     waiting: Waiting,
+    /// Held by a turn that comes in two parts.
+    turning: tokio::sync::Mutex<()>,
     /// Where connections live that outlast a call. Ends with the store.
     _home: open::Home,
 }

@@ -74,7 +74,8 @@ impl RedisStore {
         }
         let hints = Arc::new(Hints::default());
         let waiting = Waiting::new(links, reader_of, &partitions, &hints, &home.handle);
-        Ok(Self { options, always, partitions, hints, waiting, _home: home })
+        let turning = tokio::sync::Mutex::default();
+        Ok(Self { options, always, partitions, hints, waiting, turning, _home: home })
     }
 }
 

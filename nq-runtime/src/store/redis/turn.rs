@@ -26,57 +26,74 @@ struct Share {
     wants: Vec<u32>,
 }
 
+/// Which call of a turn it is: the script is told by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// There is one partition, and this is all.
+    Whole = 0,
+    /// All partitions take it; they only say what there is to lease.
+    First = 1,
+    /// This leases where the oldest jobs are.
+    Second = 2,
+}
+
+/// What a partition answers.
+struct Shared {
+    answers: Vec<Answer>,
+    renewed: Vec<RenewAnswer>,
+    /// The leases, each with the ticket that it came by.
+    leases: Vec<(EntryId, Lease)>,
+    /// For each wanted queue how many tickets there are, and the first of them.
+    ready: Vec<(u64, Vec<EntryId>)>,
+}
+
 impl RedisStore {
     pub(super) async fn take_turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {
+        // A turn of two parts is not to be torn by itself, sent again meanwhile.
+        let _one_at_a_time = if self.partitions.len() > 1 { Some(self.turning.lock().await) } else { None };
         let shares = self.shares(turn);
-        let calls = self
-            .partitions
-            .iter()
-            .zip(&shares)
-            .map(|(partition, share)| self.take_share(partition, turn, share));
+        let part = if shares.len() == 1 { Part::Whole } else { Part::First };
+        let calls = self.partitions.iter().zip(&shares);
+        let calls = calls.map(|(partition, share)| self.take_share(partition, turn, share, part));
         let replies = futures_util::future::join_all(calls).await;
-
         let mut answers = vec![None; turn.writes.len()];
         let mut renewed = vec![None; turn.renewals.len()];
-        let mut leases = Vec::new();
+        let (mut leases, mut ready) = (Vec::new(), Vec::new());
         for (share, reply) in shares.iter().zip(replies) {
             let reply = reply?;
             share.writes.iter().zip(reply.answers).for_each(|(at, answer)| answers[*at] = Some(answer));
             share.renewals.iter().zip(reply.renewed).for_each(|(at, answer)| renewed[*at] = Some(answer));
             leases.extend(reply.leases);
+            ready.push(reply.ready);
         }
-        for write in &turn.writes {
-            self.hints.run(&write.run);
+        if part == Part::First {
+            let shares = second_shares(turn, &leases, &ready);
+            let calls = self.partitions.iter().zip(&shares).filter(|(_, share)| !share.wants.is_empty());
+            let calls = calls.map(|(partition, share)| self.take_share(partition, turn, share, Part::Second));
+            for reply in futures_util::future::join_all(calls).await {
+                leases.extend(reply?.leases);
+            }
+            let place = |lease: &Lease| turn.wants.iter().position(|want| want.queue == lease.queue);
+            leases.sort_by_key(|(ticket, lease)| (place(lease), ticket.ms, ticket.n));
         }
-        for lease in &leases {
-            self.hints.run(&lease.run);
-        }
+        turn.writes.iter().for_each(|write| self.hints.run(&write.run));
+        leases.iter().for_each(|(_, lease)| self.hints.run(&lease.run));
         Ok(TurnReply {
             answers: answers.into_iter().collect::<Option<_>>().ok_or_else(|| garbled(OP))?,
             renewed: renewed.into_iter().collect::<Option<_>>().ok_or_else(|| garbled(OP))?,
-            leases,
+            leases: leases.into_iter().map(|(_, lease)| lease).collect(),
         })
     }
 
-    /// Deals a turn out to the partitions. A turn that is sent again is dealt out as before, so that no
-    /// partition is asked for more than the instance can take.
+    /// Deals a turn out to the partitions.
     fn shares(&self, turn: &Turn) -> Vec<Share> {
-        let count = self.partitions.len();
-        let mut shares = vec![Share::default(); count];
+        let wants: Vec<_> = turn.wants.iter().map(|want| want.max).collect();
+        let mut shares = vec![Share { wants, ..Share::default() }; self.partitions.len()];
         for (at, renewal) in turn.renewals.iter().enumerate() {
             shares[self.partition_index(&renewal.run)].renewals.push(at);
         }
         for (at, write) in turn.writes.iter().enumerate() {
             shares[self.partition_index(&write.run)].writes.push(at);
-        }
-        // Each queue begins at another partition every turn: with little room every partition has its turn.
-        let first = turn.number as usize;
-        for (at, want) in turn.wants.iter().enumerate() {
-            let (each, rest) = (want.max / count as u32, want.max as usize % count);
-            for (partition, share) in shares.iter_mut().enumerate() {
-                let place = (partition + count - (first + at) % count) % count;
-                share.wants.push(each + u32::from(place < rest));
-            }
         }
         shares
     }
@@ -86,7 +103,8 @@ impl RedisStore {
         partition: &Partition,
         turn: &Turn,
         share: &Share,
-    ) -> Result<TurnReply, StoreError> {
+        part: Part,
+    ) -> Result<Shared, StoreError> {
         // An effect is what an attempt records while it goes on: what it did outside must not be forgotten.
         let lasting = share.writes.iter().any(|at| turn.writes[*at].outcome == Outcome::Continue);
         let mut call = Call::new(&TURN, partition);
@@ -95,6 +113,7 @@ impl RedisStore {
             .arg(turn.lease_ms.min(limits::MAX_TIME_MS))
             .arg(json!({ "instance": turn.instance.as_str() }).to_string())
             .arg(self.touch(lasting))
+            .arg(part as u8)
             .arg(share.renewals.len());
         for renewal in share.renewals.iter().map(|at| &turn.renewals[*at]) {
             call.arg(renewal.run.as_str()).arg(renewal.step.to_string()).arg(renewal.fence);
@@ -103,18 +122,18 @@ impl RedisStore {
         for write in share.writes.iter().map(|at| &turn.writes[*at]) {
             encode(&mut call, write);
         }
-        for (want, max) in turn.wants.iter().zip(&share.wants).filter(|(_, max)| **max > 0) {
+        for (want, max) in turn.wants.iter().zip(&share.wants) {
             call.arg(want.queue.as_str()).arg(*max);
         }
         let reply = self.lasting(&call, &partition.turns, OP, lasting).await?;
-        self.decode(turn, reply)
+        self.decode(turn, reply, part)
     }
 
-    fn decode(&self, turn: &Turn, reply: redis::Value) -> Result<TurnReply, StoreError> {
+    fn decode(&self, turn: &Turn, reply: redis::Value, part: Part) -> Result<Shared, StoreError> {
         let mut reply = Reply::new(OP, reply)?;
         if reply.text()? == "lane" {
             let (number, last) = (turn.number, reply.number()?);
-            let error = if number < last {
+            let error = if number <= last {
                 LaneError::Overtaken { number, last }
             } else {
                 LaneError::Gap { number, last }
@@ -126,12 +145,59 @@ impl RedisStore {
         let count = reply.number()?;
         let mut list = reply.list()?;
         let leases = (0..count).map(|_| lease(&mut list)).collect::<Result<_, _>>()?;
-        self.waiting.paused(turn.wants.iter().map(|want| &want.queue), &reply.list()?.texts()?);
+        let paused = reply.list()?.texts()?;
+        if part != Part::Second {
+            self.waiting.paused(turn.wants.iter().map(|want| &want.queue), &paused);
+        }
+        let mut list = reply.list()?;
+        let mut ready = Vec::new();
+        while !list.is_empty() {
+            let mut queue = list.list()?;
+            let count = queue.number()?;
+            let mut first = Vec::new();
+            while !queue.is_empty() {
+                first.push(queue.parse()?);
+            }
+            ready.push((count, first));
+        }
         for failure in reply.list()?.texts()? {
             tracing::error!(%failure, "the keys of a run are damaged; nothing was written to it");
         }
-        Ok(TurnReply { answers, renewed, leases })
+        Ok(Shared { answers, renewed, leases, ready })
     }
+}
+
+/// Chooses from which partitions to lease: first come, first served as far as the first tickets tell, the
+/// rest from wherever there is more. No wants at all for a partition that is not asked.
+fn second_shares(turn: &Turn, leases: &[(EntryId, Lease)], ready: &[Vec<(u64, Vec<EntryId>)>]) -> Vec<Share> {
+    let mut shares = vec![Share { wants: vec![0; turn.wants.len()], ..Share::default() }; ready.len()];
+    for (at, want) in turn.wants.iter().enumerate() {
+        // A turn that is sent again has its leases already.
+        let got = leases.iter().filter(|(_, lease)| lease.queue == want.queue).count();
+        let mut left = want.max.saturating_sub(got as u32);
+        let queues: Vec<_> = ready.iter().map(|queues| queues.get(at)).collect();
+        let first = queues.iter().enumerate().flat_map(|(partition, queue)| {
+            queue.iter().flat_map(move |(_, ids)| ids.iter().map(move |id| (id.ms, id.n, partition)))
+        });
+        let mut first: Vec<_> = first.collect();
+        first.sort_unstable();
+        for (.., partition) in first.into_iter().take(left as usize) {
+            shares[partition].wants[at] += 1;
+            left -= 1;
+        }
+        for (share, queue) in shares.iter_mut().zip(queues) {
+            let more = queue.map_or(0, |(count, _)| count.saturating_sub(u64::from(share.wants[at])));
+            let taken = left.min(more.min(u64::from(u32::MAX)) as u32);
+            share.wants[at] += taken;
+            left -= taken;
+        }
+    }
+    for share in &mut shares {
+        if share.wants.iter().all(|max| *max == 0) {
+            share.wants.clear();
+        }
+    }
+    shares
 }
 
 /// Appends a write to the arguments: how many arguments it has, then these.
@@ -213,7 +279,8 @@ fn renew_answer(text: &str) -> RenewAnswer {
     }
 }
 
-fn lease(reply: &mut Reply) -> Result<Lease, StoreError> {
+fn lease(reply: &mut Reply) -> Result<(EntryId, Lease), StoreError> {
+    let ticket = reply.parse()?;
     let mut lease = Lease {
         run: reply.parse::<RunId>()?,
         flow: reply.parse()?,
@@ -233,5 +300,5 @@ fn lease(reply: &mut Reply) -> Result<Lease, StoreError> {
         let entry = Entry { id, kind, step: None, attempt: None, data };
         lease.inputs.push(arrived(entry, unword(&reply.text()?)));
     }
-    Ok(lease)
+    Ok((ticket, lease))
 }

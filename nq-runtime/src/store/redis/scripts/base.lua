@@ -71,13 +71,17 @@ local function know(queue)
   end
 end
 
--- Puts a ticket at the end of a queue. A small input goes with it, so that the lease need not look it up.
+-- Puts a ticket at the end of a queue. Its id begins with the time in microseconds, by which the queues of two
+-- partitions can be merged. A small input goes with it, so that the lease need not look it up.
+local micros = clock[1] .. format('%06d', clock[2])
 local function ticket(queue, run, step, kind, data)
   know(queue)
-  if data and #data <= 1024 then
-    return call('XADD', P .. 'queue:' .. queue, '*', 'r', run, 's', step, 't', kind, 'd', data)
-  end
-  return call('XADD', P .. 'queue:' .. queue, '*', 'r', run, 's', step)
+  local key, words = P .. 'queue:' .. queue, { 'r', run, 's', step }
+  if data and #data <= 1024 then words = { 'r', run, 's', step, 't', kind, 'd', data } end
+  local id = redis.pcall('XADD', key, micros .. '-*', unpack(words))
+  -- The clock went back: the id goes on from the last one.
+  if type(id) == 'table' then id = call('XADD', key, '*', unpack(words)) end
+  return id
 end
 
 -- A run as this call sees it. What changes is written back by `close`.

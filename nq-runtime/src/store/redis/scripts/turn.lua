@@ -1,8 +1,12 @@
--- A turn: renewals, writes, leases. ARGV: prefix, instance, number, lease in ms, data of flow.step.started, touch;
--- the number of renewals and for each run, step, fence; the number of writes and for each its length and what
--- `commit` reads; then queue and most of each want.
+-- A turn: renewals, writes, leases. ARGV: prefix, instance, number, lease in ms, data of flow.step.started, touch,
+-- part; the number of renewals and for each run, step, fence; the number of writes and for each its length and
+-- what `commit` reads; then queue and most of each want.
+--
+-- Part 0 is all of it. Where there are partitions, a turn comes to each in two parts: part 1 writes, and says
+-- what there is to lease; part 2 leases what the partition is chosen for.
 
 local instance, number, until_ms, started_data = ARGV[2], tonumber(ARGV[3]), after(tonumber(ARGV[4])), ARGV[5]
+local first, second = ARGV[7] == '1', ARGV[7] == '2'
 local lane_key = P .. 'lane:' .. instance
 local LANE_MS = 604800000
 
@@ -140,9 +144,10 @@ local function commit(at)
   return 'C ' .. run.last
 end
 
--- Appends a leased job to the reply as its instance gets it.
-local function view(reply, run, job, kind, data)
-  local at = #reply
+-- Appends a leased job to the reply as its instance gets it, with the ticket that it came by.
+local function view(reply, run, job, came_by, kind, data)
+  local at = #reply + 1
+  reply[at] = came_by
   reply[at + 1], reply[at + 2], reply[at + 3] = run.id, run.flow, job.step
   reply[at + 4], reply[at + 5], reply[at + 6] = spec_of(job.spec).queue, job.fence, attempt(job)
   reply[at + 7], reply[at + 8], reply[at + 9] = job.failures, tonumber(job.read), job.recorded
@@ -164,7 +169,7 @@ local function view(reply, run, job, kind, data)
 end
 
 -- Gives a queued job to the instance; drops it if its run has ended. Nil if the ticket leads to no queued job.
-local function lease(reply, leased, id, step, kind, data)
+local function lease(reply, leased, came_by, id, step, kind, data)
   local run, job = load(id, step)
   if not job or job.state ~= 'q' then return nil end
   if run.status ~= 'running' then
@@ -178,33 +183,38 @@ local function lease(reply, leased, id, step, kind, data)
   job.state, job.at, job.who = 'l', until_ms, instance
   put(run, job)
   close(run)
-  view(reply, run, job, kind, data)
-  leased[#leased + 1] = id
-  leased[#leased + 1] = step
-  leased[#leased + 1] = job.fence
+  view(reply, run, job, came_by, kind, data)
+  for _, value in ipairs({ id, step, job.fence, came_by }) do leased[#leased + 1] = value end
   return true
 end
 
+-- A lane is number, answers, renewed, leased by the first part, number and leased of the last second part.
 local lane = call('GET', lane_key)
-lane = lane and cmsgpack.unpack(lane) or { 0 }
+lane = lane and cmsgpack.unpack(lane) or { 0, {}, {}, {}, 0, {} }
 local last = lane[1]
-if number == last and last ~= 0 then
+if second and number ~= last then return { 'lane', last } end
+if not second and number ~= last and number ~= last + 1 or number == 0 then return { 'lane', last } end
+
+local p, failed = 9, failures
+if number == last and (not second or lane[5] == number) then
   -- The answers of the last turn, its leases as they stand now.
   if ARGV[6] == '1' then call('PEXPIRE', lane_key, LANE_MS) end
-  local leases, leased, n = {}, lane[4], 0
-  for i = 1, #leased, 3 do
-    local run, job = load(leased[i], leased[i + 1])
-    if job and job.fence == leased[i + 2] and job.state == 'l' then
-      view(leases, run, job)
-      n = n + 1
+  local leases, n = {}, 0
+  for part = second and 6 or 4, lane[5] == number and 6 or 4, 2 do
+    local leased = lane[part]
+    for i = 1, #leased, 4 do
+      local run, job = load(leased[i], leased[i + 1])
+      if job and job.fence == leased[i + 2] and job.state == 'l' then
+        view(leases, run, job, leased[i + 3])
+        n = n + 1
+      end
     end
   end
-  return { 'ok', lane[2], lane[3], n, leases, {}, failures, 0 }
+  return { 'ok', lane[2], lane[3], n, leases, {}, {}, failed }
 end
-if number ~= last + 1 then return { 'lane', last } end
 
-local p, renewed, answers = 8, {}, {}
-for i = 1, tonumber(ARGV[7]) do
+local renewed, answers = {}, {}
+for i = 1, tonumber(ARGV[8]) do
   renewed[i] = alone(ARGV[p], renew, ARGV[p], ARGV[p + 1], tonumber(ARGV[p + 2])) or 'L'
   p = p + 3
 end
@@ -215,14 +225,22 @@ for i = 1, writes do
   p = p + 1 + tonumber(ARGV[p])
 end
 
-if p <= #ARGV then outbox(200) end
-local leases, leased, paused, tickets = {}, {}, {}, 0
+if p <= #ARGV and not second then outbox(200) end
+local leases, leased, paused, ready, tickets = {}, {}, {}, {}, 0
 while p < #ARGV do
   -- The jobs of ended runs are dropped here, and there may be many: what is left waits for the next turn.
   local queue, left, looks = ARGV[p], tonumber(ARGV[p + 1]), 500
   local stream = P .. 'queue:' .. queue
-  if left > 0 and call('SISMEMBER', P .. 'paused', queue) == 1 then
+  if call('SISMEMBER', P .. 'paused', queue) == 1 then
     paused[#paused + 1] = queue
+    left = 0
+  end
+  if first then
+    local found = { left > 0 and call('XLEN', stream) or 0 }
+    if found[1] > 0 then
+      for i, entry in ipairs(call('XRANGE', stream, '-', '+', 'COUNT', 10)) do found[i + 1] = entry[1] end
+    end
+    ready[#ready + 1] = found
     left = 0
   end
   while left > 0 and looks > 0 and tickets < 2000 do
@@ -231,15 +249,20 @@ while p < #ARGV do
     tickets = tickets + #page
     for _, entry in ipairs(page) do
       local f, got = entry[2], nil
-      if f[4] then got = alone(f[2], lease, leases, leased, f[2], f[4], f[6], f[8]) end
+      if f[4] then got = alone(f[2], lease, leases, leased, entry[1], f[2], f[4], f[6], f[8]) end
       if got then left = left - 1 end
       if got ~= nil then looks = looks - 1 end
     end
-    local ms, n = match(page[#page][1], '(%d+)-(%d+)')
-    call('XTRIM', stream, 'MINID', ms .. '-' .. (n + 1))
+    local from, n = match(page[#page][1], '(%d+)-(%d+)')
+    call('XTRIM', stream, 'MINID', from .. '-' .. (n + 1))
   end
   p = p + 2
 end
 flush()
-call('SET', lane_key, cmsgpack.pack({ number, answers, renewed, leased, now }), 'PX', LANE_MS)
-return { 'ok', answers, renewed, #leased / 3, leases, paused, failures, call('SCARD', P .. 'outbox') }
+if second then
+  lane[5], lane[6] = number, leased
+else
+  lane = { number, answers, renewed, leased, 0, {} }
+end
+call('SET', lane_key, cmsgpack.pack(lane), 'PX', LANE_MS)
+return { 'ok', answers, renewed, #leased / 4, leases, paused, ready, failed }
