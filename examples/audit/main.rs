@@ -39,7 +39,7 @@ async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     say(&format!("error: {error:?}"));
-    let of_lockfile = error.chain().any(|error| error.is::<LockfileError>());
+    let of_lockfile = error.chain().any(<dyn std::error::Error>::is::<LockfileError>);
     ExitCode::from(if of_lockfile { 2 } else { 1 })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, LineStyle, Table, presets};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +89,9 @@ const COLUMNS: [&str; 8] =
 /// Which of them hold numbers.
 const NUMBERS: [usize; 2] = [4, 5];
 
+/// The longest that a cell is in the terminal, in characters.
+const MAX_CELL: usize = 24;
+
 fn cells(package: &Inspected) -> [String; COLUMNS.len()] {
     let about = [&package.name, &package.version, package.origin.label()].map(ToOwned::to_owned);
     let rest = match &package.finding {
@@ -133,8 +136,12 @@ impl Report {
             std::cmp::Reverse(measure.map_or((0, 0), |measure| (measure.unsafe_blocks, measure.lines)))
         });
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(COLUMNS);
-        table.add_rows(packages.iter().take(most).map(|package| cells(package)));
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none())).set_header(COLUMNS);
+        let short = |cell: String| match cell.char_indices().nth(MAX_CELL) {
+            Some((end, _)) => format!("{}…", &cell[..end]),
+            None => cell,
+        };
+        table.add_rows(packages.iter().take(most).map(|package| cells(package).map(short)));
         for column in NUMBERS {
             table
                 .column_mut(column)
@@ -281,13 +288,12 @@ mod tests {
     #[test]
     fn the_terminal_shows_what_deserves_a_look_first() {
         let expected = "\
-────────────────────────────────────────────────────────────────────────────────────────
+─────────────────────────────────────────────────────────────────────────────────────────
  package   version   from        licence          lines   unsafe   build.rs   proc macro
-════════════════════════════════════════════════════════════════════════════════════════
+═════════════════════════════════════════════════════════════════════════════════════════
  wild      1.0.0     crates.io   MIT          1,234,567    1,000
-────────────────────────────────────────────────────────────────────────────────────────
  odd|one   1.0.0     crates.io   none named           3        1
-────────────────────────────────────────────────────────────────────────────────────────
+─────────────────────────────────────────────────────────────────────────────────────────
 … and 3 more (`--all` shows them)
 
 5 packages, 1,235,810 lines of Rust

@@ -40,7 +40,8 @@ pub struct EventRef {
 }
 
 /// How the delay between two attempts grows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", rename_all_fields = "camelCase")]
 pub enum Backoff {
     /// The same delay each time, in milliseconds.
     Fixed {
@@ -100,6 +101,8 @@ pub struct WorkerDef {
     pub timeout_ms: Option<u64>,
     /// How many steps of it one instance runs at a time.
     pub concurrency: Option<u32>,
+    /// What `cargo xtask registry --check` finds suspicious about it, and its author intends.
+    pub allow: &'static [&'static str],
     /// How many times it may take its process down with it before it is a dead letter.
     pub max_crashes: u32,
     /// What its failure means for the run.
@@ -134,6 +137,7 @@ impl WorkerDef {
         backoff: Backoff::Exponential { base_ms: 1_000, max_ms: 300_000 },
         timeout_ms: None,
         concurrency: None,
+        allow: &[],
         max_crashes: 5,
         on_failure: OnFailure::Fail,
         broken: false,

@@ -13,6 +13,7 @@ pub mod conformance;
 pub mod decide;
 pub mod def;
 pub mod entry;
+pub mod export;
 pub mod id;
 pub mod ledger;
 pub mod limits;

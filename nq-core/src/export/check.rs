@@ -1,0 +1,202 @@
+//! What in a registry is legal, and suspicious all the same.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::document::{RegistryDocument, Worker};
+use super::graph::Graph;
+use super::schema::never_equal;
+
+/// Something suspicious. Whoever intends it says so: `#[nq::worker(allow = ["…"])]` with its rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// The source file of the worker.
+    pub file: String,
+    /// The line of its name.
+    pub line: u32,
+    /// The rule, by the name that `allow` takes.
+    pub rule: &'static str,
+    /// The worker's id.
+    pub worker_id: String,
+    /// What is suspicious.
+    pub message: String,
+    /// What to do about it.
+    pub help: String,
+}
+
+/// The rules, by the names that `allow` takes.
+pub const RULES: [&str; 4] = ["unconsumed", "cycle", "unpaired", "no-timeout"];
+
+/// Everything suspicious that nobody said was intended, by file and line.
+pub fn check(document: &RegistryDocument) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for worker in &document.workers {
+        findings.extend(unknown(worker));
+        findings.extend(unconsumed(document, worker));
+        findings.extend(no_timeout(worker));
+        findings.extend(unlike_sides(document, worker));
+    }
+    for (name, flow) in &document.flows {
+        let graph = Graph::new(document, name, flow);
+        findings.extend(cycles(&graph, name));
+        findings.extend(waiting(&graph, name));
+    }
+    findings.sort();
+    findings.dedup();
+    findings
+}
+
+fn finding(rule: &'static str, worker: &Worker, message: String, help: impl Into<String>) -> Option<Finding> {
+    let allowed = worker.allow.iter().any(|allowed| allowed == rule);
+    let (file, line, worker_id) = (worker.file.clone(), worker.line, worker.id.clone());
+    (!allowed).then(|| Finding { file, line, rule, worker_id, message, help: help.into() })
+}
+
+/// An `allow` that allows nothing.
+fn unknown(worker: &Worker) -> Vec<Finding> {
+    let unknown = worker.allow.iter().filter(|allowed| !RULES.contains(&allowed.as_str()));
+    let known = RULES.map(|rule| format!("`{rule}`")).join(", ");
+    let found = unknown.filter_map(|allowed| {
+        let message = format!("worker `{}` allows `{allowed}`, which is no rule", worker.name);
+        finding("unknown", worker, message, format!("rules are {known}"))
+    });
+    found.collect()
+}
+
+/// An event that goes nowhere.
+fn unconsumed(document: &RegistryDocument, worker: &Worker) -> Vec<Finding> {
+    let consumed = |event: &String| {
+        let takers = document.event_index.get(event).into_iter().flatten();
+        takers.into_iter().any(|taker| worker.flows.contains(&taker.flow_id))
+    };
+    let loose = worker.emits.iter().filter(|event| !consumed(event));
+    let found = loose.filter_map(|event| {
+        let elsewhere = document.event_index.get(event).and_then(|takers| takers.first());
+        let flows = worker.flows.iter().map(|flow| format!("`{flow}`")).collect::<Vec<_>>().join(", ");
+        let message = format!(
+            "worker `{}` emits `{event}`, and nothing in flow {flows} subscribes to it, joins or gathers it",
+            worker.name
+        );
+        let help = match elsewhere {
+            Some(taker) => format!(
+                "worker `{}` of flow `{}` takes it: put one of the two into the other's flow",
+                taker.step, taker.flow_id
+            ),
+            None => format!("subscribe to it, or remove it from `emits`; {}", intended("unconsumed")),
+        };
+        finding("unconsumed", worker, message, help)
+    });
+    found.collect()
+}
+
+fn no_timeout(worker: &Worker) -> Option<Finding> {
+    let message =
+        format!("worker `{}` has no timeout: an attempt that hangs holds its place for ever", worker.name);
+    let help = format!("write `timeout = \"30s\"`; {}", intended("no-timeout"));
+    worker.timeout_ms.is_none().then(|| finding("no-timeout", worker, message, help)).flatten()
+}
+
+/// A join by a field that is never equal on both sides.
+fn unlike_sides(document: &RegistryDocument, worker: &Worker) -> Option<Finding> {
+    let by = worker.by.as_ref()?;
+    let schema =
+        |event: &String| document.events.get(event).map_or(&Value::Bool(true), |event| &event.schema);
+    let sides: Vec<_> = worker.joins.iter().map(|event| (event, schema(event))).collect();
+    let pairs = sides
+        .iter()
+        .enumerate()
+        .flat_map(|(index, one)| sides[index + 1..].iter().map(move |two| (one, two)));
+    let mut unlike = pairs.filter_map(|((one, a), (two, b))| Some((one, two, never_equal(a, b, by)?)));
+    let (one, two, why) = unlike.next()?;
+    let message =
+        format!("worker `{}` joins `{one}` and `{two}` by `{by}`, which is never equal: {why}", worker.name);
+    finding(
+        "unpaired",
+        worker,
+        message,
+        format!("give both events a field `{by}` of one type, or join by another"),
+    )
+}
+
+fn intended(rule: &str) -> String {
+    format!("where it is intended, `allow = [\"{rule}\"]`")
+}
+
+/// Circles that nothing leads out of: whatever happens there leads to more of the same.
+fn cycles(graph: &Graph<'_>, flow: &str) -> Vec<Finding> {
+    let after: Vec<_> = (0..graph.workers.len()).map(|at| graph.after(&[at].into())).collect();
+    let mut found = Vec::new();
+    let mut seen = BTreeSet::new();
+    for at in 0..graph.workers.len() {
+        let circle: BTreeSet<_> =
+            after[at].iter().copied().filter(|other| after[*other].contains(&at)).collect();
+        if circle.is_empty() || !seen.insert(circle.clone()) {
+            continue;
+        }
+        let leaves = circle.iter().any(|at| !graph.next[*at].is_subset(&circle) || emits_loose(graph, *at));
+        let allowed = circle.iter().any(|at| graph.workers[*at].allow.iter().any(|rule| rule == "cycle"));
+        if leaves || allowed {
+            continue;
+        }
+        let names = circle.iter().map(|at| format!("`{}`", graph.workers[*at].name)).collect::<Vec<_>>();
+        let who = match names.as_slice() {
+            [one] => format!("worker {one} leads to itself"),
+            names => format!("workers {} lead to each other", names.join(", ")),
+        };
+        let message = format!("{who} in flow `{flow}`, and to nothing else: such a run has no way to an end");
+        let help = format!("emit something that leads out of the circle; {}", intended("cycle"));
+        found.extend(finding("cycle", graph.workers[at], message, help));
+    }
+    found
+}
+
+/// Whether it emits something that nobody takes: an outcome.
+fn emits_loose(graph: &Graph<'_>, at: usize) -> bool {
+    let takes =
+        |event: &String| graph.workers.iter().any(|worker| worker.takes().any(|(_, taken)| taken == event));
+    graph.workers[at].emits.iter().any(|event| !takes(event))
+}
+
+/// Joins with a side that only comes when the join has run.
+fn waiting(graph: &Graph<'_>, flow: &str) -> Vec<Finding> {
+    let runs = can_run(graph);
+    let comes: BTreeSet<&String> = runs.iter().flat_map(|at| &graph.workers[*at].emits).collect();
+    let found = (0..graph.workers.len()).filter_map(|at| {
+        let worker = graph.workers[at];
+        let mut later = graph.after(&[at].into());
+        later.insert(at);
+        let emitted_later = |event: &String| later.iter().any(|at| graph.workers[*at].emits.contains(event));
+        let missing = worker.joins.iter().find(|event| !comes.contains(event) && emitted_later(event))?;
+        let message = format!(
+            "worker `{}` of flow `{flow}` waits for `{missing}`, which only comes after it has run: its sides never pair",
+            worker.name
+        );
+        finding("unpaired", worker, message, format!("emit `{missing}` before it, or do not join it"))
+    });
+    found.collect()
+}
+
+/// The workers that can run, given that a join runs only when all its sides have come.
+fn can_run(graph: &Graph<'_>) -> BTreeSet<usize> {
+    let mut runs: BTreeSet<usize> = BTreeSet::new();
+    loop {
+        let comes: BTreeSet<&String> = runs.iter().flat_map(|at| &graph.workers[*at].emits).collect();
+        let led_to = graph.after(&runs);
+        let can_run = |at: &usize| {
+            let Worker { subscribes, joins, gathers, .. } = graph.workers[*at];
+            let entry = subscribes.is_empty() && joins.is_empty() && gathers.is_empty();
+            // A gather also runs with nothing, once all that could lead to it is done.
+            let gathered = !gathers.is_empty() && led_to.contains(at);
+            let joined = !joins.is_empty() && joins.iter().all(|event| comes.contains(event));
+            entry || gathered || joined || subscribes.iter().any(|event| comes.contains(event))
+        };
+        let more: BTreeSet<usize> = (0..graph.workers.len()).filter(can_run).collect();
+        if more == runs {
+            return runs;
+        }
+        runs = more;
+    }
+}

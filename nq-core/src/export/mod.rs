@@ -1,0 +1,18 @@
+//! The registry as a document that other programs read: JSON of a fixed shape, graphs of the flows, what in
+//! it is suspicious, and what a change of it means for runs in flight.
+
+mod check;
+mod diff;
+mod document;
+mod draw;
+mod graph;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+pub use check::{Finding, RULES, check};
+pub use diff::{Change, Effect, diff};
+pub use document::{
+    Consumer, DocumentError, Event, Flow, JSON_SCHEMA, RegistryDocument, Role, Step, VERSION, Worker,
+};
+pub use draw::{dot, mermaid};

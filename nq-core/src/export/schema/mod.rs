@@ -1,0 +1,10 @@
+//! Compares two JSON Schemas by meaning: does the new one take every payload that the old one took?
+
+mod disjoint;
+mod lower;
+mod narrow;
+#[cfg(test)]
+mod tests;
+
+pub(super) use disjoint::never_equal;
+pub(super) use narrow::narrowings;
