@@ -74,12 +74,12 @@ fn lossy(store: impl Store, clock: Arc<TestClock>) -> World {
 
 #[test]
 fn the_same_happens_twice_alike() {
-    check(64, 60, async |first, second| (world(memory(&first), first), world(memory(&second), second)));
+    check(100, 100, async |first, second| (world(memory(&first), first), world(memory(&second), second)));
 }
 
 #[test]
 fn a_store_that_loses_every_reply_once_ends_like_one_that_loses_none() {
-    check(200, 60, async |first, second| {
+    check(150, 100, async |first, second| {
         let healthy = Faulty::new(memory(&first), Plan::Healthy);
         let faulty = Faulty::new(memory(&second), Plan::EveryOther(Fault::After));
         (lossy(healthy, first), lossy(faulty, second))
@@ -88,7 +88,7 @@ fn a_store_that_loses_every_reply_once_ends_like_one_that_loses_none() {
 
 #[test]
 fn a_store_that_goes_wrong_at_random_ends_like_one_that_does_not() {
-    check(200, 60, async |first, second| {
+    check(150, 100, async |first, second| {
         let healthy = Faulty::new(memory(&first), Plan::Healthy);
         let faulty = Faulty::new(memory(&second), Plan::Random { seed: 11, before: 0.2, after: 0.2 });
         (lossy(healthy, first), lossy(faulty, second))
