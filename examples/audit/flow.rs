@@ -195,7 +195,8 @@ mod tests {
     #[tokio::test]
     async fn a_lock_file_that_went_bad_after_the_start_is_not_tried_again() {
         let (dir, lockfile) = project();
-        let cases: [(&[u8], &str); 3] = [(b"", "is empty"), (b"\0", "binary data"), (b"version = 4", "has changed")];
+        let cases: [(&[u8], &str); 3] =
+            [(b"", "is empty"), (b"\0", "binary data"), (b"version = 4", "has changed")];
         for (content, expected) in cases {
             std::fs::write(dir.path().join("Cargo.lock"), content).unwrap();
             let error = read_lockfile(asked(&lockfile), Ctx::for_test()).await.unwrap_err();

@@ -112,7 +112,9 @@ pub(crate) enum LockfileError {
         why: String,
     },
     /// It is not what it was when the audit was asked for.
-    #[error("the lock file `{0}` has changed since this audit was started\nhelp: start the audit again: it begins a new run")]
+    #[error(
+        "the lock file `{0}` has changed since this audit was started\nhelp: start the audit again: it begins a new run"
+    )]
     Changed(PathBuf),
 }
 
@@ -185,9 +187,14 @@ fn one_line(text: &str) -> String {
 }
 
 fn packages(lock: &cargo_lock::Lockfile) -> Vec<Locked> {
-    let key = |name: &cargo_lock::Name, version: &cargo_lock::Version| (name.to_string(), version.to_string());
-    let positions: HashMap<_, _> =
-        lock.packages.iter().enumerate().map(|(at, package)| (key(&package.name, &package.version), at)).collect();
+    let key =
+        |name: &cargo_lock::Name, version: &cargo_lock::Version| (name.to_string(), version.to_string());
+    let positions: HashMap<_, _> = lock
+        .packages
+        .iter()
+        .enumerate()
+        .map(|(at, package)| (key(&package.name, &package.version), at))
+        .collect();
     let locked = |package: &cargo_lock::Package| Locked {
         name: package.name.to_string(),
         version: package.version.to_string(),
@@ -281,15 +288,31 @@ dependencies = ["far"]
     fn what_is_no_lock_file_is_refused_with_cause_and_way_out() {
         let missing = Lockfile::read(Path::new("no/such/Cargo.lock")).unwrap_err().to_string();
         let cases: &[(&str, String, &str)] = &[
-            ("missing", missing, "there is no lock file at `no/such/Cargo.lock`\nhelp: `cargo generate-lockfile`"),
+            (
+                "missing",
+                missing,
+                "there is no lock file at `no/such/Cargo.lock`\nhelp: `cargo generate-lockfile`",
+            ),
             ("empty", error(b""), "is empty\nhelp: remove it"),
             ("blank", error(b" \n\n"), "is empty\nhelp: remove it"),
-            ("zero bytes", error(b"version = 4\n\0\0"), "binary data: byte 12 is no text\nhelp: give the path"),
+            (
+                "zero bytes",
+                error(b"version = 4\n\0\0"),
+                "binary data: byte 12 is no text\nhelp: give the path",
+            ),
             ("not UTF-8", error(b"ab\xff\xfe"), "binary data: byte 2 is no text\nhelp: give the path"),
-            ("newer", error(b"version = 9\n"), "has version 9, and this program reads the versions 1 to 4\nhelp: a newer"),
+            (
+                "newer",
+                error(b"version = 9\n"),
+                "has version 9, and this program reads the versions 1 to 4\nhelp: a newer",
+            ),
             ("conflict", error(b"version = 4\n<<<<<<< ours\n"), "line 2: "),
             ("manifest", error(b"[package]\nname = \"x\"\n"), "is not a lock file that cargo would write"),
-            ("other", error(b"x = 1\n"), "it has neither a version nor packages\nhelp: after a merge conflict"),
+            (
+                "other",
+                error(b"x = 1\n"),
+                "it has neither a version nor packages\nhelp: after a merge conflict",
+            ),
             (
                 "half a package",
                 error(b"version = 4\n[[package]]\nname = \"x\"\n"),

@@ -39,7 +39,7 @@ async fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     say(&format!("error: {error:?}"));
-    let of_lockfile = error.chain().any(|error| error.is::<LockfileError>());
+    let of_lockfile = error.chain().any(<dyn std::error::Error>::is::<LockfileError>);
     ExitCode::from(if of_lockfile { 2 } else { 1 })
 }
 
@@ -62,7 +62,8 @@ async fn act(cli: Cli) -> nq::Result<ExitCode> {
     }
     // Before anything starts: a mistyped path is no run that failed.
     let lockfile = if cli.worker { None } else { Some(Lockfile::read(&cli.lockfile)?) };
-    let cargo_home = source::cargo_home().ok_or_else(|| nq::Error::msg("there is no home directory: set CARGO_HOME"))?;
+    let cargo_home =
+        source::cargo_home().ok_or_else(|| nq::Error::msg("there is no home directory: set CARGO_HOME"))?;
     let inspector = Inspector { cargo_home, delay: cli.delay() };
     let nq = nq::open(&cli.store).await?.data(inspector).start().await?;
     let ended = tokio::select! {

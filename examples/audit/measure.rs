@@ -1,6 +1,5 @@
 //! Measuring the source of a package: its licence, its size, and what it may do unseen.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
@@ -48,7 +47,8 @@ pub(crate) fn measure(package: &Path) -> io::Result<Measure> {
     };
     for entry in WalkDir::new(package).into_iter().filter_entry(is_of_package) {
         let entry = entry?;
-        if entry.file_type().is_file() && entry.path().extension().is_some_and(|extension| extension == "rs") {
+        if entry.file_type().is_file() && entry.path().extension().is_some_and(|extension| extension == "rs")
+        {
             match count(&std::fs::read(entry.path())?) {
                 Some((lines, unsafe_blocks)) => {
                     measure.lines += lines;
@@ -71,7 +71,8 @@ fn manifest(path: &Path) -> io::Result<toml::Table> {
 /// Whether the walk goes into this directory or takes this file.
 fn is_of_package(entry: &DirEntry) -> bool {
     let other = ["tests", "benches", "examples"];
-    let is_other = |entry: &DirEntry| entry.depth() == 1 && other.iter().any(|name| entry.file_name() == *name);
+    let is_other =
+        |entry: &DirEntry| entry.depth() == 1 && other.iter().any(|name| entry.file_name() == *name);
     entry.depth() == 0
         || !entry.file_type().is_dir()
         || !(is_aside(entry.file_name()) || is_other(entry) || entry.path().join("Cargo.toml").is_file())
@@ -84,7 +85,7 @@ fn licence(package: &Path, about: Option<&toml::Value>) -> Option<String> {
         // Cargo's older way to say it.
         Some(toml::Value::String(licence)) => Some(licence.replace('/', " OR ").replace("  ", " ")),
         // `license.workspace = true`: only where the source is not from a registry.
-        Some(_) => package.ancestors().skip(1).find_map(|above| {
+        Some(_) => package.ancestors().find_map(|above| {
             let manifest = manifest(&above.join("Cargo.toml")).ok()?;
             Some(manifest.get("workspace")?.get("package")?.get("license")?.as_str()?.to_owned())
         }),
@@ -102,7 +103,7 @@ fn count(source: &[u8]) -> Option<(u64, u64)> {
     let text = std::str::from_utf8(source).ok()?;
     // The lexer keeps the text of every file for its spans until it is told that they are not needed.
     proc_macro2::extra::invalidate_current_thread_spans();
-    let (mut lines, mut unsafe_blocks) = (BTreeSet::new(), 0);
+    let (mut lines, mut unsafe_blocks) = (vec![false; text.lines().count() + 1], 0);
     // No recursion: generated code may nest deeper than the stack is.
     let mut pending = vec![text.parse::<TokenStream>().ok()?];
     while let Some(stream) = pending.pop() {
@@ -134,11 +135,13 @@ fn count(source: &[u8]) -> Option<(u64, u64)> {
             }
         }
     }
-    Some((lines.len() as u64, unsafe_blocks))
+    Some((lines.into_iter().filter(|holds_code| *holds_code).count() as u64, unsafe_blocks))
 }
 
-fn mark(lines: &mut BTreeSet<usize>, span: Span) {
-    lines.extend(span.start().line..=span.end().line);
+/// Marks the lines, counted from 1, that a token is on.
+fn mark(lines: &mut [bool], span: Span) {
+    let (start, end) = (span.start().line, span.end().line);
+    lines.iter_mut().take(end + 1).skip(start).for_each(|holds_code| *holds_code = true);
 }
 
 /// Whether this is `[doc = …]`, which is what the lexer makes of a doc comment.
@@ -227,7 +230,11 @@ mod tests {
             let manifest = format!("[package]\n{about}\n");
             let files = [workspace, ("package/Cargo.toml", &manifest), ("package/build.rs", "")];
             let measured = package(&files).1.unwrap();
-            assert_eq!((measured.licence.as_deref(), measured.build_script), (licence, build_script), "{about}");
+            assert_eq!(
+                (measured.licence.as_deref(), measured.build_script),
+                (licence, build_script),
+                "{about}"
+            );
         }
     }
 

@@ -9,7 +9,8 @@ use crate::flow::{PackageLocked, inspect};
 /// Shows the run until its last entry, or the end of its timeline.
 pub(crate) async fn show<E>(timeline: impl Stream<Item = Result<Entry, E>>) -> Result<(), E> {
     let bar = ProgressBar::new(0);
-    let style = ProgressStyle::with_template("{bar:40.cyan/dim} {pos} of {len} packages, {elapsed}  {msg:.dim}");
+    let style =
+        ProgressStyle::with_template("{bar:40.cyan/dim} {pos} of {len} packages, {elapsed}  {msg:.dim}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     let mut timeline = std::pin::pin!(timeline);
     while let Some(entry) = timeline.next().await {

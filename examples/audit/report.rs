@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, LineStyle, Table, presets};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -83,10 +83,14 @@ pub(crate) fn duplicates(packages: &[Locked]) -> Vec<Duplicate> {
 }
 
 /// The columns of the table of packages.
-const COLUMNS: [&str; 8] = ["package", "version", "from", "licence", "lines", "unsafe", "build.rs", "proc macro"];
+const COLUMNS: [&str; 8] =
+    ["package", "version", "from", "licence", "lines", "unsafe", "build.rs", "proc macro"];
 
 /// Which of them hold numbers.
 const NUMBERS: [usize; 2] = [4, 5];
+
+/// The longest that a cell is in the terminal, in characters.
+const MAX_CELL: usize = 24;
 
 fn cells(package: &Inspected) -> [String; COLUMNS.len()] {
     let about = [&package.name, &package.version, package.origin.label()].map(ToOwned::to_owned);
@@ -132,10 +136,17 @@ impl Report {
             std::cmp::Reverse(measure.map_or((0, 0), |measure| (measure.unsafe_blocks, measure.lines)))
         });
         let mut table = Table::new();
-        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(COLUMNS);
-        table.add_rows(packages.iter().take(most).map(|package| cells(package)));
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(LineStyle::none())).set_header(COLUMNS);
+        let short = |cell: String| match cell.char_indices().nth(MAX_CELL) {
+            Some((end, _)) => format!("{}…", &cell[..end]),
+            None => cell,
+        };
+        table.add_rows(packages.iter().take(most).map(|package| cells(package).map(short)));
         for column in NUMBERS {
-            table.column_mut(column).into_iter().for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+            table
+                .column_mut(column)
+                .into_iter()
+                .for_each(|column| column.set_cell_alignment(CellAlignment::Right));
         }
         let mut text = format!("{}\n", table.trim_fmt());
         if let Some(more) = packages.len().checked_sub(most).filter(|more| *more > 0) {
@@ -208,7 +219,10 @@ impl Report {
         }
         let unread = sum(|measure| measure.unread_files) as usize;
         if unread > 0 {
-            line(format!("{} not made of Rust tokens, and not counted", counted(unread, "file is", "files are")));
+            line(format!(
+                "{} not made of Rust tokens, and not counted",
+                counted(unread, "file is", "files are")
+            ));
         }
         let missing = self.packages.len() - measured.len();
         if missing > 0 {
@@ -263,7 +277,10 @@ mod tests {
             ],
             duplicates: vec![Duplicate {
                 name: "wild".into(),
-                versions: vec![("1.0.0".into(), vec!["calm".into(), "tool".into()]), ("2.0.0".into(), Vec::new())],
+                versions: vec![
+                    ("1.0.0".into(), vec!["calm".into(), "tool".into()]),
+                    ("2.0.0".into(), Vec::new()),
+                ],
             }],
         }
     }
@@ -271,13 +288,12 @@ mod tests {
     #[test]
     fn the_terminal_shows_what_deserves_a_look_first() {
         let expected = "\
-────────────────────────────────────────────────────────────────────────────────────────
+─────────────────────────────────────────────────────────────────────────────────────────
  package   version   from        licence          lines   unsafe   build.rs   proc macro
-════════════════════════════════════════════════════════════════════════════════════════
+═════════════════════════════════════════════════════════════════════════════════════════
  wild      1.0.0     crates.io   MIT          1,234,567    1,000
-────────────────────────────────────────────────────────────────────────────────────────
  odd|one   1.0.0     crates.io   none named           3        1
-────────────────────────────────────────────────────────────────────────────────────────
+─────────────────────────────────────────────────────────────────────────────────────────
 … and 3 more (`--all` shows them)
 
 5 packages, 1,235,810 lines of Rust

@@ -34,8 +34,7 @@ pub(crate) async fn begin(nq: &Client, lockfile: &Lockfile, again: bool) -> nq::
         Some((number, ..)) => number + 1,
     };
     let id = if number == 1 { base } else { format!("{base}.{number}") };
-    let asked =
-        AuditRequested { lockfile: lockfile.path.display().to_string(), hash: lockfile.hash.clone() };
+    let asked = AuditRequested { lockfile: lockfile.path.display().to_string(), hash: lockfile.hash.clone() };
     Ok(Begun::New(nq.start::<read_lockfile>(asked).id(id).await?))
 }
 

@@ -38,7 +38,12 @@ fn in_registries(home: &Path, package: &Locked) -> io::Result<Option<PathBuf>> {
 }
 
 /// A checkout is at `git/checkouts/<repository>-<hash>/<beginning of the commit>`.
-fn in_checkouts(home: &Path, package: &Locked, url: &str, commit: Option<&str>) -> io::Result<Option<PathBuf>> {
+fn in_checkouts(
+    home: &Path,
+    package: &Locked,
+    url: &str,
+    commit: Option<&str>,
+) -> io::Result<Option<PathBuf>> {
     let Some(commit) = commit else { return Ok(None) };
     let path = url.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
     let repository = path.rsplit('/').next().unwrap_or_default().trim_end_matches(".git");

@@ -134,7 +134,7 @@ mod tests {
         let begin = "    7  10:00:00.123  ";
         let expected = [
             format!("{begin}flow.step.started     inspect          attempt 2 on i-1"),
-            format!("{begin}state.batch           inspect          [{{\"key\":\"{}…", "x".repeat(92)),
+            format!("{begin}state.batch           inspect          [{{\"key\":\"{}…", "x".repeat(91)),
             format!("{begin}log.warn              inspect          two lines {{\"a\":1}}"),
             format!("{begin}from.the.future       inspect          {{\"a\":1}}"),
         ];

@@ -219,6 +219,11 @@ pub enum Interest {
         /// The position.
         after: u64,
     },
+    /// The end of this run.
+    End {
+        /// The run.
+        run: RunId,
+    },
 }
 
 /// What a tick may do.

@@ -84,7 +84,9 @@ async fn steps(store: &SqliteStore, concurrency: usize, runs: usize) {
         };
         let starts = futures_util::future::join_all(starting.iter().map(|start| store.start(start)));
         let (starts, reply) = futures_util::future::join(starts, store.turn(&turn)).await;
-        starts.into_iter().for_each(|started| drop(started.unwrap()));
+        for started in starts {
+            started.unwrap();
+        }
         done += leases.len();
         running -= leases.iter().filter(|lease| lease.step.worker().as_str() == STEPS[2]).count();
         leases = reply.unwrap().leases;

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::extract::Extract;
 use crate::step::Step;
 
-pub use crate::linked::{Proven, RegistryError, linked};
+pub use crate::linked::{Proven, RegistryError, linked, linked_if_any};
 
 /// What a handler returns, boxed.
 pub type Called = Pin<Box<dyn Future<Output = Result<Value, Error>> + Send>>;

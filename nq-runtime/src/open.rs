@@ -167,9 +167,10 @@ impl Builder {
         Ok(Nq { client, engine: Arc::new(engine), grace: self.grace })
     }
 
-    /// Uses the store without running workers: starts runs for other instances, and looks at them.
+    /// Uses the store without running workers: starts runs for other instances, and looks at them. A program
+    /// that has no workers can look at every run, and knows no flow to start.
     pub fn client(self) -> Result<Client, OpenError> {
-        let handlers = handler::linked()?;
+        let handlers = handler::linked_if_any()?;
         self.connect(&handlers)
     }
 

@@ -86,19 +86,18 @@ impl Run {
     /// Returns when the run has ended: with what its steps returned if it completed, else with an error that
     /// says why not. A store that is away is waited for; a run that is gone is an error, never a wait.
     pub async fn completed(&self) -> Result<Completed, RunError> {
+        let interest = Interest::End { run: self.id.clone() };
         let summary = loop {
-            let summary = match self.summary().await {
-                Ok(summary) if summary.status.is_terminal() => break summary,
-                Ok(summary) => summary,
-                Err(error) if error.is_retryable() => {
-                    tokio::time::sleep(LOOK_EVERY / 4).await;
-                    continue;
-                }
-                Err(error) => return Err(error.into()),
+            // The hint may come early or for nothing; a store that is away is no reason to give up.
+            let asked = match self.store.wait(&interest, LOOK_EVERY).await {
+                Ok(()) => self.summary().await,
+                Err(error) => Err(error),
             };
-            let interest = Interest::Run { run: self.id.clone(), after: summary.last.n };
-            if self.store.wait(&interest, LOOK_EVERY).await.is_err() {
-                tokio::time::sleep(LOOK_EVERY / 4).await;
+            match asked {
+                Ok(summary) if summary.status.is_terminal() => break summary,
+                Ok(_) => {}
+                Err(error) if error.is_retryable() => tokio::time::sleep(LOOK_EVERY / 4).await,
+                Err(error) => return Err(error.into()),
             }
         };
         let terminal = [EntryType::FlowFailed, EntryType::FlowCancelled, EntryType::FlowStalled];

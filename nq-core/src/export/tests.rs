@@ -274,7 +274,7 @@ fn what_breaks_runs_in_flight_is_told_from_what_does_not() {
         |all| (all[1].name, all[1].path) = ("every", "every"),
         &["Breaks workerRenamed each", "Safe workerAdded every"],
     );
-    becomes(|all| drop(all.remove(3)), &["Breaks workerRemoved pair"]);
+    becomes(|all| _ = all.remove(3), &["Breaks workerRemoved pair"]);
     becomes(|all| all[1].queue = Some("slow"), &["MayBreak queueMoved each"]);
     becomes(|all| all[3].joins = &[C, D], &["Breaks joinChanged pair"]);
     becomes(|all| all[3].by = None, &["Breaks joinChanged pair"]);

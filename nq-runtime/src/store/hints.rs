@@ -18,6 +18,7 @@ pub struct Hints {
 struct Waiting {
     queues: HashMap<QueueName, Vec<Arc<Notify>>>,
     runs: HashMap<RunId, Vec<Arc<Notify>>>,
+    ends: HashMap<RunId, Vec<Arc<Notify>>>,
 }
 
 /// One who waits. Register first, then look whether there is something already, then wait: so nothing that
@@ -43,6 +44,7 @@ impl Hints {
             Interest::Run { run, .. } => {
                 waiting.runs.entry(run.clone()).or_default().push(notify.clone());
             }
+            Interest::End { run } => waiting.ends.entry(run.clone()).or_default().push(notify.clone()),
         }
         Waiter { hints: self, interest, notify }
     }
@@ -52,16 +54,20 @@ impl Hints {
         wake(self.lock().queues.get(queue));
     }
 
-    /// An entry came into the timeline of this run.
-    pub fn run(&self, run: &RunId) {
-        wake(self.lock().runs.get(run));
+    /// An entry came into the timeline of this run, and perhaps the last one.
+    pub fn run(&self, run: &RunId, ended: bool) {
+        let waiting = self.lock();
+        wake(waiting.runs.get(run));
+        if ended {
+            wake(waiting.ends.get(run));
+        }
     }
 
     /// Something happened that is not known more exactly: another process wrote.
     pub fn all(&self) {
         let waiting = self.lock();
         waiting.queues.values().for_each(|all| wake(Some(all)));
-        waiting.runs.values().for_each(|all| wake(Some(all)));
+        waiting.runs.values().chain(waiting.ends.values()).for_each(|all| wake(Some(all)));
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -89,6 +95,7 @@ impl Drop for Waiter<'_> {
                 queues.iter().for_each(|queue| forget(&mut waiting.queues, queue, &self.notify));
             }
             Interest::Run { run, .. } => forget(&mut waiting.runs, run, &self.notify),
+            Interest::End { run } => forget(&mut waiting.ends, run, &self.notify),
         }
     }
 }

@@ -21,7 +21,7 @@ use nq_core::store::{
 };
 use nq_core::transaction::{Act, LogLine, Start, Turn};
 
-use self::records::{Maps, News};
+use self::records::Maps;
 use super::clock;
 use super::hints::Hints;
 
@@ -52,11 +52,14 @@ impl MemoryStore {
         let (result, news) = self.look(op, |maps| {
             let now_ms = (self.clock)();
             let Ok(result) = act(maps, now_ms);
-            (result, std::mem::take(&mut maps.news))
+            let news = std::mem::take(&mut maps.news);
+            let ended = |run: &RunId| maps.summary(run).is_none_or(|run| run.status.is_terminal());
+            let runs: Vec<_> = news.runs.into_iter().map(|run| (ended(&run), run)).collect();
+            (result, (runs, news.queues))
         })?;
-        let News { runs, queues } = news;
-        for run in &runs {
-            self.hints.run(run);
+        let (runs, queues) = news;
+        for (ended, run) in &runs {
+            self.hints.run(run, *ended);
         }
         for queue in &queues {
             self.hints.queue(queue);
@@ -81,6 +84,7 @@ impl MemoryStore {
                 .any(|queue| !queue.paused && !queue.queued.is_empty()),
             // There is nothing to wait for in a run that is gone: the caller reads, and learns it.
             Interest::Run { run, after } => maps.summary(run).is_none_or(|run| run.last.n > *after),
+            Interest::End { run } => maps.summary(run).is_none_or(|run| run.status.is_terminal()),
         }
     }
 }

@@ -190,7 +190,7 @@ impl<'c> Book<'c> {
         if !self.cache.queues.contains_key(name) {
             self.db.execute("INSERT OR IGNORE INTO queues (name) VALUES (?)", [name.as_str()])?;
             let sql = "SELECT key, paused, \
-                       (SELECT coalesce(max(at), 0) FROM jobs WHERE queue = queues.key AND state = 0) \
+                       (SELECT coalesce(max(at), 0) FROM jobs INDEXED BY jobs_queued WHERE queue = queues.key AND state = 0) \
                        FROM queues WHERE name = ?";
             let found =
                 self.db.first(sql, [name.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
@@ -217,8 +217,8 @@ impl<'c> Book<'c> {
         let queue = self.queue(name)?;
         if queue.head.is_empty() && queue.more {
             let (key, read) = (queue.key, queue.read);
-            let sql = "SELECT r.id, j.worker, j.ms, j.n, j.at FROM jobs j JOIN runs r ON r.key = j.run \
-                       WHERE j.queue = ? AND j.state = 0 AND j.at > ? ORDER BY j.at LIMIT ?";
+            let sql = "SELECT r.id, j.worker, j.ms, j.n, j.at FROM jobs j INDEXED BY jobs_queued \
+                       JOIN runs r ON r.key = j.run WHERE j.queue = ? AND j.state = 0 AND j.at > ? ORDER BY j.at LIMIT ?";
             let tickets = self.db.all(sql, params![key, read, page], |row| {
                 let run: String = row.get(0)?;
                 let step =

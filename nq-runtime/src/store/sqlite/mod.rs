@@ -82,8 +82,16 @@ impl SqliteStore {
     /// Fails with [`ErrorKind::Config`] where the path or the rights are wrong, [`ErrorKind::Version`] where
     /// the file is not nq's or of a newer one, [`ErrorKind::Corrupt`] where it is damaged.
     pub async fn open(options: SqliteOptions) -> Result<Self, StoreError> {
+        Self::with_clock(options, clock::now_ms).await
+    }
+
+    /// The same, but takes its time, in milliseconds since 1970, from here. For tests.
+    pub async fn with_clock(
+        options: SqliteOptions,
+        clock: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Result<Self, StoreError> {
         let sqlite = rusqlite::version_number();
-        Self::open_with(Setup { options, sqlite, clock: Arc::new(clock::now_ms) }).await
+        Self::open_with(Setup { options, sqlite, clock: Arc::new(clock) }).await
     }
 
     async fn open_with(setup: Setup) -> Result<Self, StoreError> {

@@ -16,8 +16,14 @@ use super::{row, schema};
 pub(super) fn read(db: Db<'_>, read: &Read) -> Result<Option<Vec<Entry>>, Failure> {
     let Some((key, run)) = db.first(row::RUN_BY_ID, [read.run.as_str()], row::run)? else { return Ok(None) };
     let upto = read.upto.map_or(run.last.n, |upto| upto.min(run.last.n));
-    let mut sql = String::from(
-        "SELECT n, ms, type, step, attempt, data, crc FROM entries WHERE run = ? AND n > ? AND n <= ?",
+    // Named, so that a statement which could not use it would fail rather than be slow.
+    let index = match read.types.as_slice() {
+        [EntryType::StateSnapshot] => "snapshots_of_run",
+        _ => "entries_of_run",
+    };
+    let mut sql = format!(
+        "SELECT n, ms, type, step, attempt, data, crc FROM entries INDEXED BY {index} \
+         WHERE run = ? AND n > ? AND n <= ?",
     );
     let mut values: Vec<Value> = vec![key.into(), (read.after.min(upto) as i64).into(), (upto as i64).into()];
     match read.types.as_slice() {
@@ -36,6 +42,13 @@ pub(super) fn read(db: Db<'_>, read: &Read) -> Result<Option<Vec<Entry>>, Failur
     values.push((limit as i64).into());
 
     let (page, complete) = page(db, &sql, params_from_iter(values), &read.run, key, limit)?;
+    if complete && !read.reverse && upto == run.last.n {
+        let sql = "SELECT n FROM entries WHERE run = ? AND n > ? LIMIT 1";
+        if let Some(n) = db.first(sql, params![key, upto], |row| Ok(row.get::<_, u64>(0)?))? {
+            let what = format!("its record ends at entry {upto}, and its timeline has entry {n}");
+            return Err(Failure::corrupt(&read.run, what));
+        }
+    }
     if read.types.is_empty() {
         let position = |at: u64| if read.reverse { upto - at } else { read.after + 1 + at };
         unbroken(&read.run, &page, complete, (0..upto.saturating_sub(read.after)).map(position))?;
@@ -131,7 +144,8 @@ pub(super) fn runs(db: Db<'_>, query: &RunsQuery, before: i64) -> Result<RunsPag
         };
         let statuses = query.status.map_or(RunStatus::ALL.to_vec(), |status| vec![status]);
         // The newest of each flow and status lie together in the index; the newest of all are among them.
-        let sql = "SELECT key FROM runs WHERE flow = ? AND status = ? AND key < ? ORDER BY key DESC LIMIT ?";
+        let sql = "SELECT key FROM runs INDEXED BY runs_of_flow WHERE flow = ? AND status = ? AND key < ? \
+                   ORDER BY key DESC LIMIT ?";
         for flow in flows {
             for status in &statuses {
                 keys.extend(db.all(sql, [flow, schema::status_code(*status), before, wanted], key)?);
@@ -225,5 +239,6 @@ pub(super) fn ready(db: Db<'_>, interest: &Interest) -> Result<bool, Failure> {
         }
         // There is nothing to wait for in a run that is gone: the caller reads, and learns it.
         Interest::Run { run: id, after } => Ok(run(db, id)?.is_none_or(|run| run.last.n > *after)),
+        Interest::End { run: id } => Ok(run(db, id)?.is_none_or(|run| run.status.is_terminal())),
     }
 }

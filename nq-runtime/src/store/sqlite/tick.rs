@@ -36,7 +36,9 @@ impl Book<'_> {
         ticked.more |= left == 0;
         self.flush()?;
         let next: Option<Option<u64>> =
-            self.db.first("SELECT min(at) FROM jobs WHERE state = 2", [], |row| Ok(row.get(0)?))?;
+            self.db.first("SELECT min(at) FROM jobs INDEXED BY jobs_delayed WHERE state = 2", [], |row| {
+                Ok(row.get(0)?)
+            })?;
         ticked.next_due = next.flatten().map(|due_ms| Duration::from_millis(due_ms.saturating_sub(now_ms)));
         Ok(ticked)
     }
@@ -45,7 +47,7 @@ impl Book<'_> {
     pub(super) fn bury(&mut self, locks: &Locks, left: &mut usize, now_ms: u64) -> Result<usize, Failure> {
         self.flush()?;
         let sql = "SELECT key, store FROM instances WHERE store IS NOT ? \
-                   AND EXISTS (SELECT 1 FROM jobs WHERE holder = instances.key AND state = 1)";
+                   AND EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_leased WHERE holder = instances.key AND state = 1)";
         let holders: Vec<(i64, Option<String>)> =
             self.db.all(sql, [&self.store], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let mut buried = 0;
@@ -60,8 +62,8 @@ impl Book<'_> {
 
     fn due(&mut self, ticked: &mut Ticked, left: &mut usize, now_ms: u64) -> Result<(), Failure> {
         self.flush()?;
-        let sql = "SELECT r.id, j.worker, j.ms, j.n FROM jobs j JOIN runs r ON r.key = j.run \
-                   WHERE j.state = 2 AND j.at <= ? ORDER BY j.at LIMIT ?";
+        let sql = "SELECT r.id, j.worker, j.ms, j.n FROM jobs j INDEXED BY jobs_delayed \
+                   JOIN runs r ON r.key = j.run WHERE j.state = 2 AND j.at <= ? ORDER BY j.at LIMIT ?";
         for (run, step) in self.db.all(sql, params![now_ms, *left as i64], job_key)? {
             *left -= 1;
             ticked.due += usize::from(ledger::due(self, &run, &step, now_ms)?);
@@ -128,7 +130,9 @@ impl Book<'_> {
             [("status = 1", tick.retention.completed_ms), ("status IN (2, 3, 4)", tick.retention.failed_ms)];
         for (status, keep_ms) in retention {
             let Some(oldest_ms) = keep_ms.and_then(|keep_ms| now_ms.checked_sub(keep_ms)) else { continue };
-            let sql = format!("SELECT key, id FROM runs WHERE {status} AND ended_ms <= ? LIMIT ?");
+            let sql = format!(
+                "SELECT key, id FROM runs INDEXED BY runs_ended WHERE {status} AND ended_ms <= ? LIMIT ?"
+            );
             let runs: Vec<(i64, String)> =
                 self.db.all(&sql, params![oldest_ms, *left as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
             for (key, id) in runs {
@@ -188,7 +192,7 @@ impl Book<'_> {
 
     fn forget_instances(&mut self, locks: &Locks, now_ms: u64) -> Result<(), Failure> {
         let sql = "SELECT key, id, store FROM instances WHERE store IS NOT ? AND at_ms < ? \
-                   AND NOT EXISTS (SELECT 1 FROM jobs WHERE holder = instances.key AND state = 1) LIMIT 100";
+                   AND NOT EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_leased WHERE holder = instances.key AND state = 1) LIMIT 100";
         let idle_since = now_ms.saturating_sub(KEEP_INSTANCE_MS);
         let idle: Vec<(i64, String, Option<String>)> =
             self.db.all(sql, params![self.store, idle_since], |row| {
@@ -220,7 +224,7 @@ impl Book<'_> {
         let id = id.as_str();
         self.db.execute("UPDATE instances SET store = NULL, lane = NULL WHERE id = ?", [id])?;
         let sql = "DELETE FROM instances WHERE id = ? \
-                   AND NOT EXISTS (SELECT 1 FROM jobs WHERE holder = instances.key AND state = 1)";
+                   AND NOT EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_leased WHERE holder = instances.key AND state = 1)";
         self.db.execute(sql, [id])?;
         Ok(())
     }

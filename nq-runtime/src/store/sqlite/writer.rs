@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use nq_core::status::RunStatus;
 use nq_core::store::{ErrorKind, StoreError};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
@@ -262,7 +263,10 @@ impl<'c> Writer<'c> {
         let cache = &mut self.book.cache;
         let queues = cache.queues.iter().filter(|(_, queue)| queue.news);
         queues.for_each(|(name, _)| self.shared.hints.queue(name));
-        cache.changed.iter().for_each(|run| self.shared.hints.run(run));
+        for run in &cache.changed {
+            let ended = cache.runs.get(run).is_none_or(|run| run.saved != Some(RunStatus::Running));
+            self.shared.hints.run(run, ended);
+        }
         cache.settle();
     }
 

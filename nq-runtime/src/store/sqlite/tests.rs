@@ -1,1 +1,0 @@
-//! What the suite cannot ask of every store.
