@@ -5,6 +5,7 @@ pub use nq_core::bounds::{EmittedBy, InputOf, InputOfGather, Own, Worker, input_
 pub use nq_core::bucket::{self, Slot};
 pub use nq_core::def::{Backoff, Event, EventDef, EventRef, OnFailure, WorkerDef};
 pub use nq_core::proof::{self, Registered, hash};
+pub use nq_runtime::ask::answer;
 pub use nq_runtime::handler::{
     Handler, Proven, arm, arm_json, arm_untyped, boxed, check_provided, extract, gathered, joined,
     joined_untyped, one_of, outcome, schema, started,
