@@ -1,6 +1,7 @@
 //! The conformance suite against Redis: a server of its own for each case, with and without partitions, and a
 //! cluster.
 #![cfg(feature = "redis")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot have its server has failed")]
 
 mod support;
 

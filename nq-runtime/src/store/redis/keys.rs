@@ -73,7 +73,10 @@ pub(super) fn word(text: &str) -> String {
     for (at, c) in text.char_indices() {
         let marks = at == 0 && matches!(c, '-' | '#');
         if c.is_ascii() && (c <= ' ' || matches!(c, '%' | '\u{7f}') || marks) {
-            word.push_str(&format!("%{:02x}", c as u8));
+            word.push('%');
+            word.extend(
+                [c as u32 >> 4, c as u32 & 15].into_iter().filter_map(|digit| char::from_digit(digit, 16)),
+            );
         } else {
             word.push(c);
         }
@@ -90,16 +93,9 @@ pub(super) fn unword(word: &str) -> String {
     let mut rest = word;
     while let Some((before, after)) = rest.split_once('%') {
         text.push_str(before);
-        match after.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                text.push(char::from(byte));
-                rest = &after[2..];
-            }
-            None => {
-                text.push('%');
-                rest = after;
-            }
-        }
+        let byte = after.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        text.push(byte.map_or('%', char::from));
+        rest = if byte.is_some() { &after[2..] } else { after };
     }
     text.push_str(rest);
     text
@@ -125,7 +121,7 @@ mod tests {
 
     #[test]
     fn slots_are_those_of_the_cluster_specification() {
-        assert_eq!(slot("123456789"), 0x31c3 % 16384);
+        assert_eq!(slot("123456789"), 0x31c3);
         assert_eq!(slot("nq:{3}:flow:{x}"), slot("3"));
         assert_eq!(slot("a{}b"), slot("a{}b"));
     }
