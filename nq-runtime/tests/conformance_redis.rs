@@ -7,7 +7,7 @@ mod support;
 
 use std::sync::Arc;
 
-use nq_core::conformance::Subject;
+use nq_core::conformance::{Subject, TestClock};
 use nq_core::store::Store;
 use nq_runtime::store::redis::RedisStore;
 
@@ -23,6 +23,18 @@ async fn server(options: &str) -> Subject {
     Subject::real(open(url.clone()).await).reopen(move || open(url.clone())).keep(server)
 }
 
+/// A store that goes by the clock of the test.
+async fn by_test_clock() -> Subject {
+    let server = RedisServer::start(EVERY_SECOND);
+    let clock = TestClock::new();
+    let now_ms = {
+        let clock = clock.clone();
+        move || clock.now_ms()
+    };
+    let store = RedisStore::open_with_clock(&server.url(""), now_ms).await.unwrap();
+    Subject::with_clock(Arc::new(store), clock).keep(server)
+}
+
 async fn cluster() -> Subject {
     let cluster = RedisCluster::start();
     let url = cluster.url("partitions=3");
@@ -33,6 +45,12 @@ mod one_server {
     use super::server;
 
     nq_core::conformance! { test = #[tokio::test], subject = server("").await }
+}
+
+mod one_server_by_test_clock {
+    use super::by_test_clock;
+
+    nq_core::conformance! { test = #[tokio::test], subject = by_test_clock().await }
 }
 
 mod partitions {
