@@ -3,6 +3,7 @@
 // A library leaves the terminal to its program.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+mod calls;
 pub mod client;
 pub mod ctx;
 pub mod data;
