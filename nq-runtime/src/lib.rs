@@ -4,6 +4,7 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod ask;
+mod calls;
 pub mod client;
 pub mod ctx;
 pub mod data;

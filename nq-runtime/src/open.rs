@@ -141,7 +141,7 @@ impl Builder {
         let handlers = handler::linked()?;
         for handler in &handlers {
             let worker = handler.def.path;
-            (handler.check)(&self.provided).map_err(|missing| OpenError::Data { worker, missing })?;
+            handler.check(&self.provided).map_err(|missing| OpenError::Data { worker, missing })?;
         }
         let client = self.connect(&handlers)?;
         let settings = Settings {

@@ -12,6 +12,8 @@ mod reach;
 mod suggest;
 mod table;
 mod tell;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use check::{flow, included, member, mention, root};
