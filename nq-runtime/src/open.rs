@@ -189,7 +189,7 @@ pub(crate) fn wired(handlers: &[&'static Handler]) -> Result<Registry, OpenError
 
 /// A subscriber for log lines of steps, where the program has none: they reach the timeline all the same.
 fn own_subscriber() -> Option<tracing::Dispatch> {
-    let none = tracing::dispatcher::get_default(|current| current.is::<tracing::subscriber::NoSubscriber>());
+    let none = tracing::dispatcher::get_default(tracing::Dispatch::is::<tracing::subscriber::NoSubscriber>);
     none.then(|| tracing::Dispatch::new(tracing_subscriber::registry().with(log::layer())))
 }
 

@@ -1,4 +1,5 @@
 //! Child processes of a test: this test program again, as an instance that works on a store.
+#![allow(dead_code, reason = "each test uses the part that it needs")]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

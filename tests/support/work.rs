@@ -1,4 +1,5 @@
 //! Work that processes of a test do, and share.
+#![allow(dead_code, reason = "each test uses the part that it needs")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;

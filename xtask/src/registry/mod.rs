@@ -116,7 +116,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     };
     match &args.output {
         Some(file) => {
-            std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?
+            std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
         }
         // Whoever reads may have seen enough of it.
         None => drop(std::io::stdout().write_all(text.as_bytes())),
