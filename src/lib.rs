@@ -1,4 +1,6 @@
-//! Durable background work: flows of plain async functions, wired at compile time, that survive crashes.
+//! The façade: the only crate that users name.
+
+#![doc = include_str!("../README.md")]
 
 #[doc(hidden)]
 #[path = "private.rs"]

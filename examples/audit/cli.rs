@@ -13,6 +13,7 @@ use clap::Parser;
 /// changes or you say `--again`. An audit that failed is begun anew.
 ///
 /// Several processes with one store share the work.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, Parser)]
 #[command(
     name = "audit",

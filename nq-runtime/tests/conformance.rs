@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use nq_core::conformance::{Subject, TestClock};
-use nq_runtime::store::Store;
 use nq_runtime::store::faulty::{Fault, Faulty, Plan};
 use nq_runtime::store::memory::MemoryStore;
-use nq_runtime::store::sqlite::{SqliteOptions, SqliteStore};
 
 fn by(clock: &Arc<TestClock>) -> MemoryStore {
     let clock = clock.clone();
@@ -28,31 +26,6 @@ fn faulty(plan: Plan) -> Subject {
 /// The memory store as programs use it.
 fn memory_in_real_time() -> Subject {
     Subject::real(Arc::new(MemoryStore::new()))
-}
-
-/// A SQLite store that goes by the clock of the test.
-async fn sqlite() -> Subject {
-    let clock = TestClock::new();
-    let folder = tempfile::tempdir().unwrap();
-    let options = SqliteOptions { path: folder.path().join("nq.db") };
-    let open = {
-        let clock = clock.clone();
-        move || {
-            let (options, clock) = (options.clone(), clock.clone());
-            async move {
-                let store = SqliteStore::with_clock(options, move || clock.now_ms()).await.unwrap();
-                Arc::new(store) as Arc<dyn Store>
-            }
-        }
-    };
-    Subject::with_clock(open().await, clock).reopen(open).keep(folder)
-}
-
-/// The SQLite store as programs use it.
-async fn sqlite_in_real_time() -> Subject {
-    let folder = tempfile::tempdir().unwrap();
-    let options = SqliteOptions { path: folder.path().join("nq.db") };
-    Subject::real(Arc::new(SqliteStore::open(options).await.unwrap())).keep(folder)
 }
 
 mod memory_store {
@@ -80,16 +53,4 @@ mod memory_store_that_goes_wrong_at_random {
         test = #[tokio::test],
         subject = faulty(Plan::Random { seed: 4, before: 0.25, after: 0.25 }),
     }
-}
-
-mod sqlite_store {
-    use super::sqlite;
-
-    nq_core::conformance! { test = #[tokio::test], subject = sqlite().await }
-}
-
-mod sqlite_store_in_real_time {
-    use super::sqlite_in_real_time;
-
-    nq_core::conformance! { test = #[tokio::test], subject = sqlite_in_real_time().await }
 }

@@ -314,7 +314,7 @@ impl Store for SqliteStore {
         };
         let before = match &query.cursor {
             None => i64::MAX,
-            Some(cursor) => cursor.parse().map_err(|_| no_cursor(cursor))?,
+            Some(cursor) => cursor.parse::<u64>().map(|key| key as i64).map_err(|_| no_cursor(cursor))?,
         };
         let query = query.clone();
         self.look("runs", None, move |db| read::runs(db, &query, before)).await

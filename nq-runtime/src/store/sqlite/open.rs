@@ -82,7 +82,8 @@ pub(super) fn inspect(path: &Path) -> Result<(), StoreError> {
     let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(cannot)?;
     let mut header = Vec::new();
     file.by_ref().take(100).read_to_end(&mut header).map_err(cannot)?;
-    if header.is_empty() {
+    // What a crash left half made is mended from its journal: SQLite's to do, and to judge.
+    if header.is_empty() || beside(path, "-journal").exists() {
         return Ok(());
     }
     let not_nq = |message| Err(error(ErrorKind::Version, path, message));
@@ -92,9 +93,7 @@ pub(super) fn inspect(path: &Path) -> Result<(), StoreError> {
     if header.len() < 100 {
         return Err(error(ErrorKind::Corrupt, path, "the file is cut short; restore it from a backup"));
     }
-    // The header of a file that a crash left half made is in its journal; SQLite sorts that out.
-    let journal = beside(path, "-journal").exists();
-    if header[68..72] != APPLICATION_ID.to_be_bytes() && !journal {
+    if header[68..72] != APPLICATION_ID.to_be_bytes() {
         return not_nq(FOREIGN);
     }
     Ok(())

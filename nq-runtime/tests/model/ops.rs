@@ -1,0 +1,158 @@
+//! What may happen to a store: operations that make sense in any order, so that any part of a sequence is a
+//! sequence, and a failing one shrinks to the few that matter.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+/// Something that happens. What it refers to by number is picked from what is there then.
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    /// A run begins, or begins again, with this input.
+    Start { run: usize, input: u8 },
+    /// An instance takes a turn.
+    Turn { peer: usize, writes: Vec<Write>, renew: Option<Pick>, want: Option<Want> },
+    /// An instance sends its last turn again.
+    Resend { peer: usize },
+    /// An instance sends a turn with a number that is off by this.
+    OffLane { peer: usize, by: i64 },
+    /// A run is cancelled.
+    Cancel { run: usize },
+    /// A step is redriven, dead or not.
+    Redrive { lease: Pick },
+    /// A step logs.
+    Log { lease: Pick },
+    /// A queue is paused or resumed.
+    Pause { worker: usize, paused: bool },
+    /// An instance leaves, and comes back with a new lane.
+    Leave { peer: usize },
+    /// Time passes and somebody ticks. Every lease but perhaps one is renewed meanwhile.
+    Pass { steps: u32, but: Option<Pick> },
+    /// Every finished run goes.
+    Expire,
+}
+
+/// A lease: the last one comes first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pick {
+    /// Whether it may also be one that is lost or done.
+    pub(crate) any: bool,
+    /// How many later ones there are.
+    pub(crate) at: usize,
+}
+
+/// Which jobs an instance wants.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Want {
+    /// Of this worker, or of all.
+    pub(crate) worker: Option<usize>,
+    /// At most so many of each.
+    pub(crate) max: u32,
+}
+
+/// What an attempt writes.
+#[derive(Clone, Debug)]
+pub(crate) struct Write {
+    /// Whose attempt.
+    pub(crate) lease: Pick,
+    /// What it did.
+    pub(crate) did: Vec<Did>,
+    /// How it ends.
+    pub(crate) end: End,
+}
+
+/// What a handler did.
+#[derive(Clone, Debug)]
+pub(crate) enum Did {
+    /// An event for this worker.
+    To(usize),
+    /// An event for a side of the join.
+    Join { side: u32, by: u8 },
+    /// An event for a gather.
+    Gather(usize),
+    /// A key of the state is set.
+    Set(u8),
+    /// A key of the state is counted up.
+    Incr(u8),
+}
+
+/// How an attempt ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum End {
+    /// It is done.
+    Complete,
+    /// It goes on.
+    Effect,
+    /// It runs again at once.
+    Retry,
+    /// It runs again after this many steps of time.
+    Later(u64),
+    /// It is dead.
+    Fail,
+    /// It is given back.
+    Release,
+}
+
+fn did() -> impl Strategy<Value = Did> {
+    prop_oneof![
+        3 => (1_usize..4).prop_map(Did::To),
+        2 => (0_u32..2, 0_u8..2).prop_map(|(side, by)| Did::Join { side, by }),
+        2 => (0_usize..2).prop_map(Did::Gather),
+        1 => (0_u8..3).prop_map(Did::Set),
+        1 => (0_u8..3).prop_map(Did::Incr),
+    ]
+}
+
+fn end() -> impl Strategy<Value = End> {
+    prop_oneof![
+        12 => Just(End::Complete),
+        2 => Just(End::Effect),
+        1 => Just(End::Retry),
+        1 => (1_u64..9).prop_map(End::Later),
+        1 => Just(End::Fail),
+        1 => Just(End::Release),
+    ]
+}
+
+fn pick() -> impl Strategy<Value = Pick> {
+    (prop::bool::weighted(0.15), 0_usize..4).prop_map(|(any, at)| Pick { any, at })
+}
+
+fn write() -> impl Strategy<Value = Write> {
+    (pick(), vec(did(), 0..3), end()).prop_map(|(lease, did, end)| Write { lease, did, end })
+}
+
+fn want() -> impl Strategy<Value = Want> {
+    (option::weighted(0.3, 0_usize..6), 1_u32..4).prop_map(|(worker, max)| Want { worker, max })
+}
+
+fn turn() -> impl Strategy<Value = Op> {
+    let renew = option::weighted(0.2, pick());
+    let parts = (0_usize..3, vec(write(), 0..3), renew, option::weighted(0.8, want()));
+    parts.prop_map(|(peer, writes, renew, want)| Op::Turn { peer, writes, renew, want })
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let peer = || 0_usize..3;
+    let run = || 0_usize..4;
+    prop_oneof![
+        30 => turn(),
+        6 => run().prop_map(|run| Op::Start { run, input: 0 }),
+        1 => run().prop_map(|run| Op::Start { run, input: 1 }),
+        3 => peer().prop_map(|peer| Op::Resend { peer }),
+        1 => (peer(), prop_oneof![Just(-1_i64), Just(1)]).prop_map(|(peer, by)| Op::OffLane { peer, by }),
+        1 => run().prop_map(|run| Op::Cancel { run }),
+        4 => (0_usize..6).prop_map(|at| Op::Redrive { lease: Pick { any: true, at } }),
+        2 => pick().prop_map(|lease| Op::Log { lease }),
+        2 => (0_usize..6, prop::bool::weighted(0.4))
+            .prop_map(|(worker, paused)| Op::Pause { worker, paused }),
+        1 => peer().prop_map(|peer| Op::Leave { peer }),
+        5 => (1_u32..10, option::weighted(0.7, pick())).prop_map(|(steps, but)| Op::Pass { steps, but }),
+        1 => Just(Op::Expire),
+    ]
+}
+
+/// A sequence of operations.
+pub(crate) fn sequence(length: usize) -> impl Strategy<Value = Vec<Op>> {
+    vec(op(), 1..length)
+}

@@ -1,0 +1,495 @@
+//! One store in which the operations happen, and what can be seen of it, told without what may differ between
+//! two stores: moments in time, and the order of what happens at one moment.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use nq_core::conformance::TestClock;
+use nq_core::def::OnFailure;
+use nq_core::entry::{EntryType, NewEntry};
+use nq_core::id::{InstanceId, Name, QueueName, RunId, StepId};
+use nq_core::record::JobState;
+use nq_core::state::State;
+use nq_core::status::RunView;
+use nq_core::store::{
+    Answer, JobsQuery, Lease, Read, RenewAnswer, Retention, RunsQuery, Started, Store, StoreError, Tick,
+    TurnReply,
+};
+use nq_core::transaction::{
+    Act, GatherArrival, GatherSpec, JobSpec, JoinArrival, LogLine, NewJob, Outcome, Renewal, Start,
+    Transaction, Turn, Want,
+};
+use serde_json::{Value, json};
+
+use super::ops::{Did, End, Op, Pick, Write};
+
+/// How long a lease lasts. Time passes in steps of a quarter of it, so that no tick is late.
+const LEASE_MS: u64 = 400;
+const STEP_MS: u64 = LEASE_MS / 4;
+
+/// The workers: the entry, two subscribers, a join, and two gathers of which one feeds the other.
+const WORKERS: [&str; 6] = ["a", "b", "c", "j", "g", "h"];
+const GATHERS: [&str; 2] = ["g", "h"];
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+fn run_id(number: usize) -> RunId {
+    RunId::new(format!("r{number}")).unwrap()
+}
+
+fn job(worker: &str) -> JobSpec {
+    let holds: &[&str] = match worker {
+        "a" | "b" | "j" => &GATHERS,
+        "g" => &["h"],
+        _ => &[],
+    };
+    JobSpec {
+        worker: name(worker),
+        queue: QueueName::of("f", worker),
+        holds: holds.iter().map(|gather| name(gather)).collect(),
+        max_crashes: 2,
+        on_failure: if worker == "a" { OnFailure::Fail } else { OnFailure::Continue },
+    }
+}
+
+fn gathers() -> Vec<GatherSpec> {
+    (0..).zip(GATHERS).map(|(rank, worker)| GatherSpec { spec: job(worker), rank }).collect()
+}
+
+/// A store and those who use it.
+pub(crate) struct World {
+    store: Arc<dyn Store>,
+    clock: Arc<TestClock>,
+    /// Whether replies are lost: calls are sent again, and what only a reply could tell is not told.
+    lossy: bool,
+    peers: Vec<Peer>,
+    /// Every lease that was ever given.
+    leases: Vec<Lease>,
+    /// Those of them that are lost or done, as far as answers have told.
+    over: HashSet<(RunId, StepId, u64)>,
+    /// How many operations there were.
+    count: u64,
+    /// The moments at which jobs are due. No two are the same, since which of two comes first is nobody's
+    /// promise.
+    dues: BTreeSet<u64>,
+}
+
+struct Peer {
+    id: InstanceId,
+    last: Option<Turn>,
+}
+
+impl World {
+    /// An empty store that goes by this clock.
+    pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<TestClock>, lossy: bool) -> Self {
+        let peer = |id| Peer { id: InstanceId::new(id).unwrap(), last: None };
+        let peers = ["one", "two", "three", "keeper"].map(peer).into();
+        Self {
+            store,
+            clock,
+            lossy,
+            peers,
+            leases: Vec::new(),
+            over: HashSet::new(),
+            count: 0,
+            dues: BTreeSet::new(),
+        }
+    }
+
+    async fn resend<T>(&self, call: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        for _ in 0..100 {
+            match call().await {
+                Err(error) if self.lossy && error.is_retryable() => {}
+                result => return result,
+            }
+        }
+        panic!("the store stays away")
+    }
+
+    /// Lets it happen, and tells what was answered.
+    pub(crate) async fn apply(&mut self, op: &Op) -> Value {
+        self.count += 1;
+        // The clock never stands still between two operations.
+        self.clock.advance(1);
+        match op {
+            Op::Start { run, input } => self.start(*run, *input).await,
+            Op::Turn { peer, writes, renew, want } => {
+                let mut turn = self.next(*peer);
+                for write in writes {
+                    turn.writes.extend(self.transaction(write));
+                }
+                turn.renewals = renew.and_then(|pick| self.pick(pick)).map(renewal).into_iter().collect();
+                if let Some(want) = want {
+                    let workers = WORKERS.iter().enumerate();
+                    let wanted = workers.filter(|(at, _)| want.worker.is_none_or(|worker| worker == *at));
+                    let wants = wanted.map(|(_, worker)| Want { queue: job(worker).queue, max: want.max });
+                    turn.wants = wants.collect();
+                }
+                self.turn(*peer, turn).await
+            }
+            Op::Resend { peer } => match self.peers[*peer].last.clone() {
+                Some(last) => self.turn(*peer, last).await,
+                None => Value::Null,
+            },
+            Op::OffLane { peer, by } => {
+                let number = self.next(*peer).number.saturating_add_signed(*by - i64::from(*by < 0));
+                let turn = Turn { number, ..self.next(*peer) };
+                let reply = self.resend(async || self.store.turn(&turn).await).await;
+                reply.map_or_else(error, |_| json!("taken"))
+            }
+            Op::Cancel { run } => self.act(&run_id(*run), Act::Cancel { reason: "enough".into() }).await,
+            Op::Redrive { lease } => match self.pick(*lease).cloned() {
+                Some(lease) => self.act(&lease.run, Act::Redrive { step: lease.step }).await,
+                None => Value::Null,
+            },
+            Op::Log { lease } => match self.pick(*lease).cloned() {
+                Some(lease) => self.log(&lease).await,
+                None => Value::Null,
+            },
+            Op::Pause { worker, paused } => {
+                let queue = job(WORKERS[*worker]).queue;
+                self.resend(async || self.store.pause(&queue, *paused).await).await.unwrap();
+                Value::Null
+            }
+            Op::Leave { peer } => {
+                let id = self.peers[*peer].id.clone();
+                self.resend(async || self.store.leave(&id).await).await.unwrap();
+                self.peers[*peer].last = None;
+                Value::Null
+            }
+            Op::Pass { steps, but } => self.pass(*steps, *but).await,
+            Op::Expire => self.tick(Retention { completed_ms: Some(0), failed_ms: Some(0) }).await,
+        }
+    }
+
+    fn is_over(&self, lease: &Lease) -> bool {
+        self.over.contains(&(lease.run.clone(), lease.step.clone(), lease.fence))
+    }
+
+    fn pick(&self, pick: Pick) -> Option<&Lease> {
+        let fits = |lease: &&Lease| pick.any || !self.is_over(lease);
+        let count = self.leases.iter().filter(fits).count();
+        self.leases.iter().rev().filter(fits).nth(pick.at % count.max(1))
+    }
+
+    fn next(&self, peer: usize) -> Turn {
+        let peer = &self.peers[peer];
+        Turn {
+            instance: peer.id.clone(),
+            number: peer.last.as_ref().map_or(0, |last| last.number) + 1,
+            writes: Vec::new(),
+            renewals: Vec::new(),
+            wants: Vec::new(),
+            lease_ms: LEASE_MS,
+        }
+    }
+
+    fn transaction(&mut self, write: &Write) -> Option<Transaction> {
+        let lease = self.pick(write.lease)?;
+        let mut tx = Transaction::new(lease.run.clone(), lease.step.clone(), lease.fence, lease.attempt);
+        for did in &write.did {
+            let entry = tx.entries.len();
+            let key = format!("{}-{entry}", self.count);
+            let (kind, data) = match did {
+                Did::Set(key) => {
+                    (EntryType::StateSet, json!({ "key": key.to_string(), "value": self.count }))
+                }
+                Did::Incr(key) => {
+                    let operations = [json!({ "action": "incr", "key": key.to_string(), "by": 1 })];
+                    (EntryType::StateBatch, json!({ "operations": operations }))
+                }
+                _ => (EntryType::EventEmitted, json!({ "name": "e", "payload": key })),
+            };
+            match did {
+                Did::To(worker) => {
+                    tx.jobs.push(NewJob { spec: job(WORKERS[*worker % 3]), cause: entry, key });
+                }
+                Did::Join { side, by } => {
+                    let (side, by) = (*side, by.to_string());
+                    tx.joins.push(JoinArrival { spec: job("j"), sides: 2, side, by, entry, key });
+                }
+                Did::Gather(gather) => {
+                    tx.gathered.push(GatherArrival { worker: name(GATHERS[*gather]), entry });
+                }
+                Did::Set(_) | Did::Incr(_) => {}
+            }
+            tx.entries.push(NewEntry::new(kind, data));
+        }
+        tx.gathers = gathers();
+        let said = match write.end {
+            End::Complete => Some(EntryType::StepCompleted),
+            End::Effect => Some(EntryType::StepEffect),
+            End::Retry | End::Later(_) => Some(EntryType::StepRetrying),
+            End::Fail => Some(EntryType::StepFailed),
+            End::Release => None,
+        };
+        tx.entries.extend(said.map(|kind| NewEntry::new(kind, json!({ "error": "no" }))));
+        tx.recorded = u32::from(matches!(write.end, End::Effect));
+        tx.outcome = match write.end {
+            End::Complete => Outcome::Complete,
+            End::Effect => Outcome::Continue,
+            End::Retry => Outcome::Retry { delay_ms: 0 },
+            End::Later(steps) => Outcome::Retry { delay_ms: self.delay_ms(steps) },
+            End::Fail => Outcome::Fail { error: "no".into() },
+            End::Release => Outcome::Release,
+        };
+        Some(tx)
+    }
+
+    fn delay_ms(&mut self, steps: u64) -> u64 {
+        let now_ms = self.clock.now_ms();
+        let mut due_ms = now_ms + steps * STEP_MS;
+        while !self.dues.insert(due_ms) {
+            due_ms += 1;
+        }
+        due_ms - now_ms
+    }
+
+    async fn start(&self, run: usize, input: u8) -> Value {
+        let data = json!({ "event": "begin", "input": input });
+        let started = NewEntry::new(EntryType::FlowStarted, data);
+        let start = Start { run: run_id(run), flow: name("f"), started, job: job("a"), gathers: gathers() };
+        match self.resend(async || self.store.start(&start).await).await {
+            Ok(_) if self.lossy => json!("started"),
+            Ok(Started::New(id)) => json!({ "new": id.n }),
+            Ok(Started::Existing) => json!("existing"),
+            Err(failure) => error(failure),
+        }
+    }
+
+    async fn turn(&mut self, peer: usize, turn: Turn) -> Value {
+        let reply = self.resend(async || self.store.turn(&turn).await).await;
+        let told_of = turn.clone();
+        self.peers[peer].last = Some(turn);
+        match reply {
+            Ok(reply) => {
+                let told = told(&reply);
+                for (tx, answer) in told_of.writes.into_iter().zip(&reply.answers) {
+                    let goes_on =
+                        tx.outcome == Outcome::Continue && matches!(answer, Answer::Committed { .. });
+                    if !goes_on {
+                        self.over.insert((tx.run, tx.step, tx.fence));
+                    }
+                }
+                for (renewal, answer) in told_of.renewals.into_iter().zip(&reply.renewed) {
+                    if *answer != RenewAnswer::Renewed {
+                        self.over.insert((renewal.run, renewal.step, renewal.fence));
+                    }
+                }
+                for lease in reply.leases {
+                    if !self.leases.contains(&lease) {
+                        self.leases.push(lease);
+                    }
+                }
+                told
+            }
+            Err(failure) => error(failure),
+        }
+    }
+
+    async fn act(&self, run: &RunId, act: Act) -> Value {
+        match self.resend(async || self.store.act(run, &act).await).await {
+            Ok(_) if self.lossy => json!("acted"),
+            Ok(acted) => json!(format!("{acted:?}")),
+            Err(failure) => error(failure),
+        }
+    }
+
+    /// Logging is not safe to send again: whether it happened is looked up.
+    async fn log(&self, lease: &Lease) -> Value {
+        let line = LogLine {
+            step: lease.step.clone(),
+            attempt: lease.attempt,
+            entry: NewEntry::new(EntryType::LogInfo, json!({ "message": self.count.to_string() })),
+        };
+        let last = async || {
+            self.resend(async || self.store.run(&lease.run).await).await.unwrap().map(|run| run.last)
+        };
+        let before = last().await;
+        let logged = self.resend(async || {
+            if self.lossy && last().await != before {
+                return Ok(());
+            }
+            self.store.append(&lease.run, std::slice::from_ref(&line)).await
+        });
+        logged.await.map_or_else(error, |()| Value::Null)
+    }
+
+    /// Lets time pass in steps. Every lease but one is renewed before each tick, so that the order in which
+    /// leases run out, which is nobody's promise, does not show.
+    async fn pass(&mut self, steps: u32, but: Option<Pick>) -> Value {
+        let but = but.and_then(|pick| self.pick(pick)).cloned();
+        let mut told = Vec::new();
+        for _ in 0..steps {
+            self.clock.advance(STEP_MS);
+            let mut turn = self.next(3);
+            let kept =
+                self.leases.iter().filter(|lease| !self.is_over(lease) && Some(*lease) != but.as_ref());
+            turn.renewals = kept.map(renewal).collect();
+            told.push(self.turn(3, turn).await);
+            told.push(self.tick(Retention { completed_ms: None, failed_ms: None }).await);
+        }
+        json!(told)
+    }
+
+    async fn tick(&self, retention: Retention) -> Value {
+        let tick = Tick { instance: self.peers[3].id.clone(), lease_ms: LEASE_MS, retention, limit: 1_000 };
+        let ticked = self.resend(async || self.store.tick(&tick).await).await.unwrap();
+        if self.lossy {
+            Value::Null
+        } else {
+            json!([ticked.due, ticked.expired, ticked.removed, ticked.more])
+        }
+    }
+
+    /// Everything that can be seen of the store, a line for each thing.
+    pub(crate) async fn dump(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for queue in self.resend(async || self.store.queues().await).await.unwrap() {
+            lines.push(json!(queue).to_string());
+        }
+        let mut jobs = JobsQuery { limit: 7, ..JobsQuery::default() };
+        loop {
+            let page = self.resend(async || self.store.jobs(&jobs).await).await.unwrap();
+            let Some(last) = page.last() else { break };
+            jobs.after = Some((last.run.clone(), last.step.clone()));
+            for job in page {
+                let state = match job.state {
+                    JobState::Leased { instance, .. } => format!("leased by {instance}"),
+                    JobState::Delayed { .. } => "delayed".into(),
+                    state => format!("{state:?}"),
+                };
+                let numbers = (job.attempt, job.failures, job.crashes);
+                lines.push(format!("{} {} {state} {numbers:?}", job.run, step(&job.step)));
+            }
+        }
+        let mut query = RunsQuery { limit: 3, ..RunsQuery::default() };
+        loop {
+            let page = self.resend(async || self.store.runs(&query).await).await.unwrap();
+            for run in page.runs {
+                lines.push(format!("{} {} {} pending {}", run.run, run.status, run.last.n, run.pending));
+                self.dump_run(&run.run, &mut lines).await;
+            }
+            query.cursor = page.next;
+            if query.cursor.is_none() {
+                return lines;
+            }
+        }
+    }
+
+    async fn dump_run(&self, run: &RunId, lines: &mut Vec<String>) {
+        let summary = self.resend(async || self.store.run(run).await).await.unwrap().unwrap();
+        let mut timeline = Vec::new();
+        loop {
+            let read = Read { limit: 50, ..Read::after(run.clone(), timeline.len() as u64) };
+            let page = self.resend(async || self.store.read(&read).await).await.unwrap();
+            if page.is_empty() {
+                break;
+            }
+            timeline.extend(page);
+        }
+        // The records agree with the folds over the entries.
+        let view = RunView::of(&timeline);
+        assert_eq!(view.status, Some(summary.status), "{run}");
+        assert_eq!(timeline.last().map(|entry| entry.id), Some(summary.last), "{run}");
+        let ends = timeline.iter().filter(|entry| entry.kind.is_terminal()).count();
+        assert_eq!(ends, usize::from(summary.status.is_terminal()), "{run}");
+        lines.push(format!("state {:?}", State::of(&timeline).map));
+        for (id, view) in view.steps {
+            lines.push(format!("{} {:?} {}", step(&id), view.status, view.attempt));
+        }
+        for gather in GATHERS {
+            let worker = name(gather);
+            let got = self
+                .resend(async || self.store.gathered(run, &worker, u64::MAX >> 11, 0, 999).await)
+                .await
+                .unwrap();
+            lines.push(format!("{gather} {:?}", got.iter().map(|entry| entry.id.n).collect::<Vec<_>>()));
+        }
+        for entry in timeline {
+            let of = entry.step.as_ref().map(step);
+            lines.push(format!(
+                "{} {} {of:?} {:?} {}",
+                entry.id.n,
+                entry.kind,
+                entry.attempt,
+                timeless(entry.data)
+            ));
+        }
+    }
+}
+
+fn renewal(lease: &Lease) -> Renewal {
+    Renewal { run: lease.run.clone(), step: lease.step.clone(), fence: lease.fence }
+}
+
+fn error(error: StoreError) -> Value {
+    json!(format!("{:?}", error.kind))
+}
+
+/// A step by the position of its cause.
+fn step(step: &StepId) -> String {
+    format!("{}@{}", step.worker(), step.cause().n)
+}
+
+fn told(reply: &TurnReply) -> Value {
+    let answers: Vec<_> = reply
+        .answers
+        .iter()
+        .map(|answer| match answer {
+            Answer::Committed { last } => format!("committed {}", last.n),
+            other => format!("{other:?}"),
+        })
+        .collect();
+    let leases: Vec<_> = reply
+        .leases
+        .iter()
+        .map(|lease| {
+            let inputs: Vec<_> = lease
+                .inputs
+                .iter()
+                .map(|input| json!([input.id.n, input.event, input.payload, input.key]))
+                .collect();
+            json!([
+                lease.run,
+                lease.flow,
+                step(&lease.step),
+                lease.queue,
+                [
+                    lease.fence,
+                    u64::from(lease.attempt),
+                    u64::from(lease.failures),
+                    lease.read,
+                    u64::from(lease.recorded)
+                ],
+                inputs
+            ])
+        })
+        .collect();
+    json!({ "answers": answers, "renewed": reply.renewed, "leases": leases })
+}
+
+/// The data of an entry without the moments in it.
+fn timeless(data: Value) -> Value {
+    match data {
+        Value::Object(map) => map
+            .into_iter()
+            .map(|(key, value)| {
+                let value = match key.as_str() {
+                    "durationMs" => Value::Null,
+                    "event" => value
+                        .as_str()
+                        .and_then(|id| id.split_once('-'))
+                        .map(|(_, n)| json!(n))
+                        .unwrap_or(value),
+                    _ => timeless(value),
+                };
+                (key, value)
+            })
+            .collect(),
+        Value::Array(values) => values.into_iter().map(timeless).collect(),
+        other => other,
+    }
+}

@@ -1,0 +1,28 @@
+//! `cargo xtask bench`: what things cost, measured.
+
+mod proof;
+
+use anyhow::Result;
+
+use crate::cargo::{cargo, run as run_command};
+
+/// Measure what things cost.
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    /// Durable steps a second of a three-step flow, on SQLite and in memory, beside one synced commit per step.
+    Embedded {
+        /// Arguments for the benchmark: `--help` lists them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    Proof(proof::Args),
+}
+
+pub(crate) fn run(command: &Command) -> Result<()> {
+    match command {
+        Command::Embedded { args } => {
+            run_command(cargo().args(["bench", "--quiet", "--bench", "embedded", "--"]).args(args))
+        }
+        Command::Proof(args) => proof::run(args),
+    }
+}
