@@ -10,7 +10,7 @@ const fn mix(hash: u64, word: u64) -> u64 {
 }
 
 /// The hash of a text, never zero.
-pub const fn hash(text: &str) -> u64 {
+pub(super) const fn hash(text: &str) -> u64 {
     let (words, tail) = text.as_bytes().as_chunks::<8>();
     let mut hash = mix(SPREAD, text.len() as u64 + 1);
     let mut at = 0;
