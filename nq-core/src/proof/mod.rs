@@ -18,4 +18,4 @@ mod text;
 
 pub use check::{flow, included, member, mention, root};
 pub use graph::{Graph, Plan, Registered, Role, Size, concat, count};
-pub use hash::hash;
+pub use hash::slot;
