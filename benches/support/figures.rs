@@ -1,4 +1,5 @@
 //! How the benchmarks sum up what they measured.
+#![allow(dead_code, reason = "each benchmark uses the part that it needs")]
 
 use std::time::Duration;
 
