@@ -214,6 +214,10 @@ impl<'a> Worker<'a> {
         if options.continues {
             field("on_failure", quote!(#private::OnFailure::Continue));
         }
+        if !options.allow.is_empty() {
+            let allow = &options.allow;
+            field("allow", quote!(&[#(#allow),*]));
+        }
         if broken {
             field("broken", quote!(true));
         }
