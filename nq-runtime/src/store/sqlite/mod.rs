@@ -94,6 +94,11 @@ impl SqliteStore {
         Self::open_with(Setup { options, sqlite, clock: Arc::new(clock) }).await
     }
 
+    /// How many transactions this store has synced: what happened at one moment shared one of them.
+    pub fn commits(&self) -> u64 {
+        self.shared.commits.load(Ordering::Relaxed)
+    }
+
     async fn open_with(setup: Setup) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared::default());
         let (messages, receiver) = channel();
