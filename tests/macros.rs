@@ -28,8 +28,8 @@ fn workspace(name: &str, crates: &[&str]) -> PathBuf {
     }
     let manifest = format!(
         "[workspace]\nresolver = \"3\"\nmembers = {crates:?}\n[workspace.dependencies]\n\
-         nq = {{ path = {:?}, default-features = false }}\nserde = \"1\"\n",
-        root()
+         nq = {{ path = '{}', default-features = false }}\nserde = \"1\"\n",
+        root().display()
     );
     fs::write(folder.join("Cargo.toml"), manifest).unwrap();
     // The same versions as here, so that nothing has to be fetched.

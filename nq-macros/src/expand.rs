@@ -62,7 +62,7 @@ impl<'a> Worker<'a> {
         let callable = function.sig.asyncness.is_some()
             && function.sig.generics.params.is_empty()
             && matches!(function.sig.safety, syn::Safety::Default)
-            && !function.sig.inputs.is_empty()
+            && (1..=check::MOST_PARAMETERS + 1).contains(&function.sig.inputs.len())
             && (errors.count() == 0 || !errors.wiring);
         Self {
             options,

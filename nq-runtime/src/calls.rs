@@ -1,5 +1,6 @@
 //! Calling a worker: from functions that make its parameters to one that takes a step.
 #![expect(non_snake_case, reason = "each parameter is named like its type")]
+#![expect(clippy::too_many_arguments, reason = "only expansions call these")]
 
 use std::future::Future;
 

@@ -23,6 +23,9 @@ pub use crate::linked::{Proven, RegistryError, linked, linked_if_any};
 /// What a handler returns, boxed.
 pub type Called = Pin<Box<dyn Future<Output = Result<Value, Error>> + Send>>;
 
+/// Asks a parameter whether the program provides what it will need.
+pub type Need = fn(&Provided) -> Result<(), MissingData>;
+
 /// A worker's handler, as the running program sees it.
 pub struct Handler {
     /// What the attribute says.
@@ -32,7 +35,7 @@ pub struct Handler {
     /// Makes the parameters from the step, runs the worker, and turns what it returns into JSON.
     pub call: &'static (dyn Fn(Step) -> Called + Send + Sync),
     /// For each parameter: whether the program provides what it will need.
-    pub needs: &'static [fn(&Provided) -> Result<(), MissingData>],
+    pub needs: &'static [Need],
 }
 inventory::collect!(Handler);
 

@@ -1,7 +1,8 @@
 //! Tables of graphs, and the first line of what is said to each mistake in them.
 
-use super::graph::{Graph, Plan, Size, Verdict};
+use super::graph::{Graph, Plan, Verdict};
 use super::tell;
+use super::workers::Size;
 use crate::def::{EventRef, WorkerDef};
 
 /// Everything that is wrong, in the order of the workers.
@@ -41,6 +42,10 @@ const fn event(name: &'static str) -> EventRef {
 const A: EventRef = event("a");
 const B: EventRef = event("b");
 const C: EventRef = event("c");
+
+/// Two types of one name.
+const ONE: EventRef = EventRef { name: "a", type_path: Some("one::A") };
+const TWO: EventRef = EventRef { name: "a", type_path: Some("two::A") };
 
 /// A worker of flow `f`.
 const fn worker(name: &'static str) -> WorkerDef {
@@ -155,8 +160,6 @@ fn names_mean_one_thing() {
         [WorkerDef { flows: &[], ..worker("f") }, ENTRY],
         ["worker `f` has no flow, so it is a flow of its own; but other workers are in flow `f`"]
     );
-    const ONE: EventRef = EventRef { name: "a", type_path: Some("one::A") };
-    const TWO: EventRef = EventRef { name: "a", type_path: Some("two::A") };
     check!(
         [
             WorkerDef { input: Some(ONE), ..worker("x") },
