@@ -216,6 +216,8 @@ impl<'c> Writer<'c> {
                 }
             }
             Err(failure) => {
+                // On a full disk the write-ahead log may hold what there is room for in the file.
+                self.book.logged = CHECKPOINT_BYTES;
                 let ends = failure.reach() == Reach::Store;
                 let why = failure.report("commit", None);
                 for task in batch {
