@@ -17,7 +17,7 @@ use crate::data::{MissingData, Provided};
 use crate::engine::link::Link;
 use crate::engine::{self, EngineHandle, Settings, Shared};
 use crate::handler::{self, Handler, RegistryError};
-use crate::{ids, log, store};
+use crate::{ask, ids, log, store};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -55,6 +55,7 @@ pub enum OpenError {
 /// Opens a store by its URL: `sqlite:PATH` (one file, made if it is not there) or `memory:` (gone with the
 /// process). Nothing runs before [`start`](Builder::start).
 pub async fn open(url: &str) -> Result<Builder, OpenError> {
+    ask::answer();
     Ok(Builder::new(store::open(url).await?))
 }
 
@@ -79,6 +80,7 @@ impl fmt::Debug for Builder {
 impl Builder {
     /// Builds on a store that was opened otherwise.
     pub fn new(store: Arc<dyn Store>) -> Self {
+        ask::answer();
         let ms = |duration: Duration| Some(duration.as_millis() as u64);
         Self {
             store,
@@ -139,7 +141,7 @@ impl Builder {
         let handlers = handler::linked()?;
         for handler in &handlers {
             let worker = handler.def.path;
-            (handler.check)(&self.provided).map_err(|missing| OpenError::Data { worker, missing })?;
+            handler.check(&self.provided).map_err(|missing| OpenError::Data { worker, missing })?;
         }
         let client = self.connect(&handlers)?;
         let settings = Settings {
@@ -173,16 +175,21 @@ impl Builder {
     }
 
     fn connect(&self, handlers: &[&'static Handler]) -> Result<Client, OpenError> {
-        let defs = handlers.iter().map(|handler| handler.def);
-        let events = handlers.iter().flat_map(|handler| handler.events.iter().copied());
-        let registry = Arc::new(Registry::new(defs, events)?);
+        let registry = Arc::new(wired(handlers)?);
         Ok(Client::new(self.store.clone(), registry, self.max_payload))
     }
 }
 
+/// The registry of these workers.
+pub(crate) fn wired(handlers: &[&'static Handler]) -> Result<Registry, OpenError> {
+    let defs = handlers.iter().map(|handler| handler.def);
+    let events = handlers.iter().flat_map(|handler| handler.events.iter().copied());
+    Ok(Registry::new(defs, events)?)
+}
+
 /// A subscriber for log lines of steps, where the program has none: they reach the timeline all the same.
 fn own_subscriber() -> Option<tracing::Dispatch> {
-    let none = tracing::dispatcher::get_default(|current| current.is::<tracing::subscriber::NoSubscriber>());
+    let none = tracing::dispatcher::get_default(tracing::Dispatch::is::<tracing::subscriber::NoSubscriber>);
     none.then(|| tracing::Dispatch::new(tracing_subscriber::registry().with(log::layer())))
 }
 

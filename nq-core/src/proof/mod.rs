@@ -12,8 +12,10 @@ mod reach;
 mod suggest;
 mod table;
 mod tell;
+#[cfg(test)]
+mod tests;
 mod text;
 
 pub use check::{flow, included, member, mention, root};
 pub use graph::{Graph, Plan, Registered, Role, Size, concat, count};
-pub use hash::hash;
+pub use hash::slot;

@@ -16,7 +16,7 @@ pub(super) const fn unseen(def: &WorkerDef) -> Text {
     text.push(
         "\nnote: the registry reads the crate's modules; it sees no worker inside a function, or made by",
     );
-    text.push(" a macro, or under another name than `nq::worker`");
+    text.push(" a macro, or under another name than `nq::worker`: see docs/errors/registry.md");
     text
 }
 
@@ -106,6 +106,7 @@ const fn no_entry(graph: &Graph, node: u32) -> Text {
         );
     }
     text.push("\nnote: a run begins with the entry of its flow; without one no worker of the flow ever runs");
+    text.push(": see docs/errors/no-entry.md");
     text
 }
 
@@ -127,6 +128,7 @@ const fn unreached(graph: &Graph, node: u32) -> Text {
             } else {
                 text.name(graph.worker(emitter).name).push(" emits, and that one waits for it in turn");
             }
+            text.push(": see docs/errors/unreached.md");
             return text;
         }
         at += 1;
@@ -311,7 +313,7 @@ const fn gather_cycle(graph: &Graph, at: u32) -> Text {
     text.push(
         "\nnote: a gather runs when no step is left that could lead to its event; here it would be such a",
     );
-    text.push(" step itself");
+    text.push(" step itself: see docs/errors/gather-cycle.md");
     text
 }
 

@@ -217,7 +217,7 @@ impl World {
             };
             match did {
                 Did::To(worker) => {
-                    tx.jobs.push(NewJob { spec: job(WORKERS[*worker % 3]), cause: entry, key })
+                    tx.jobs.push(NewJob { spec: job(WORKERS[*worker % 3]), cause: entry, key });
                 }
                 Did::Join { side, by } => {
                     let (side, by) = (*side, by.to_string());

@@ -12,21 +12,21 @@ use nq_runtime::store::redis::RedisStore;
 use serde_json::{Value, json};
 
 /// A lease that does not run out within a test.
-pub const LONG_MS: u64 = 60_000;
+pub(crate) const LONG_MS: u64 = 60_000;
 
-pub async fn open(url: &str) -> RedisStore {
+pub(crate) async fn open(url: &str) -> RedisStore {
     RedisStore::open(url).await.unwrap()
 }
 
-pub fn run_id(text: &str) -> RunId {
+pub(crate) fn run_id(text: &str) -> RunId {
     RunId::new(text).unwrap()
 }
 
-pub fn queue(worker: &str) -> QueueName {
+pub(crate) fn queue(worker: &str) -> QueueName {
     QueueName::of("f", worker)
 }
 
-pub fn spec(worker: &str) -> JobSpec {
+pub(crate) fn spec(worker: &str) -> JobSpec {
     JobSpec {
         worker: Name::new(worker).unwrap(),
         queue: queue(worker),
@@ -36,7 +36,7 @@ pub fn spec(worker: &str) -> JobSpec {
     }
 }
 
-pub fn start(run: &str, input: Value) -> Start {
+pub(crate) fn start(run: &str, input: Value) -> Start {
     let data = json!({ "event": "begin", "input": input, "trigger": "manual", "registryHash": "0" });
     Start {
         run: run_id(run),
@@ -48,7 +48,7 @@ pub fn start(run: &str, input: Value) -> Start {
 }
 
 /// Does it again until the store is there.
-pub async fn until_there<T>(call: impl AsyncFn() -> Result<T, StoreError>) -> T {
+pub(crate) async fn until_there<T>(call: impl AsyncFn() -> Result<T, StoreError>) -> T {
     for _ in 0..3_000 {
         match call().await {
             Ok(value) => return value,
@@ -59,7 +59,7 @@ pub async fn until_there<T>(call: impl AsyncFn() -> Result<T, StoreError>) -> T 
     panic!("the store stays away");
 }
 
-pub fn done(lease: &Lease, next: Option<&str>) -> Transaction {
+pub(crate) fn done(lease: &Lease, next: Option<&str>) -> Transaction {
     let mut tx = Transaction::new(lease.run.clone(), lease.step.clone(), lease.fence, lease.attempt);
     if let Some(next) = next {
         let data = json!({ "name": "e", "payload": lease.step.to_string(), "op": "1", "to": [next] });
@@ -72,18 +72,18 @@ pub fn done(lease: &Lease, next: Option<&str>) -> Transaction {
 }
 
 /// An instance, for as long as its lane goes.
-pub struct Peer {
+pub(crate) struct Peer {
     pub id: InstanceId,
     pub number: u64,
     pub lease_ms: u64,
 }
 
 impl Peer {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Self { id: InstanceId::new(name).unwrap(), number: 0, lease_ms: LONG_MS }
     }
 
-    pub fn next(&mut self, writes: Vec<Transaction>, wants: &[(&str, u32)]) -> Turn {
+    pub(crate) fn next(&mut self, writes: Vec<Transaction>, wants: &[(&str, u32)]) -> Turn {
         self.number += 1;
         Turn {
             instance: self.id.clone(),
@@ -95,7 +95,7 @@ impl Peer {
         }
     }
 
-    pub async fn turn(
+    pub(crate) async fn turn(
         &mut self,
         store: &RedisStore,
         writes: Vec<Transaction>,
@@ -106,7 +106,7 @@ impl Peer {
     }
 
     /// Leases and finishes steps of the flow until nothing has come for a while.
-    pub async fn work(&mut self, store: &RedisStore, runs: &[RunId]) {
+    pub(crate) async fn work(&mut self, store: &RedisStore, runs: &[RunId]) {
         let mut writes = Vec::new();
         loop {
             let reply =
@@ -131,7 +131,7 @@ impl Peer {
     }
 }
 
-pub fn tick() -> Tick {
+pub(crate) fn tick() -> Tick {
     let retention = Retention { completed_ms: None, failed_ms: None };
     Tick { instance: InstanceId::new("ticker").unwrap(), lease_ms: LONG_MS, retention, limit: 500 }
 }
@@ -149,14 +149,14 @@ async fn all_completed(store: &RedisStore, runs: &[RunId]) -> bool {
 }
 
 /// What the timeline of a run says, one type after another.
-pub async fn kinds(store: &RedisStore, run: &RunId) -> Vec<String> {
+pub(crate) async fn kinds(store: &RedisStore, run: &RunId) -> Vec<String> {
     let entries = store.read(&Read::after(run.clone(), 0)).await.unwrap();
     entries.iter().enumerate().for_each(|(at, entry)| assert_eq!(entry.id.n, at as u64 + 1));
     entries.iter().map(|entry| entry.kind.as_str().to_owned()).collect()
 }
 
 /// What the timeline of a run of this flow must say.
-pub const WHOLE: [&str; 10] = [
+pub(crate) const WHOLE: [&str; 10] = [
     "flow.started",
     "flow.step.started",
     "event.emitted",

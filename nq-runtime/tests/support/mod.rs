@@ -1,4 +1,4 @@
 //! What the tests of stores share.
 
 #[cfg(feature = "redis")]
-pub mod redis;
+pub(crate) mod redis;

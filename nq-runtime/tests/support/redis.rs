@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test uses the part that it needs")]
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -10,14 +10,14 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// The settings of a server that keeps what it acknowledges, unless the machine dies.
-pub const EVERY_SECOND: &[&str] = &["--appendonly", "yes", "--appendfsync", "everysec"];
+pub(crate) const EVERY_SECOND: &[&str] = &["--appendonly", "yes", "--appendfsync", "everysec"];
 /// The settings of a server that keeps what it acknowledges.
-pub const ALWAYS: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
+pub(crate) const ALWAYS: &[&str] = &["--appendonly", "yes", "--appendfsync", "always"];
 /// The settings of a server that forgets.
-pub const VOLATILE: &[&str] = &["--appendonly", "no"];
+pub(crate) const VOLATILE: &[&str] = &["--appendonly", "no"];
 
 /// A running server. Killed when dropped.
-pub struct RedisServer {
+pub(crate) struct RedisServer {
     child: Option<Child>,
     folder: TempDir,
     port: u16,
@@ -26,7 +26,7 @@ pub struct RedisServer {
 
 impl RedisServer {
     /// Starts a server with these settings.
-    pub fn start(config: &[&str]) -> Self {
+    pub(crate) fn start(config: &[&str]) -> Self {
         let mut folder = tempfile::tempdir().unwrap();
         let config: Vec<_> = config.iter().map(|&setting| setting.to_owned()).collect();
         // Another test may take the port between its choice and its use.
@@ -41,17 +41,17 @@ impl RedisServer {
     }
 
     /// The port on 127.0.0.1.
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// The URL of it, with these options behind `?`.
-    pub fn url(&self, options: &str) -> String {
+    pub(crate) fn url(&self, options: &str) -> String {
         format!("redis://127.0.0.1:{}/?{options}", self.port)
     }
 
     /// Kills the server as a crash would.
-    pub fn kill9(&mut self) {
+    pub(crate) fn kill9(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
             child.wait().unwrap();
@@ -59,13 +59,13 @@ impl RedisServer {
     }
 
     /// Starts the server again, on its port and with what its folder keeps.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.kill9();
         assert!(self.try_run(), "redis-server does not start again");
     }
 
     /// Lets the server end by itself, with everything on its disk.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         if self.child.is_some() {
             let _ = self.try_command(&["SHUTDOWN", "NOSAVE"]);
             self.child.take().unwrap().wait().unwrap();
@@ -73,14 +73,14 @@ impl RedisServer {
     }
 
     /// Freezes the server, or lets it go on.
-    pub fn freeze(&self, frozen: bool) {
+    pub(crate) fn freeze(&self, frozen: bool) {
         let signal = if frozen { "-STOP" } else { "-CONT" };
         let pid = self.child.as_ref().unwrap().id().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
     /// Sends a command. The reply as text, a line for each element.
-    pub fn command(&self, words: &[&str]) -> String {
+    pub(crate) fn command(&self, words: &[&str]) -> String {
         self.try_command(words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
 
@@ -145,14 +145,14 @@ impl Drop for RedisServer {
 }
 
 /// A cluster of three servers.
-pub struct RedisCluster {
+pub(crate) struct RedisCluster {
     /// The servers, each with a third of the slots.
     pub nodes: Vec<RedisServer>,
 }
 
 impl RedisCluster {
     /// Starts three servers and joins them.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let nodes: Vec<_> = (0..3)
             .map(|_| {
                 let bus = free_port().to_string();
@@ -182,14 +182,14 @@ impl RedisCluster {
     }
 
     /// The URL of it, with these options behind `?`.
-    pub fn url(&self, options: &str) -> String {
+    pub(crate) fn url(&self, options: &str) -> String {
         let hosts: Vec<_> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
         format!("redis+cluster://{}/?{options}", hosts.join(","))
     }
 }
 
 /// A port that nobody uses now.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 

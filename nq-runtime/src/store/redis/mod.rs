@@ -20,7 +20,7 @@
 //! | `resumed` | stream | queues that were resumed, for those who wait |
 //! | `runs:<status>:<flow>` | sorted set | runs by start, in µs |
 //! | `ended:completed`, `ended:failed` | list | `<ended> <run> <flow> <status>`, oldest first, for the retention |
-//! | `lane:<instance>` | string | the number and answers of its last turn (MessagePack) |
+//! | `lane:<instance>` | string | the number and answers of its last turn (`MessagePack`) |
 //! | `meta` | hash | `version`, `partitions`, `epoch`; of the last tick `tick`, `spared`, `sweep`, `keepCompleted`, `keepFailed` |
 //!
 //! A job is `<state> <fence> <earlier> <failures> <crashes> <read> <recorded> <at> <instance>⇥<spec>⇥<inputs>`;

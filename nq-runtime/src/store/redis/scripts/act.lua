@@ -20,14 +20,14 @@ else
     if not fired[worker] then holds[#holds + 1] = worker end
   end
   job.spec = table.concat({ spec.crashes, spec.fails and 'f' or 'c', spec.queue, unpack(holds) }, ' ')
-  job.earlier = job.earlier + job.failures + job.crashes
-  job.failures, job.crashes = 0, 0
+  job.earlier = format('%d', job.earlier + job.failures + job.crashes)
+  job.failures, job.crashes = '0', '0'
   job.state = 'q'
   append(run, 'flow.step.retrying', job.step, job.earlier,
     '{"reason":"redriven","nextAttempt":' .. attempt(job) .. ',"delayMs":0}')
   count(run, holds, 1)
   put(run, job)
-  run.gone[#run.gone + 1] = 'e:' .. job.step
+  drop(run, 'e:' .. job.step)
 end
 done(run)
 flush()

@@ -6,6 +6,8 @@ local call, match, format, floor = redis.call, string.match, string.format, math
 local P = ARGV[1]
 local clock = call('TIME')
 local now = clock[1] * 1000 + floor(clock[2] / 1000)
+-- What is written often is text from the first: Lua takes its time to make text of a number.
+local now_text = format('%.0f', now)
 
 -- The moment so long after now, none later than what every store can hold; as text, since Lua shortens
 -- numbers of more than 14 digits.
@@ -74,29 +76,41 @@ end
 -- Puts a ticket at the end of a queue. Its id begins with the time in microseconds, by which the queues of two
 -- partitions can be merged. A small input goes with it, so that the lease need not look it up.
 local micros = clock[1] .. format('%06d', clock[2])
+local micros_id = micros .. '-*'
 local function ticket(queue, run, step, kind, data)
   know(queue)
   local key, words = P .. 'queue:' .. queue, { 'r', run, 's', step }
   if data and #data <= 1024 then words = { 'r', run, 's', step, 't', kind, 'd', data } end
-  local id = redis.pcall('XADD', key, micros .. '-*', unpack(words))
+  local id = redis.pcall('XADD', key, micros_id, unpack(words))
   -- The clock went back: the id goes on from the last one.
   if type(id) == 'table' then id = call('XADD', key, '*', unpack(words)) end
   return id
 end
 
--- A run as this call sees it. What changes is written back by `close`.
+-- A run as this call sees it. What changes is written back by `close`. `ms`, `n` and `pending` are text.
 local function opened(id, h)
   return {
     id = id, key = P .. 'run:' .. id, stream = P .. 'flow:' .. id,
-    status = h[1], flow = h[2], started = h[3], ms = tonumber(h[4]), n = tonumber(h[5]),
-    pending = tonumber(h[6]), gathers = h[7], lists = h[8],
-    jobs = {}, sets = {}, gone = {},
+    status = h[1], flow = h[2], started = h[3], ms = h[4], n = h[5], pending = h[6],
+    gathers = h[7], lists = h[8], jobs = {}, last = false, sets = false, gone = false, changed = false, ended = false,
   }
 end
 
+-- Remembers a field to write.
+local function set(run, field, value)
+  local sets = run.sets
+  if not sets then
+    run.sets = { field, value }
+    return
+  end
+  sets[#sets + 1] = field
+  sets[#sets + 1] = value
+end
+
 local function append(run, kind, step, attempt, data)
-  local ms, n = run.ms, run.n + 1
-  if now > ms then ms = now end
+  local ms = run.ms
+  if ms ~= now_text and now > tonumber(ms) then ms = now_text end
+  local n = format('%d', run.n + 1)
   local id = ms .. '-' .. n
   call('XADD', run.stream, id, 't', kind, 's', step, 'a', attempt, 'd', data)
   run.ms, run.n, run.last = ms, n, id
@@ -147,7 +161,7 @@ end
 
 -- Counts a job in or out: for the run, and for the gathers that it holds and that have not fired.
 local function count(run, holds, by)
-  run.pending = math.max(run.pending + by, 0)
+  run.pending = format('%d', math.max(run.pending + by, 0))
   for _, worker in ipairs(holds) do
     for _, gather in ipairs(gathers(run)) do
       if gather.worker == worker and not gather.fired then
@@ -158,32 +172,45 @@ local function count(run, holds, by)
   end
 end
 
-local index = { l = 'leased:', d = 'delayed:', x = 'dead:' }
+-- The index of a queue that holds the jobs of this state; nil for queued ones, which have tickets.
+local indexes = { l = {}, d = {}, x = {} }
+local index_names = { l = 'leased:', d = 'delayed:', x = 'dead:' }
+local function index(state, queue)
+  local keys = indexes[state]
+  if not keys then return nil end
+  local key = keys[queue]
+  if not key then
+    key = P .. index_names[state] .. queue
+    keys[queue] = key
+  end
+  return key
+end
 
 -- Writes a job, new or known. One that becomes queued goes to the end of its queue.
 local function put(run, job, kind, data)
-  local queue = spec_of(job.spec).queue
-  local member = run.id .. ' ' .. job.step
-  if job.was and job.was ~= job.state and index[job.was] then
-    place(P .. index[job.was] .. queue, member, false)
-  end
-  if job.state == 'q' then
+  local queue, state, was = spec_of(job.spec).queue, job.state, job.was
+  if was and was ~= state and was ~= 'q' then place(index(was, queue), run.id .. ' ' .. job.step, false) end
+  if state == 'q' then
     job.at, job.who = ticket(queue, run.id, job.step, kind, data), '-'
   else
     know(queue)
-    place(P .. index[job.state] .. queue, member, job.at)
+    place(index(state, queue), run.id .. ' ' .. job.step, job.at)
   end
-  job.was = job.state
+  job.was = state
   run.jobs[job.step] = job
-  local sets = run.sets
-  sets[#sets + 1] = 'j:' .. job.step
-  sets[#sets + 1] = format('%s %d %d %d %d %s %d %s %s\t%s\t%s', job.state, job.fence, job.earlier, job.failures,
-    job.crashes, job.read, job.recorded, job.at, job.who, job.spec, job.inputs)
+  set(run, 'j:' .. job.step, state .. ' ' .. job.fence .. ' ' .. job.earlier .. ' ' .. job.failures .. ' '
+    .. job.crashes .. ' ' .. job.read .. ' ' .. job.recorded .. ' ' .. job.at .. ' ' .. job.who .. '\t' .. job.spec
+    .. '\t' .. job.inputs)
 end
 
+-- Numbers of a job are text.
 local function fresh(step, spec, inputs)
-  return { step = step, spec = spec, inputs = inputs, state = 'q', fence = 0, earlier = 0, failures = 0,
-    crashes = 0, read = '-', recorded = 0, at = '0', who = '-' }
+  return { step = step, spec = spec, inputs = inputs, state = 'q', was = false, fence = '0', earlier = '0',
+    failures = '0', crashes = '0', read = '-', recorded = '0', at = '0', who = '-' }
+end
+
+local function add(text, by)
+  return format('%d', text + by)
 end
 
 -- Enqueues the step that `cause` makes of this job.
@@ -196,17 +223,24 @@ end
 
 -- Writes the run back.
 local function close(run)
-  local sets, gone = run.sets, run.gone
   if run.changed then
     local lines = {}
     for _, g in ipairs(run.gathers) do
       lines[#lines + 1] = format('%d %d %d %s\t%s\n', g.rank, g.count, g.fired and 1 or 0, g.worker, g.spec)
     end
-    sets[#sets + 1] = 'gathers'
-    sets[#sets + 1] = table.concat(lines)
+    set(run, 'gathers', table.concat(lines))
   end
-  if #gone > 0 then many('HDEL', run.key, gone) end
-  if #sets > 0 then many('HSET', run.key, sets) end
-  call('HSET', run.key, 'ms', run.ms, 'n', run.n, 'pending', run.pending)
-  run.sets, run.gone, run.changed = {}, {}, false
+  if run.gone then many('HDEL', run.key, run.gone) end
+  local sets = run.sets
+  if not sets then
+    call('HSET', run.key, 'ms', run.ms, 'n', run.n, 'pending', run.pending)
+  elseif #sets == 2 then
+    call('HSET', run.key, 'ms', run.ms, 'n', run.n, 'pending', run.pending, sets[1], sets[2])
+  else
+    set(run, 'ms', run.ms)
+    set(run, 'n', run.n)
+    set(run, 'pending', run.pending)
+    many('HSET', run.key, sets)
+  end
+  run.sets, run.gone, run.changed = false, false, false
 end

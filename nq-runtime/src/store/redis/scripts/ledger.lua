@@ -6,9 +6,8 @@ local runs = {}
 
 local function parsed(step, text)
   local state, fence, earlier, failures, crashes, read, recorded, at, who, spec, inputs = match(text, JOB)
-  return { step = step, was = state, state = state, fence = tonumber(fence), earlier = tonumber(earlier),
-    failures = tonumber(failures), crashes = tonumber(crashes), read = read, recorded = tonumber(recorded),
-    at = at, who = who, spec = spec, inputs = inputs }
+  return { step = step, was = state, state = state, fence = fence, earlier = earlier, failures = failures,
+    crashes = crashes, read = read, recorded = recorded, at = at, who = who, spec = spec, inputs = inputs }
 end
 
 -- The run of this id and, if one is named, the unfinished job of this step. Nil where there is none.
@@ -23,7 +22,7 @@ local function load(id, step)
       -- The position is kept beside the timeline; should it be gone, the timeline tells it.
       local last = call('XREVRANGE', P .. 'flow:' .. id, '+', '-', 'COUNT', 1)[1]
       if last then h[4], h[5] = match(last[1], '(%d+)-(%d+)') end
-      h[4], h[5] = h[4] or 0, h[5] or 0
+      h[4], h[5] = h[4] or '0', h[5] or '0'
     end
     run = opened(id, h)
     run.last = h[4] .. '-' .. h[5]
@@ -41,15 +40,21 @@ local function load(id, step)
 end
 
 local function attempt(job)
-  return 1 + job.earlier + job.failures + job.crashes
+  if job.earlier == '0' and job.failures == '0' and job.crashes == '0' then return '1' end
+  return format('%d', 1 + job.earlier + job.failures + job.crashes)
+end
+
+-- Remembers a field to remove.
+local function drop(run, field)
+  local gone = run.gone
+  if gone then gone[#gone + 1] = field else run.gone = { field } end
 end
 
 local function remove(run, job)
-  if index[job.was] then
-    place(P .. index[job.was] .. spec_of(job.spec).queue, run.id .. ' ' .. job.step, false)
-  end
-  if job.was == 'x' then run.gone[#run.gone + 1] = 'e:' .. job.step end
-  run.gone[#run.gone + 1] = 'j:' .. job.step
+  local key = index(job.was, spec_of(job.spec).queue)
+  if key then place(key, run.id .. ' ' .. job.step, false) end
+  drop(run, 'j:' .. job.step)
+  if job.was == 'x' then drop(run, 'e:' .. job.step) end
   run.jobs[job.step] = false
 end
 
@@ -61,8 +66,7 @@ end
 local function list(run, name)
   if listed(run, name) then return end
   run.lists = (run.lists and run.lists .. ' ' or '') .. name
-  run.sets[#run.sets + 1] = 'lists'
-  run.sets[#run.sets + 1] = run.lists
+  set(run, 'lists', run.lists)
 end
 
 -- The unpaired events of the joins of a run, by worker and position; at most 100.
@@ -104,18 +108,16 @@ end
 
 -- Appends the one terminal entry. `data` begins an object of JSON and ends in a comma, or is `{`.
 local function finish(run, status, data)
-  local ended = math.max(run.ms, now)
-  local started = floor(tonumber(run.started) / 1000)
-  append(run, 'flow.' .. status, '', '', data .. '"durationMs":' .. math.max(ended - started, 0) .. '}')
+  local ended = math.max(tonumber(run.ms), now)
+  local lasted = format('%d', math.max(ended - floor(run.started / 1000), 0))
+  append(run, 'flow.' .. status, '', '', data .. '"durationMs":' .. lasted .. '}')
+  ended = run.ms
   place(P .. 'runs:running:' .. run.flow, run.id, false)
   place(P .. 'runs:' .. status .. ':' .. run.flow, run.id, run.started)
   push(P .. (status == 'completed' and 'ended:completed' or 'ended:failed'), ended .. ' ' .. run.id .. ' ' .. run.flow .. ' ' .. status)
-  run.status, run.pending, run.ended = status, 0, true
-  local sets = run.sets
-  sets[#sets + 1] = 'status'
-  sets[#sets + 1] = status
-  sets[#sets + 1] = 'ended'
-  sets[#sets + 1] = ended
+  run.status, run.pending, run.ended = status, '0', true
+  set(run, 'status', status)
+  set(run, 'ended', ended)
 end
 
 -- What follows when a job no longer counts: gathers that nothing holds any more fire, by rank; then a run
@@ -134,7 +136,7 @@ local function settle(run, cause)
       end
     end
   end
-  if run.pending == 0 then
+  if run.pending == '0' then
     local list = {}
     for i, found in ipairs(unpaired(run)) do
       list[i] = '{"stepName":' .. cjson.encode(found[1]) .. ',"event":"' .. found[2] .. '"}'
@@ -147,10 +149,9 @@ end
 local function die(run, job, message)
   local spec = spec_of(job.spec)
   count(run, spec.holds, -1)
-  job.state, job.at, job.who = 'x', now, '-'
+  job.state, job.at, job.who = 'x', now_text, '-'
   put(run, job)
-  run.sets[#run.sets + 1] = 'e:' .. job.step
-  run.sets[#run.sets + 1] = message
+  set(run, 'e:' .. job.step, message)
   if spec.fails then
     finish(run, 'failed', '{"error":' .. cjson.encode(message) .. ',"failedStep":' .. cjson.encode(match(job.step, '^(.*)@')) .. ',')
   else

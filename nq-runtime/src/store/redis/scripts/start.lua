@@ -9,13 +9,14 @@ if known_flow then
   local first = call('XRANGE', P .. 'flow:' .. id, '-', '+', 'COUNT', 1)[1]
   return { 'existing', known_flow, first and first[2][8] or '' }
 end
-local run = opened(id, { 'running', flow, micros, 0, 0, 0 })
+local run = opened(id, { 'running', flow, micros, '0', '0', '0' })
 local cause = append(run, 'flow.started', '', '', data)
 run.declared = {}
 for i = 8, #ARGV, 3 do run.declared[ARGV[i + 1]] = { rank = tonumber(ARGV[i]), spec = ARGV[i + 2] } end
 enqueue(run, ARGV[5], ARGV[6], cause, cause .. ' -', 'flow.started', data)
-local sets = run.sets
-for _, text in ipairs({ 'status', 'running', 'flow', flow, 'started', micros }) do sets[#sets + 1] = text end
+set(run, 'status', 'running')
+set(run, 'flow', flow)
+set(run, 'started', micros)
 close(run)
 place(P .. 'runs:running:' .. flow, id, micros)
 call('SADD', P .. 'flows', flow)

@@ -61,8 +61,8 @@ local function expire(item)
     return 1
   end
   local why, was = 'instance `' .. job.who .. '` stopped without finishing it', attempt(job)
-  job.crashes = job.crashes + 1
-  if job.crashes >= spec_of(job.spec).crashes then
+  job.crashes = add(job.crashes, 1)
+  if tonumber(job.crashes) >= spec_of(job.spec).crashes then
     local message = why .. ', for the ' .. job.crashes .. '. time: it seems to take its process down'
     append(run, 'flow.step.failed', job.step, was, '{"error":' .. cjson.encode(message) .. '}')
     die(run, job, message)
@@ -146,7 +146,7 @@ local function repair(id)
           put(run, job)
           repaired = repaired + 1
         end
-      elseif not call('ZSCORE', P .. index[job.state] .. queue, member) then
+      elseif not call('ZSCORE', index(job.state, queue), member) then
         put(run, job)
         repaired = repaired + 1
       end

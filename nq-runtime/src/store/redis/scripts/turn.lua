@@ -54,7 +54,7 @@ local function commit(at)
   local run, job = load(id, step)
   if not run then return 'G' end
   if run.status ~= 'running' then return 'E ' .. run.status end
-  if not job or job.state ~= 'l' or job.fence ~= tonumber(ARGV[at + 2]) then return 'L' end
+  if not job or job.state ~= 'l' or job.fence ~= ARGV[at + 2] then return 'L' end
   local outcome = ARGV[at + 5]
   if outcome == 'T' then return 'T ' .. ARGV[at + 6] end
 
@@ -118,14 +118,14 @@ local function commit(at)
   end
 
   if outcome == 'C' then
-    job.recorded = job.recorded + tonumber(ARGV[at + 4])
+    job.recorded = add(job.recorded, ARGV[at + 4])
     put(run, job)
   elseif outcome == 'D' then
     remove(run, job)
     count(run, spec_of(job.spec).holds, -1)
     settle(run, run.last)
   elseif outcome == 'R' then
-    job.failures = job.failures + 1
+    job.failures = add(job.failures, 1)
     local delay = tonumber(ARGV[at + 6])
     if delay == 0 then
       job.state = 'q'
@@ -134,7 +134,7 @@ local function commit(at)
     end
     put(run, job)
   elseif outcome == 'F' then
-    job.failures = job.failures + 1
+    job.failures = add(job.failures, 1)
     die(run, job, ARGV[at + 6])
   else
     job.state = 'q'
@@ -150,7 +150,7 @@ local function view(reply, run, job, came_by, kind, data)
   reply[at] = came_by
   reply[at + 1], reply[at + 2], reply[at + 3] = run.id, run.flow, job.step
   reply[at + 4], reply[at + 5], reply[at + 6] = spec_of(job.spec).queue, job.fence, attempt(job)
-  reply[at + 7], reply[at + 8], reply[at + 9] = job.failures, tonumber(job.read), job.recorded
+  reply[at + 7], reply[at + 8], reply[at + 9] = job.failures, job.read, job.recorded
   at = at + 10
   local inputs = 0
   for id, key in string.gmatch(job.inputs, '(%S+) (%S+)') do
@@ -179,7 +179,7 @@ local function lease(reply, leased, came_by, id, step, kind, data)
   end
   local read = job.read == '-' and run.n or job.read
   append(run, 'flow.step.started', step, attempt(job), started_data)
-  job.fence, job.read = job.fence + 1, read
+  job.fence, job.read = add(job.fence, 1), read
   job.state, job.at, job.who = 'l', until_ms, instance
   put(run, job)
   close(run)
@@ -215,7 +215,7 @@ end
 
 local renewed, answers = {}, {}
 for i = 1, tonumber(ARGV[8]) do
-  renewed[i] = alone(ARGV[p], renew, ARGV[p], ARGV[p + 1], tonumber(ARGV[p + 2])) or 'L'
+  renewed[i] = alone(ARGV[p], renew, ARGV[p], ARGV[p + 1], ARGV[p + 2]) or 'L'
   p = p + 3
 end
 local writes = tonumber(ARGV[p])
