@@ -1,6 +1,7 @@
 //! One store in which the operations happen, and what can be seen of it, told without what may differ between
 //! two stores: moments in time, and the order of what happens at one moment.
 
+use std::any::Any;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
@@ -61,7 +62,8 @@ fn gathers() -> Vec<GatherSpec> {
 /// A store and those who use it.
 pub(crate) struct World {
     store: Arc<dyn Store>,
-    clock: Arc<TestClock>,
+    /// The clock that it goes by, where a test can move it. Without one, nothing happens that needs time.
+    clock: Option<Arc<TestClock>>,
     /// Whether replies are lost: calls are sent again, and what only a reply could tell is not told.
     lossy: bool,
     peers: Vec<Peer>,
@@ -74,6 +76,7 @@ pub(crate) struct World {
     /// The moments at which jobs are due. No two are the same, since which of two comes first is nobody's
     /// promise.
     dues: BTreeSet<u64>,
+    _kept: Option<Box<dyn Any>>,
 }
 
 struct Peer {
@@ -82,8 +85,8 @@ struct Peer {
 }
 
 impl World {
-    /// An empty store that goes by this clock.
-    pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<TestClock>, lossy: bool) -> Self {
+    /// An empty store, and the clock that it goes by.
+    pub(crate) fn new(store: Arc<dyn Store>, clock: Option<Arc<TestClock>>, lossy: bool) -> Self {
         let peer = |id| Peer { id: InstanceId::new(id).unwrap(), last: None };
         let peers = ["one", "two", "three", "keeper"].map(peer).into();
         Self {
@@ -95,7 +98,13 @@ impl World {
             over: HashSet::new(),
             count: 0,
             dues: BTreeSet::new(),
+            _kept: None,
         }
+    }
+
+    /// Keeps this, a folder, for as long as the store.
+    pub(crate) fn keep(self, what: impl Any) -> Self {
+        Self { _kept: Some(Box::new(what)), ..self }
     }
 
     async fn resend<T>(&self, call: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -112,7 +121,11 @@ impl World {
     pub(crate) async fn apply(&mut self, op: &Op) -> Value {
         self.count += 1;
         // The clock never stands still between two operations.
-        self.clock.advance(1);
+        if let Some(clock) = &self.clock {
+            clock.advance(1);
+        } else if matches!(op, Op::Pass { .. } | Op::Expire) {
+            return Value::Null;
+        }
         match op {
             Op::Start { run, input } => self.start(*run, *input).await,
             Op::Turn { peer, writes, renew, want } => {
@@ -182,7 +195,7 @@ impl World {
             writes: Vec::new(),
             renewals: Vec::new(),
             wants: Vec::new(),
-            lease_ms: LEASE_MS,
+            lease_ms: if self.clock.is_some() { LEASE_MS } else { 1 << 30 },
         }
     }
 
@@ -239,7 +252,8 @@ impl World {
     }
 
     fn delay_ms(&mut self, steps: u64) -> u64 {
-        let now_ms = self.clock.now_ms();
+        // Without a clock, never.
+        let Some(now_ms) = self.clock.as_ref().map(|clock| clock.now_ms()) else { return 1 << 40 };
         let mut due_ms = now_ms + steps * STEP_MS;
         while !self.dues.insert(due_ms) {
             due_ms += 1;
@@ -323,7 +337,9 @@ impl World {
         let but = but.and_then(|pick| self.pick(pick)).cloned();
         let mut told = Vec::new();
         for _ in 0..steps {
-            self.clock.advance(STEP_MS);
+            if let Some(clock) = &self.clock {
+                clock.advance(STEP_MS);
+            }
             let mut turn = self.next(3);
             let kept =
                 self.leases.iter().filter(|lease| !self.is_over(lease) && Some(*lease) != but.as_ref());
@@ -366,17 +382,22 @@ impl World {
             }
         }
         let mut query = RunsQuery { limit: 3, ..RunsQuery::default() };
+        let mut runs = Vec::new();
         loop {
             let page = self.resend(async || self.store.runs(&query).await).await.unwrap();
-            for run in page.runs {
-                lines.push(format!("{} {} {} pending {}", run.run, run.status, run.last.n, run.pending));
-                self.dump_run(&run.run, &mut lines).await;
-            }
+            runs.extend(page.runs);
             query.cursor = page.next;
             if query.cursor.is_none() {
-                return lines;
+                break;
             }
         }
+        // Which of two that began at the same moment is the newer is nobody's promise.
+        runs.sort_by(|a, b| a.run.cmp(&b.run));
+        for run in runs {
+            lines.push(format!("{} {} {} pending {}", run.run, run.status, run.last.n, run.pending));
+            self.dump_run(&run.run, &mut lines).await;
+        }
+        lines
     }
 
     async fn dump_run(&self, run: &RunId, lines: &mut Vec<String>) {
