@@ -75,6 +75,8 @@ macro_rules! __conformance_cases {
                 an_entry_wakes_those_who_follow_its_run
                 a_commit_wakes_those_who_follow_its_run
                 the_end_from_outside_wakes_those_who_follow
+                the_end_of_a_run_wakes_those_who_wait_for_it
+                waiting_for_the_end_of_a_run_that_goes_on_ends_when_its_time_is_up
                 a_start_wakes_those_who_wait_for_its_queue
                 a_commit_wakes_those_who_wait_for_what_it_enqueues
                 a_tick_wakes_those_who_wait_for_what_is_due
