@@ -188,6 +188,32 @@ local function lease(reply, leased, came_by, id, step, kind, data)
   return true
 end
 
+-- How many tickets there are and the first ten that lead to a job; those before them that do not are dropped.
+local function sound(stream)
+  local found, from = { 0 }, '-'
+  for _ = 1, 20 do
+    local page = call('XRANGE', stream, from, '+', 'COUNT', 10)
+    for _, entry in ipairs(page) do
+      local id, step = entry[2][2], entry[2][4]
+      local run, job
+      if step then run, job = load(id, step) end
+      if job and job.state == 'q' and run.status == 'running' then
+        found[#found + 1] = entry[1]
+      else
+        call('XDEL', stream, entry[1])
+        if job and job.state == 'q' then
+          remove(run, job)
+          close(run)
+        end
+      end
+    end
+    if #page < 10 or #found > 10 then break end
+    from = '(' .. page[10][1]
+  end
+  found[1] = call('XLEN', stream)
+  return found
+end
+
 -- A lane is number, answers, renewed, leased by the first part, number and leased of the last second part.
 local lane = call('GET', lane_key)
 lane = lane and cmsgpack.unpack(lane) or { 0, {}, {}, {}, 0, {} }
@@ -236,11 +262,7 @@ while p < #ARGV do
     left = 0
   end
   if first then
-    local found = { left > 0 and call('XLEN', stream) or 0 }
-    if found[1] > 0 then
-      for i, entry in ipairs(call('XRANGE', stream, '-', '+', 'COUNT', 10)) do found[i + 1] = entry[1] end
-    end
-    ready[#ready + 1] = found
+    ready[#ready + 1] = left > 0 and sound(stream) or { 0 }
     left = 0
   end
   while left > 0 and looks > 0 and tickets < 2000 do
