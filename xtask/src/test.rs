@@ -89,7 +89,7 @@ fn tests(only: &[&str]) -> Result<()> {
 /// Builds the examples, and runs each by itself, without input, in an empty folder with a `Cargo.lock`.
 fn examples() -> Result<()> {
     run_command(cargo().args(["build", "--examples", "--all-features"]))?;
-    let metadata = metadata(false)?;
+    let metadata = metadata(None, false)?;
     let folder = metadata.target_directory.join("xtask/examples");
     let examples =
         metadata.packages.iter().flat_map(|package| &package.targets).filter(|target| target.is_example());
