@@ -5,7 +5,9 @@
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+mod macros;
 
+pub use macros::{event, input, registry, worker};
 pub use nq_core::bounds::{EmittedBy, InputOf, Worker};
 pub use nq_core::def::{Event, EventDef, EventRef, WorkerDef};
 pub use nq_core::entry::{Entry, EntryType};
@@ -13,7 +15,6 @@ pub use nq_core::id::{EntryId, IdError, InstanceId, QueueName, RunId, StepId};
 pub use nq_core::registry::Registry;
 pub use nq_core::state::State;
 pub use nq_core::status::{RunStatus, RunView, StepStatus, StepView};
-pub use nq_macros::{event, input, registry, worker};
 pub use nq_runtime::client::{Client, FlowRef, Runs, StartError, StartRun, Violation};
 pub use nq_runtime::ctx::Ctx;
 pub use nq_runtime::data::{Data, MissingData, Provided};

@@ -295,6 +295,10 @@ async fn killed_at_any_moment_it_goes_on_and_reports_the_same() {
         }
         assert_eq!(project.read(&format!("{store}.md")), undisturbed, "seed {}", seed());
         let entries = project.check(&project.run(&store).await).await;
+        for pair in entries.windows(2) {
+            let idle = pair[1].id.ms - pair[0].id.ms;
+            assert!(idle < 10_000, "it goes on at once, not when the leases of the dead run out: {idle} ms");
+        }
         lost += steps(&entries, EntryType::StepStarted).filter(|entry| entry.attempt > Some(1)).count();
     }
     assert!(lost >= KILLS, "the kills interrupt steps: {lost} began again");

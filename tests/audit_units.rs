@@ -10,6 +10,8 @@ mod lockfile;
 mod measure;
 #[path = "../examples/audit/report.rs"]
 mod report;
+#[path = "../examples/audit/runs.rs"]
+mod runs;
 #[path = "../examples/audit/source.rs"]
 mod source;
 #[path = "../examples/audit/timeline.rs"]

@@ -38,7 +38,8 @@ fn renewed(text: &str) -> String {
     for part in parts {
         let (case, rest) = part.split_once(" -->").unwrap();
         let (_, rest) = rest.split_once("<!-- end -->").unwrap();
-        renewed += &format!("<!-- case: {case} -->{}\n<!-- end -->{rest}", shown(case));
+        let shown = shown(case);
+        renewed.extend(["<!-- case: ", case, " -->", &shown, "\n<!-- end -->", rest]);
     }
     renewed
 }
@@ -72,4 +73,18 @@ fn every_case_has_one_page_and_every_page_is_listed() {
     }
     let wrong: Vec<_> = cases.iter().filter(|(_, pages)| **pages != 1).collect();
     assert!(wrong.is_empty(), "cases with another number of pages than one: {wrong:?}");
+}
+
+#[test]
+fn pages_that_messages_name_exist() {
+    let mut named = 0;
+    for case in names("tests/ui/fail", ".stderr") {
+        let path = root().join("tests/ui/fail").join(format!("{case}.stderr"));
+        for part in fs::read_to_string(path).unwrap().split("docs/errors/").skip(1) {
+            let name = part.split(".md").next().unwrap();
+            assert!(page(name).exists(), "{case} names {name}");
+            named += 1;
+        }
+    }
+    assert!(named > 0);
 }

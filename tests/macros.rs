@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -27,8 +28,8 @@ fn workspace(name: &str, crates: &[&str]) -> PathBuf {
     }
     let manifest = format!(
         "[workspace]\nresolver = \"3\"\nmembers = {crates:?}\n[workspace.dependencies]\n\
-         nq = {{ path = {:?}, default-features = false }}\nserde = \"1\"\n",
-        root()
+         nq = {{ path = '{}', default-features = false }}\nserde = \"1\"\n",
+        root().display()
     );
     fs::write(folder.join("Cargo.toml"), manifest).unwrap();
     // The same versions as here, so that nothing has to be fetched.
@@ -52,8 +53,11 @@ fn copy(from: &Path, to: &Path) {
 
 /// Runs cargo in a workspace, and returns its standard output and what it says.
 fn cargo(folder: &Path, args: &[&str]) -> (String, String) {
-    let output = Command::new(env!("CARGO"))
-        .args(args)
+    run(Command::new(env!("CARGO")).args(args), folder)
+}
+
+fn run(command: &mut Command, folder: &Path) -> (String, String) {
+    let output = command
         .current_dir(folder)
         .env("CARGO_TARGET_DIR", root().join("target/tests/macros/target"))
         .env("CARGO_TERM_COLOR", "never")
@@ -74,7 +78,10 @@ fn diagnostics(folder: &Path, command: &[&str]) -> BTreeMap<String, String> {
         let rendered = message["message"]["rendered"].as_str().unwrap_or_default();
         let is_summary =
             rendered.starts_with("error: aborting") || rendered.starts_with("For more information");
-        if message["reason"] == "compiler-message" && !is_summary {
+        // Of the copied crates only: those of this repository are judged elsewhere.
+        let is_copy =
+            message["manifest_path"].as_str().is_some_and(|path| Path::new(path).starts_with(folder));
+        if message["reason"] == "compiler-message" && !is_summary && is_copy {
             let name = message["target"]["name"].as_str().unwrap().to_owned();
             let rendered = rendered.replace(&format!("{}/", root().display()), "$NQ/");
             said.entry(name).or_default().push_str(&rendered);
@@ -108,4 +115,62 @@ fn crates_with_mistakes_say_what_to_write() {
         }
         assert_eq!(said, fs::read_to_string(&expected).unwrap_or_default(), "{}", expected.display());
     }
+}
+
+#[test]
+fn the_same_source_expands_the_same_and_nothing_is_written() {
+    let folder = workspace("twice", &["shipping", "shop", "store"]);
+    // `-Z` options are for an unstable compiler; what is not of this workspace is compiled as ever.
+    let unstable = folder.join("unstable.sh");
+    fs::write(&unstable, "#!/bin/sh\nRUSTC_BOOTSTRAP=1 exec \"$@\"\n").unwrap();
+    fs::set_permissions(&unstable, fs::Permissions::from_mode(0o755)).unwrap();
+    let expand = || {
+        let main = folder.join("shop/src/main.rs");
+        // Written anew, or cargo would not compile it again.
+        fs::write(&main, fs::read_to_string(&main).unwrap()).unwrap();
+        let mut command = Command::new(env!("CARGO"));
+        command.args(["rustc", "--offline", "-p", "shop", "--bin", "shop", "--profile", "check"]);
+        command.args(["--", "-Zunpretty=expanded"]).env("RUSTC_WORKSPACE_WRAPPER", &unstable);
+        let (expanded, stderr) = run(&mut command, &folder);
+        assert!(expanded.contains("__NqRegistry"), "{stderr}");
+        expanded
+    };
+    let before = files(&folder);
+    let first = expand();
+    assert_eq!(first, expand());
+    assert_eq!(before, files(&folder));
+}
+
+/// All files below a folder, with their contents.
+fn files(folder: &Path) -> BTreeMap<PathBuf, String> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.append(&mut self::files(&path));
+        } else if path.file_name().is_some_and(|name| name != "Cargo.lock") {
+            files.insert(path.clone(), fs::read_to_string(path).unwrap());
+        }
+    }
+    files
+}
+
+#[test]
+fn a_doctest_lists_its_workers() {
+    let folder = workspace("doctest", &["documented"]);
+    let (said, stderr) = cargo(&folder, &["test", "--offline", "--doc", "-p", "documented"]);
+    assert!(said.contains("1 passed; 1 failed"), "{said}{stderr}");
+    assert!(said.contains("help: list them: `nq::registry![charge, ship]`"), "{said}");
+}
+
+#[test]
+fn rust_analyzer_finds_nothing_wrong() {
+    let version = Command::new("rust-analyzer").arg("--version").output();
+    if !version.is_ok_and(|output| output.status.success()) {
+        return;
+    }
+    let folder = workspace("editor", FINE);
+    let output = Command::new("rust-analyzer").arg("diagnostics").arg(&folder).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && !said.contains("Error"), "{said}");
 }

@@ -74,7 +74,11 @@ async fn act(cli: Cli) -> nq::Result<ExitCode> {
             Ok(ExitCode::from(INTERRUPTED))
         }
     };
-    nq.shutdown().await?;
+    tokio::select! {
+        stopped = nq.shutdown() => stopped?,
+        // The packages at hand are finished first, unless that takes too long for someone. Nothing is lost.
+        _ = tokio::signal::ctrl_c() => std::process::exit(INTERRUPTED.into()),
+    }
     ended
 }
 

@@ -12,6 +12,7 @@ use crate::source::is_aside;
 
 /// What was found in the source of a package.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Measure {
     /// The licence that its manifest names.
     pub(crate) licence: Option<String>,

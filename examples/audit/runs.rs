@@ -92,3 +92,35 @@ pub(crate) async fn list(nq: &Client, out: &mut impl io::Write) -> nq::Result<()
     writeln!(out, "{}", table.trim_fmt())?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn lockfile(path: &str) -> Lockfile {
+        Lockfile { path: PathBuf::from(path), hash: "h".into(), packages: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn an_unfinished_run_goes_on_and_one_that_ended_badly_is_begun_anew() {
+        let nq = nq::open("memory:").await.unwrap().client().unwrap();
+        let (a, b) = (lockfile("/a/Cargo.lock"), lockfile("/b/Cargo.lock"));
+        let Begun::New(first) = begin(&nq, &a, false).await.unwrap() else { panic!("it is new") };
+        assert_eq!(first.id().as_str(), a.run_id());
+        let Begun::New(_) = begin(&nq, &b, false).await.unwrap() else {
+            panic!("another file is another run")
+        };
+        for again in [false, true] {
+            let Begun::Resumed(run) = begin(&nq, &a, again).await.unwrap() else { panic!("it goes on") };
+            assert_eq!(run.id(), first.id());
+        }
+        for number in 2..4 {
+            let (_, run, _) = latest(&nq, &a.run_id()).await.unwrap().unwrap();
+            run.cancel("for a test").await.unwrap();
+            let Begun::New(next) = begin(&nq, &a, false).await.unwrap() else { panic!("it is new") };
+            assert_eq!(next.id().as_str(), format!("{}.{number}", a.run_id()));
+        }
+    }
+}

@@ -1,45 +1,88 @@
-//! The conformance suite against the embedded store.
+//! The conformance suite against the embedded store: as programs use it, with a clock that moves, losing
+//! replies, and on a file that two processes share.
 #![cfg(feature = "sqlite")]
 
+mod support {
+    pub(crate) mod shared;
+}
+
+use std::path::Path;
 use std::sync::Arc;
 
 use nq_core::conformance::{Subject, TestClock};
 use nq_runtime::store::Store;
+use nq_runtime::store::faulty::{Fault, Faulty, Plan};
 use nq_runtime::store::sqlite::{SqliteOptions, SqliteStore};
+use support::shared::Shared;
+use tempfile::TempDir;
+
+async fn open(folder: &Path, clock: &Arc<TestClock>) -> SqliteStore {
+    let clock = clock.clone();
+    let options = SqliteOptions { path: folder.join("nq.db") };
+    SqliteStore::with_clock(options, move || clock.now_ms()).await.expect("it opens")
+}
+
+fn fresh() -> (TempDir, Arc<TestClock>) {
+    (tempfile::tempdir().expect("a folder"), TestClock::new())
+}
 
 /// A store that goes by the clock of the test.
-async fn sqlite() -> Subject {
-    let clock = TestClock::new();
-    let folder = tempfile::tempdir().unwrap();
-    let options = SqliteOptions { path: folder.path().join("nq.db") };
-    let open = {
+async fn by_clock() -> Subject {
+    let (folder, clock) = fresh();
+    let path = folder.path().to_path_buf();
+    let reopen = {
         let clock = clock.clone();
         move || {
-            let (options, clock) = (options.clone(), clock.clone());
-            async move {
-                let store = SqliteStore::with_clock(options, move || clock.now_ms()).await.unwrap();
-                Arc::new(store) as Arc<dyn Store>
-            }
+            let (path, clock) = (path.clone(), clock.clone());
+            async move { Arc::new(open(&path, &clock).await) as Arc<dyn Store> }
         }
     };
-    Subject::with_clock(open().await, clock).reopen(open).keep(folder)
+    let store = open(folder.path(), &clock).await;
+    Subject::with_clock(Arc::new(store), clock).reopen(reopen).keep(folder)
+}
+
+/// The same, losing the reply of every other call.
+async fn lossy() -> Subject {
+    let (folder, clock) = fresh();
+    let store = Faulty::new(open(folder.path(), &clock).await, Plan::EveryOther(Fault::After));
+    Subject::with_clock(Arc::new(store), clock).lossy().keep(folder)
+}
+
+/// Two stores on one file that take every other call each, so that each finds what the other has written.
+async fn shared() -> Subject {
+    let (folder, clock) = fresh();
+    let stores = [open(folder.path(), &clock).await, open(folder.path(), &clock).await];
+    Subject::with_clock(Arc::new(Shared::new(stores)), clock).keep(folder)
 }
 
 /// The store as programs use it.
-async fn sqlite_in_real_time() -> Subject {
-    let folder = tempfile::tempdir().unwrap();
+async fn in_real_time() -> Subject {
+    let folder = tempfile::tempdir().expect("a folder");
     let options = SqliteOptions { path: folder.path().join("nq.db") };
-    Subject::real(Arc::new(SqliteStore::open(options).await.unwrap())).keep(folder)
+    let store = SqliteStore::open(options).await.expect("it opens");
+    Subject::real(Arc::new(store)).keep(folder)
 }
 
 mod sqlite_store {
-    use super::sqlite;
+    use super::by_clock;
 
-    nq_core::conformance! { test = #[tokio::test], subject = sqlite().await }
+    nq_core::conformance! { test = #[tokio::test], subject = by_clock().await }
 }
 
 mod sqlite_store_in_real_time {
-    use super::sqlite_in_real_time;
+    use super::in_real_time;
 
-    nq_core::conformance! { test = #[tokio::test], subject = sqlite_in_real_time().await }
+    nq_core::conformance! { test = #[tokio::test], subject = in_real_time().await }
+}
+
+mod sqlite_store_that_loses_every_reply_once {
+    use super::lossy;
+
+    nq_core::conformance! { test = #[tokio::test], subject = lossy().await }
+}
+
+mod sqlite_store_of_two_processes {
+    use super::shared;
+
+    nq_core::conformance! { test = #[tokio::test], subject = shared().await }
 }

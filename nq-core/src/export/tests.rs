@@ -22,7 +22,7 @@ const fn entry(name: &'static str, emits: &'static [EventRef]) -> WorkerDef {
     WorkerDef { input: Some(event("in")), emits, ..worker(name) }
 }
 const fn step(name: &'static str, subscribes: &'static [EventRef], emits: &'static [EventRef]) -> WorkerDef {
-    WorkerDef { subscribes, emits, ..worker(name) }
+    WorkerDef { emits, subscribes, ..worker(name) }
 }
 
 fn document(workers: impl IntoIterator<Item = WorkerDef>) -> RegistryDocument {

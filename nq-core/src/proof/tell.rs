@@ -1,10 +1,11 @@
 //! What a verdict says to the one who reads it: what is wrong, `help:` what to write, `note:` why. Only here
 //! are strings compared, and only for what has failed.
 
-use super::graph::{Graph, Role, Verdict};
+use super::graph::{Graph, Verdict};
 use super::hash::same;
 use super::suggest::Nearest;
 use super::text::Text;
+use super::workers::Role;
 use crate::def::WorkerDef;
 
 /// A worker that the registry does not have.
@@ -16,7 +17,7 @@ pub(super) const fn unseen(def: &WorkerDef) -> Text {
     text.push(
         "\nnote: the registry reads the crate's modules; it sees no worker inside a function, or made by",
     );
-    text.push(" a macro, or under another name than `nq::worker`");
+    text.push(" a macro, or under another name than `nq::worker`: see docs/errors/registry.md");
     text
 }
 
@@ -106,6 +107,7 @@ const fn no_entry(graph: &Graph, node: u32) -> Text {
         );
     }
     text.push("\nnote: a run begins with the entry of its flow; without one no worker of the flow ever runs");
+    text.push(": see docs/errors/no-entry.md");
     text
 }
 
@@ -127,6 +129,7 @@ const fn unreached(graph: &Graph, node: u32) -> Text {
             } else {
                 text.name(graph.worker(emitter).name).push(" emits, and that one waits for it in turn");
             }
+            text.push(": see docs/errors/unreached.md");
             return text;
         }
         at += 1;
@@ -311,7 +314,7 @@ const fn gather_cycle(graph: &Graph, at: u32) -> Text {
     text.push(
         "\nnote: a gather runs when no step is left that could lead to its event; here it would be such a",
     );
-    text.push(" step itself");
+    text.push(" step itself: see docs/errors/gather-cycle.md");
     text
 }
 

@@ -4,6 +4,8 @@ mod clock;
 pub mod faulty;
 pub mod hints;
 pub mod memory;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
@@ -16,6 +18,8 @@ pub use nq_core::store::*;
 pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
     match url.split_once(':') {
         Some(("memory", _)) => Ok(Arc::new(memory::MemoryStore::new())),
+        #[cfg(feature = "redis")]
+        Some((scheme, _)) if scheme.starts_with("redis") => Ok(Arc::new(redis::RedisStore::open(url).await?)),
         #[cfg(feature = "sqlite")]
         Some(("sqlite", path)) => {
             let options = sqlite::SqliteOptions { path: path.into() };

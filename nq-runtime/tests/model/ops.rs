@@ -11,7 +11,7 @@ pub(crate) enum Op {
     /// A run begins, or begins again, with this input.
     Start { run: usize, input: u8 },
     /// An instance takes a turn.
-    Turn { peer: usize, writes: Vec<Write>, renew: Option<usize>, want: Option<(usize, u32)> },
+    Turn { peer: usize, writes: Vec<Write>, renew: Option<Pick>, want: Option<Want> },
     /// An instance sends its last turn again.
     Resend { peer: usize },
     /// An instance sends a turn with a number that is off by this.
@@ -19,24 +19,42 @@ pub(crate) enum Op {
     /// A run is cancelled.
     Cancel { run: usize },
     /// A step is redriven, dead or not.
-    Redrive { lease: usize },
+    Redrive { lease: Pick },
     /// A step logs.
-    Log { lease: usize },
+    Log { lease: Pick },
     /// A queue is paused or resumed.
     Pause { worker: usize, paused: bool },
     /// An instance leaves, and comes back with a new lane.
     Leave { peer: usize },
     /// Time passes and somebody ticks. Every lease but perhaps one is renewed meanwhile.
-    Pass { steps: u32, but: Option<usize> },
+    Pass { steps: u32, but: Option<Pick> },
     /// Every finished run goes.
     Expire,
+}
+
+/// A lease: the last one comes first.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pick {
+    /// Whether it may also be one that is lost or done.
+    pub(crate) any: bool,
+    /// How many later ones there are.
+    pub(crate) at: usize,
+}
+
+/// Which jobs an instance wants.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Want {
+    /// Of this worker, or of all.
+    pub(crate) worker: Option<usize>,
+    /// At most so many of each.
+    pub(crate) max: u32,
 }
 
 /// What an attempt writes.
 #[derive(Clone, Debug)]
 pub(crate) struct Write {
-    /// Whose attempt: the last leases come first, those that are lost or done among them.
-    pub(crate) lease: usize,
+    /// Whose attempt.
+    pub(crate) lease: Pick,
     /// What it did.
     pub(crate) did: Vec<Did>,
     /// How it ends.
@@ -87,7 +105,7 @@ fn did() -> impl Strategy<Value = Did> {
 
 fn end() -> impl Strategy<Value = End> {
     prop_oneof![
-        8 => Just(End::Complete),
+        12 => Just(End::Complete),
         2 => Just(End::Effect),
         1 => Just(End::Retry),
         1 => (1_u64..9).prop_map(End::Later),
@@ -96,30 +114,40 @@ fn end() -> impl Strategy<Value = End> {
     ]
 }
 
+fn pick() -> impl Strategy<Value = Pick> {
+    (prop::bool::weighted(0.15), 0_usize..4).prop_map(|(any, at)| Pick { any, at })
+}
+
 fn write() -> impl Strategy<Value = Write> {
-    (0_usize..6, vec(did(), 0..4), end()).prop_map(|(lease, did, end)| Write { lease, did, end })
+    (pick(), vec(did(), 0..3), end()).prop_map(|(lease, did, end)| Write { lease, did, end })
+}
+
+fn want() -> impl Strategy<Value = Want> {
+    (option::weighted(0.3, 0_usize..6), 1_u32..4).prop_map(|(worker, max)| Want { worker, max })
 }
 
 fn turn() -> impl Strategy<Value = Op> {
-    let want = option::weighted(0.8, (0_usize..6, 1_u32..4));
-    let parts = (0_usize..3, vec(write(), 0..3), option::weighted(0.2, 0_usize..6), want);
+    let renew = option::weighted(0.2, pick());
+    let parts = (0_usize..3, vec(write(), 0..3), renew, option::weighted(0.8, want()));
     parts.prop_map(|(peer, writes, renew, want)| Op::Turn { peer, writes, renew, want })
 }
 
 fn op() -> impl Strategy<Value = Op> {
     let peer = || 0_usize..3;
+    let run = || 0_usize..4;
     prop_oneof![
-        3 => (0_usize..4, 0_u8..2).prop_map(|(run, input)| Op::Start { run, input: input / 2 }),
-        1 => (0_usize..4, 0_u8..2).prop_map(|(run, input)| Op::Start { run, input }),
-        14 => turn(),
-        2 => peer().prop_map(|peer| Op::Resend { peer }),
-        1 => (peer(), prop_oneof![Just(-1_i64), Just(1), Just(2)]).prop_map(|(peer, by)| Op::OffLane { peer, by }),
-        1 => (0_usize..4).prop_map(|run| Op::Cancel { run }),
-        2 => (0_usize..6).prop_map(|lease| Op::Redrive { lease }),
-        1 => (0_usize..6).prop_map(|lease| Op::Log { lease }),
-        1 => (0_usize..6, any::<bool>()).prop_map(|(worker, paused)| Op::Pause { worker, paused }),
+        30 => turn(),
+        6 => run().prop_map(|run| Op::Start { run, input: 0 }),
+        1 => run().prop_map(|run| Op::Start { run, input: 1 }),
+        3 => peer().prop_map(|peer| Op::Resend { peer }),
+        1 => (peer(), prop_oneof![Just(-1_i64), Just(1)]).prop_map(|(peer, by)| Op::OffLane { peer, by }),
+        1 => run().prop_map(|run| Op::Cancel { run }),
+        4 => (0_usize..6).prop_map(|at| Op::Redrive { lease: Pick { any: true, at } }),
+        2 => pick().prop_map(|lease| Op::Log { lease }),
+        2 => (0_usize..6, prop::bool::weighted(0.4))
+            .prop_map(|(worker, paused)| Op::Pause { worker, paused }),
         1 => peer().prop_map(|peer| Op::Leave { peer }),
-        3 => (1_u32..10, option::of(0_usize..6)).prop_map(|(steps, but)| Op::Pass { steps, but }),
+        5 => (1_u32..10, option::weighted(0.7, pick())).prop_map(|(steps, but)| Op::Pass { steps, but }),
         1 => Just(Op::Expire),
     ]
 }

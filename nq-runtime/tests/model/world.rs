@@ -1,7 +1,8 @@
 //! One store in which the operations happen, and what can be seen of it, told without what may differ between
 //! two stores: moments in time, and the order of what happens at one moment.
 
-use std::collections::BTreeSet;
+use std::any::Any;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use nq_core::conformance::TestClock;
@@ -12,7 +13,8 @@ use nq_core::record::JobState;
 use nq_core::state::State;
 use nq_core::status::RunView;
 use nq_core::store::{
-    Answer, JobsQuery, Lease, Read, Retention, RunsQuery, Started, Store, StoreError, Tick, TurnReply,
+    Answer, JobsQuery, Lease, Read, RenewAnswer, Retention, RunsQuery, Started, Store, StoreError, Tick,
+    TurnReply,
 };
 use nq_core::transaction::{
     Act, GatherArrival, GatherSpec, JobSpec, JoinArrival, LogLine, NewJob, Outcome, Renewal, Start,
@@ -20,7 +22,7 @@ use nq_core::transaction::{
 };
 use serde_json::{Value, json};
 
-use super::ops::{Did, End, Op, Write};
+use super::ops::{Did, End, Op, Pick, Write};
 
 /// How long a lease lasts. Time passes in steps of a quarter of it, so that no tick is late.
 const LEASE_MS: u64 = 400;
@@ -60,17 +62,21 @@ fn gathers() -> Vec<GatherSpec> {
 /// A store and those who use it.
 pub(crate) struct World {
     store: Arc<dyn Store>,
-    clock: Arc<TestClock>,
+    /// The clock that it goes by, where a test can move it. Without one, nothing happens that needs time.
+    clock: Option<Arc<TestClock>>,
     /// Whether replies are lost: calls are sent again, and what only a reply could tell is not told.
     lossy: bool,
     peers: Vec<Peer>,
     /// Every lease that was ever given.
     leases: Vec<Lease>,
+    /// Those of them that are lost or done, as far as answers have told.
+    over: HashSet<(RunId, StepId, u64)>,
     /// How many operations there were.
     count: u64,
     /// The moments at which jobs are due. No two are the same, since which of two comes first is nobody's
     /// promise.
     dues: BTreeSet<u64>,
+    _kept: Option<Box<dyn Any>>,
 }
 
 struct Peer {
@@ -79,11 +85,26 @@ struct Peer {
 }
 
 impl World {
-    /// An empty store that goes by this clock.
-    pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<TestClock>, lossy: bool) -> Self {
+    /// An empty store, and the clock that it goes by.
+    pub(crate) fn new(store: Arc<dyn Store>, clock: Option<Arc<TestClock>>, lossy: bool) -> Self {
         let peer = |id| Peer { id: InstanceId::new(id).unwrap(), last: None };
         let peers = ["one", "two", "three", "keeper"].map(peer).into();
-        Self { store, clock, lossy, peers, leases: Vec::new(), count: 0, dues: BTreeSet::new() }
+        Self {
+            store,
+            clock,
+            lossy,
+            peers,
+            leases: Vec::new(),
+            over: HashSet::new(),
+            count: 0,
+            dues: BTreeSet::new(),
+            _kept: None,
+        }
+    }
+
+    /// Keeps this, a folder, for as long as the store.
+    pub(crate) fn keep(self, what: impl Any) -> Self {
+        Self { _kept: Some(Box::new(what)), ..self }
     }
 
     async fn resend<T>(&self, call: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -100,7 +121,11 @@ impl World {
     pub(crate) async fn apply(&mut self, op: &Op) -> Value {
         self.count += 1;
         // The clock never stands still between two operations.
-        self.clock.advance(1);
+        if let Some(clock) = &self.clock {
+            clock.advance(1);
+        } else if matches!(op, Op::Pass { .. } | Op::Expire) {
+            return Value::Null;
+        }
         match op {
             Op::Start { run, input } => self.start(*run, *input).await,
             Op::Turn { peer, writes, renew, want } => {
@@ -109,8 +134,12 @@ impl World {
                     turn.writes.extend(self.transaction(write));
                 }
                 turn.renewals = renew.and_then(|pick| self.pick(pick)).map(renewal).into_iter().collect();
-                let wants = want.map(|(worker, max)| Want { queue: job(WORKERS[worker]).queue, max });
-                turn.wants = wants.into_iter().collect();
+                if let Some(want) = want {
+                    let workers = WORKERS.iter().enumerate();
+                    let wanted = workers.filter(|(at, _)| want.worker.is_none_or(|worker| worker == *at));
+                    let wants = wanted.map(|(_, worker)| Want { queue: job(worker).queue, max: want.max });
+                    turn.wants = wants.collect();
+                }
                 self.turn(*peer, turn).await
             }
             Op::Resend { peer } => match self.peers[*peer].last.clone() {
@@ -148,10 +177,14 @@ impl World {
         }
     }
 
-    /// The last leases come first.
-    fn pick(&self, pick: usize) -> Option<&Lease> {
-        let at = self.leases.len().checked_sub(1)?.saturating_sub(pick);
-        self.leases.get(at)
+    fn is_over(&self, lease: &Lease) -> bool {
+        self.over.contains(&(lease.run.clone(), lease.step.clone(), lease.fence))
+    }
+
+    fn pick(&self, pick: Pick) -> Option<&Lease> {
+        let fits = |lease: &&Lease| pick.any || !self.is_over(lease);
+        let count = self.leases.iter().filter(fits).count();
+        self.leases.iter().rev().filter(fits).nth(pick.at % count.max(1))
     }
 
     fn next(&self, peer: usize) -> Turn {
@@ -162,7 +195,7 @@ impl World {
             writes: Vec::new(),
             renewals: Vec::new(),
             wants: Vec::new(),
-            lease_ms: LEASE_MS,
+            lease_ms: if self.clock.is_some() { LEASE_MS } else { 1 << 30 },
         }
     }
 
@@ -184,7 +217,7 @@ impl World {
             };
             match did {
                 Did::To(worker) => {
-                    tx.jobs.push(NewJob { spec: job(WORKERS[*worker % 3]), cause: entry, key })
+                    tx.jobs.push(NewJob { spec: job(WORKERS[*worker % 3]), cause: entry, key });
                 }
                 Did::Join { side, by } => {
                     let (side, by) = (*side, by.to_string());
@@ -219,7 +252,8 @@ impl World {
     }
 
     fn delay_ms(&mut self, steps: u64) -> u64 {
-        let now_ms = self.clock.now_ms();
+        // Without a clock, never.
+        let Some(now_ms) = self.clock.as_ref().map(|clock| clock.now_ms()) else { return 1 << 40 };
         let mut due_ms = now_ms + steps * STEP_MS;
         while !self.dues.insert(due_ms) {
             due_ms += 1;
@@ -241,10 +275,23 @@ impl World {
 
     async fn turn(&mut self, peer: usize, turn: Turn) -> Value {
         let reply = self.resend(async || self.store.turn(&turn).await).await;
+        let told_of = turn.clone();
         self.peers[peer].last = Some(turn);
         match reply {
             Ok(reply) => {
                 let told = told(&reply);
+                for (tx, answer) in told_of.writes.into_iter().zip(&reply.answers) {
+                    let goes_on =
+                        tx.outcome == Outcome::Continue && matches!(answer, Answer::Committed { .. });
+                    if !goes_on {
+                        self.over.insert((tx.run, tx.step, tx.fence));
+                    }
+                }
+                for (renewal, answer) in told_of.renewals.into_iter().zip(&reply.renewed) {
+                    if *answer != RenewAnswer::Renewed {
+                        self.over.insert((renewal.run, renewal.step, renewal.fence));
+                    }
+                }
                 for lease in reply.leases {
                     if !self.leases.contains(&lease) {
                         self.leases.push(lease);
@@ -286,13 +333,16 @@ impl World {
 
     /// Lets time pass in steps. Every lease but one is renewed before each tick, so that the order in which
     /// leases run out, which is nobody's promise, does not show.
-    async fn pass(&mut self, steps: u32, but: Option<usize>) -> Value {
+    async fn pass(&mut self, steps: u32, but: Option<Pick>) -> Value {
         let but = but.and_then(|pick| self.pick(pick)).cloned();
         let mut told = Vec::new();
         for _ in 0..steps {
-            self.clock.advance(STEP_MS);
+            if let Some(clock) = &self.clock {
+                clock.advance(STEP_MS);
+            }
             let mut turn = self.next(3);
-            let kept = self.leases.iter().filter(|lease| Some(*lease) != but.as_ref());
+            let kept =
+                self.leases.iter().filter(|lease| !self.is_over(lease) && Some(*lease) != but.as_ref());
             turn.renewals = kept.map(renewal).collect();
             told.push(self.turn(3, turn).await);
             told.push(self.tick(Retention { completed_ms: None, failed_ms: None }).await);
@@ -332,17 +382,22 @@ impl World {
             }
         }
         let mut query = RunsQuery { limit: 3, ..RunsQuery::default() };
+        let mut runs = Vec::new();
         loop {
             let page = self.resend(async || self.store.runs(&query).await).await.unwrap();
-            for run in page.runs {
-                lines.push(format!("{} {} {} pending {}", run.run, run.status, run.last.n, run.pending));
-                self.dump_run(&run.run, &mut lines).await;
-            }
+            runs.extend(page.runs);
             query.cursor = page.next;
             if query.cursor.is_none() {
-                return lines;
+                break;
             }
         }
+        // Which of two that began at the same moment is the newer is nobody's promise.
+        runs.sort_by(|a, b| a.run.cmp(&b.run));
+        for run in runs {
+            lines.push(format!("{} {} {} pending {}", run.run, run.status, run.last.n, run.pending));
+            self.dump_run(&run.run, &mut lines).await;
+        }
+        lines
     }
 
     async fn dump_run(&self, run: &RunId, lines: &mut Vec<String>) {

@@ -5,6 +5,7 @@ mod proof;
 use anyhow::Result;
 
 use crate::cargo::{cargo, run as run_command};
+use crate::tools;
 
 /// Measure what things cost.
 #[derive(clap::Subcommand)]
@@ -15,6 +16,8 @@ pub(crate) enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// How soon a step begins on Redis, beside the shortest way through its streams, and runs a second.
+    Redis,
     Proof(proof::Args),
 }
 
@@ -22,6 +25,10 @@ pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
         Command::Embedded { args } => {
             run_command(cargo().args(["bench", "--quiet", "--bench", "embedded", "--"]).args(args))
+        }
+        Command::Redis => {
+            tools::need("redis-server", "redis-server")?;
+            run_command(cargo().args(["bench", "--quiet", "--features", "redis", "--bench", "redis"]))
         }
         Command::Proof(args) => proof::run(args),
     }

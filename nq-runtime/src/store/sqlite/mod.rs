@@ -94,6 +94,11 @@ impl SqliteStore {
         Self::open_with(Setup { options, sqlite, clock: Arc::new(clock) }).await
     }
 
+    /// How many transactions this store has synced: what happened at one moment shared one of them.
+    pub fn commits(&self) -> u64 {
+        self.shared.commits.load(Ordering::Relaxed)
+    }
+
     async fn open_with(setup: Setup) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared::default());
         let (messages, receiver) = channel();
@@ -314,7 +319,7 @@ impl Store for SqliteStore {
         };
         let before = match &query.cursor {
             None => i64::MAX,
-            Some(cursor) => cursor.parse().map_err(|_| no_cursor(cursor))?,
+            Some(cursor) => cursor.parse::<u64>().map(|key| key as i64).map_err(|_| no_cursor(cursor))?,
         };
         let query = query.clone();
         self.look("runs", None, move |db| read::runs(db, &query, before)).await

@@ -1,7 +1,7 @@
 //! The one thread that writes. It takes everything that waits as one transaction, so that many calls share
 //! one wait for the disk, and answers when the transaction is committed.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -36,6 +36,8 @@ pub(super) struct Shared {
     ended: OnceLock<StoreError>,
     /// How many wait for something that another process may bring.
     pub(super) waiting: AtomicUsize,
+    /// How many transactions have been synced.
+    pub(super) commits: AtomicU64,
 }
 
 impl Shared {
@@ -214,6 +216,8 @@ impl<'c> Writer<'c> {
                 }
             }
             Err(failure) => {
+                // On a full disk the write-ahead log may hold what there is room for in the file.
+                self.book.logged = CHECKPOINT_BYTES;
                 let ends = failure.reach() == Reach::Store;
                 let why = failure.report("commit", None);
                 for task in batch {
@@ -255,6 +259,7 @@ impl<'c> Writer<'c> {
         act(&mut self.book, self.locks, (self.clock)())?;
         self.book.flush()?;
         self.book.db.execute("COMMIT", [])?;
+        self.shared.commits.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 

@@ -1,0 +1,143 @@
+//! What is done to runs from outside: starts, acts, log lines; and what must last before it is acknowledged.
+
+use nq_core::id::{InstanceId, QueueName, RunId};
+use nq_core::store::{Acted, ErrorKind, Started, StoreError};
+use nq_core::transaction::{Act, LogLine, Start};
+use redis::Value;
+use serde_json::json;
+
+use super::RedisStore;
+use super::errors::{garbled, missing};
+use super::keys::spec_text;
+use super::link::Link;
+use super::options::Durability;
+use super::reply::{Reply, text};
+use super::scripts::{ACT, APPEND, Call, PAUSE, START};
+use super::turn::encode_gathers;
+
+impl RedisStore {
+    pub(super) async fn begin(&self, start: &Start) -> Result<Started, StoreError> {
+        const OP: &str = "start";
+        let partition = self.partition(&start.run);
+        let mut call = Call::new(&START, partition);
+        call.arg(start.run.as_str())
+            .arg(start.flow.as_str())
+            .arg(start.started.data.to_string())
+            .arg(start.job.worker.as_str())
+            .arg(spec_text(&start.job))
+            .arg(self.touch(true));
+        encode_gathers(&mut call, &start.gathers);
+        let reply = self.lasting(&call, &partition.calls, OP, true).await.map_err(|e| e.key(&start.run))?;
+        let mut reply = Reply::new(OP, reply)?;
+        if reply.text()? == "new" {
+            return Ok(Started::New(reply.parse()?));
+        }
+        let flow = reply.text()?;
+        let first: serde_json::Value = serde_json::from_str(&reply.text()?).unwrap_or_default();
+        if flow == start.flow.as_str()
+            && (first.is_null() || first.get("input") == start.started.data.get("input"))
+        {
+            return Ok(Started::Existing);
+        }
+        let message = "a run of this id exists with another flow or input; give this one an id of its own";
+        Err(StoreError::new(ErrorKind::Conflict, OP, message).key(&start.run))
+    }
+
+    pub(super) async fn act_on(&self, run: &RunId, act: &Act) -> Result<Acted, StoreError> {
+        const OP: &str = "act";
+        let partition = self.partition(run);
+        let mut call = Call::new(&ACT, partition);
+        call.arg(run.as_str()).arg(self.touch(true));
+        match act {
+            Act::Cancel { reason } => {
+                call.arg("cancel").arg(format!("{{\"reason\":{},", json!(reason)));
+            }
+            Act::Redrive { step } => {
+                call.arg("redrive").arg(step.to_string());
+            }
+        }
+        let reply = self.lasting(&call, &partition.calls, OP, true).await.map_err(|error| error.key(run))?;
+        self.hints.run(run, true);
+        match text(reply).as_deref() {
+            Some("done") => Ok(Acted::Done),
+            Some("nothing") => Ok(Acted::Nothing),
+            Some("missing") => Err(missing(OP, run)),
+            _ => Err(garbled(OP)),
+        }
+    }
+
+    pub(super) async fn append_lines(&self, run: &RunId, lines: &[LogLine]) -> Result<(), StoreError> {
+        const OP: &str = "append";
+        let partition = self.partition(run);
+        let mut call = Call::new(&APPEND, partition);
+        call.arg(run.as_str());
+        for line in lines {
+            call.arg(line.step.to_string())
+                .arg(line.attempt)
+                .arg(line.entry.kind.as_str())
+                .arg(line.entry.data.to_string());
+        }
+        // On the way of the turns, so that what a step logged before its commit stands before it.
+        let reply = call.run(&partition.turns, OP).await.map_err(|error| error.key(run))?;
+        self.hints.run(run, false);
+        if reply == Value::Int(1) { Ok(()) } else { Err(missing(OP, run)) }
+    }
+
+    pub(super) async fn forget_lane(&self, instance: &InstanceId) -> Result<(), StoreError> {
+        for partition in &self.partitions {
+            let mut command = redis::cmd("DEL");
+            command.arg(partition.key(&format!("lane:{instance}")));
+            partition.turns.send("leave", &command).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn pause_queue(&self, queue: &QueueName, paused: bool) -> Result<(), StoreError> {
+        for partition in &self.partitions {
+            let mut call = Call::new(&PAUSE, partition);
+            call.arg(queue.as_str()).arg(u8::from(paused));
+            call.run(&partition.calls, "pause").await.map_err(|error| error.key(queue))?;
+        }
+        let now: &[String] = if paused { &[queue.to_string()] } else { &[] };
+        self.waiting.paused([queue], now);
+        self.hints.queue(queue);
+        Ok(())
+    }
+
+    /// Whether a script that finds everything done already must still write something: a confirmation
+    /// covers the writes of its own connection only.
+    pub(super) fn touch(&self, lasting: bool) -> u8 {
+        u8::from(lasting && self.options.durability != Durability::Relaxed)
+    }
+
+    /// Makes a call; one whose effect must last is answered when it does, as the URL asks.
+    pub(super) async fn lasting(
+        &self,
+        call: &Call,
+        link: &Link,
+        op: &'static str,
+        lasting: bool,
+    ) -> Result<Value, StoreError> {
+        let confirm_ms = self.options.confirm.as_millis() as u64;
+        let (confirm, what) = match self.options.durability {
+            _ if !lasting => return call.run(link, op).await,
+            Durability::Relaxed => return call.run(link, op).await,
+            Durability::Fsync if self.always => return call.run(link, op).await,
+            Durability::Fsync => {
+                (redis::cmd("WAITAOF").arg(1).arg(0).arg(confirm_ms).clone(), "the server's disk")
+            }
+            Durability::Replicated => (redis::cmd("WAIT").arg(1).arg(confirm_ms).clone(), "a replica"),
+        };
+        let (reply, confirmed) = call.run_then(link, op, &confirm).await?;
+        let copies = match &confirmed {
+            Value::Int(replicas) => *replicas,
+            Value::Array(counts) => counts.first().map_or(0, |local| i64::from(*local != Value::Int(0))),
+            _ => 0,
+        };
+        if copies > 0 {
+            return Ok(reply);
+        }
+        let message = format!("{what} did not confirm it within {confirm_ms} ms; it may have happened");
+        Err(StoreError::new(ErrorKind::Unavailable, op, message))
+    }
+}

@@ -1,0 +1,70 @@
+//! What an error of the server or the connection means for a caller.
+
+use nq_core::store::{ErrorKind, StoreError};
+use redis::{RedisError, ServerErrorKind};
+
+/// Answers by which a server says that it cannot do this now, though it may soon: it loads its data, lost its
+/// role or its memory, or runs a long script.
+const NOT_NOW: [&str; 11] = [
+    "LOADING",
+    "BUSY",
+    "MASTERDOWN",
+    "READONLY",
+    "CLUSTERDOWN",
+    "TRYAGAIN",
+    "MOVED",
+    "ASK",
+    "MISCONF",
+    "NOREPLICAS",
+    "OOM",
+];
+
+/// The error that a caller of this verb gets.
+pub(super) fn store_error(op: &'static str, error: RedisError) -> StoreError {
+    let code = error.code().unwrap_or_default();
+    let (kind, message) = match error.kind() {
+        redis::ErrorKind::AuthenticationFailed => {
+            (ErrorKind::Config, "Redis refuses the user or password of the URL".to_owned())
+        }
+        redis::ErrorKind::InvalidClientConfig => {
+            (ErrorKind::Config, "the connection cannot be set up as the URL says".to_owned())
+        }
+        redis::ErrorKind::Server(ServerErrorKind::NoPerm) => {
+            (ErrorKind::Config, "the user of the URL may not do this".to_owned())
+        }
+        redis::ErrorKind::Server(_) | redis::ErrorKind::Extension if NOT_NOW.contains(&code) => {
+            (ErrorKind::Unavailable, format!("Redis cannot do it now ({code})"))
+        }
+        _ if matches!(code, "NOAUTH" | "WRONGPASS") => {
+            (ErrorKind::Config, "Redis asks for a user and password, or refuses those of the URL".to_owned())
+        }
+        redis::ErrorKind::Server(_) | redis::ErrorKind::Extension => {
+            (ErrorKind::Corrupt, format!("Redis refused it: {}", error.detail().unwrap_or(code)))
+        }
+        redis::ErrorKind::Parse | redis::ErrorKind::UnexpectedReturnType => {
+            (ErrorKind::Corrupt, "Redis answered in a form that is not known".to_owned())
+        }
+        _ if error.is_timeout() => (ErrorKind::Unavailable, "Redis did not answer in time".to_owned()),
+        _ => (ErrorKind::Unavailable, "Redis cannot be reached".to_owned()),
+    };
+    StoreError::new(kind, op, message).source(error)
+}
+
+/// Whether the connection that brought this error is of no more use: it is broken, silent, or leads to a
+/// server that is not the one to ask any more.
+pub(super) fn ends_connection(error: &RedisError) -> bool {
+    let code = error.code().unwrap_or_default();
+    let elsewhere =
+        matches!(code, "MOVED" | "READONLY" | "MASTERDOWN" | "CLUSTERDOWN" | "LOADING" | "NOAUTH");
+    elsewhere || error.is_io_error() || error.is_timeout() || error.is_connection_dropped()
+}
+
+/// The error of an answer that does not have the form that its script gives it.
+pub(super) fn garbled(op: &'static str) -> StoreError {
+    StoreError::new(ErrorKind::Corrupt, op, "Redis answered in a form that no script of nq gives")
+}
+
+/// The error of a run that is not there.
+pub(super) fn missing(op: &'static str, run: &nq_core::id::RunId) -> StoreError {
+    StoreError::new(ErrorKind::NotFound, op, "there is no such run").key(run)
+}

@@ -1,0 +1,236 @@
+//! Queues and jobs, for people to look at.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nq_core::id::{QueueName, RunId, StepId};
+use nq_core::limits::MAX_READ_ENTRIES;
+use nq_core::record::JobState;
+use nq_core::store::{JobSummary, JobsQuery, QueueCounts, StoreError};
+use redis::{Pipeline, Value};
+
+use super::errors::{garbled, store_error};
+use super::reply::{Reply, text};
+use super::{Partition, RedisStore};
+
+/// How many members of an index are looked at in one call.
+const PAGE: usize = 1_000;
+
+type Key = (RunId, StepId);
+
+impl RedisStore {
+    pub(super) async fn count_queues(&self) -> Result<Vec<QueueCounts>, StoreError> {
+        const OP: &str = "queues";
+        let mut all: BTreeMap<QueueName, QueueCounts> = BTreeMap::new();
+        for partition in &self.partitions {
+            let queues = names(OP, partition, "queues").await?;
+            let paused: BTreeSet<_> = names(OP, partition, "paused").await?.into_iter().collect();
+            let mut counts = Pipeline::with_capacity(4 * queues.len());
+            for queue in &queues {
+                counts.cmd("XLEN").arg(partition.queue(queue));
+                for index in ["leased", "delayed", "dead"] {
+                    counts.cmd("ZCARD").arg(partition.key(&format!("{index}:{queue}")));
+                }
+            }
+            let replies = partition.calls.send_all(&counts).await.map_err(|error| store_error(OP, error))?;
+            let mut replies = Reply::new(OP, Value::Array(replies))?;
+            for queue in queues {
+                let paused = paused.contains(&queue);
+                let none =
+                    QueueCounts { queue: queue.clone(), queued: 0, leased: 0, delayed: 0, dead: 0, paused };
+                let counts = all.entry(queue).or_insert(none);
+                counts.queued += replies.number()?;
+                counts.leased += replies.number()?;
+                counts.delayed += replies.number()?;
+                counts.dead += replies.number()?;
+            }
+        }
+        Ok(all.into_values().collect())
+    }
+
+    pub(super) async fn list_jobs(&self, query: &JobsQuery) -> Result<Vec<JobSummary>, StoreError> {
+        let limit = query.limit.min(MAX_READ_ENTRIES);
+        let mut page = Page { after: query.after.clone(), limit, keys: BTreeSet::new() };
+        let mut jobs = Vec::new();
+        // Jobs that are gone or others when they are looked at make room for the next ones.
+        while jobs.len() < limit {
+            page.keys.clear();
+            match &query.run {
+                Some(run) => self.of_run(run, &mut page).await?,
+                None => self.of_queues(query, &mut page).await?,
+            }
+            let full = page.keys.len() >= limit;
+            page.after = page.keys.last().cloned();
+            for job in self.summaries(std::mem::take(&mut page.keys)).await? {
+                let wanted = query.queue.as_ref().is_none_or(|queue| job.queue == *queue)
+                    && (!query.dead || matches!(job.state, JobState::Dead { .. }));
+                if wanted && jobs.len() < limit {
+                    jobs.push(job);
+                }
+            }
+            if !full {
+                break;
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// The jobs of a run.
+    async fn of_run(&self, run: &RunId, page: &mut Page) -> Result<(), StoreError> {
+        const OP: &str = "jobs";
+        let partition = self.partition(run);
+        let mut cursor = "0".to_owned();
+        loop {
+            let mut command = redis::cmd("HSCAN");
+            command.arg(partition.run(run)).arg(&cursor).arg("MATCH").arg("j:*").arg("COUNT").arg(PAGE);
+            let mut reply = Reply::new(OP, partition.calls.send(OP, &command).await?)?;
+            cursor = reply.text()?;
+            for field in reply.list()?.texts()?.into_iter().step_by(2) {
+                if let Some(step) = field.strip_prefix("j:").and_then(|step| step.parse().ok()) {
+                    page.take((run.clone(), step));
+                }
+            }
+            if cursor == "0" {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The jobs of a queue or of all, from the tickets and indexes.
+    async fn of_queues(&self, query: &JobsQuery, page: &mut Page) -> Result<(), StoreError> {
+        const OP: &str = "jobs";
+        for partition in &self.partitions {
+            let queues = match &query.queue {
+                Some(queue) => vec![queue.clone()],
+                None => names(OP, partition, "queues").await?,
+            };
+            for queue in queues {
+                let indexes: &[&str] = if query.dead { &["dead"] } else { &["leased", "delayed", "dead"] };
+                for index in indexes {
+                    members(partition, &format!("{index}:{queue}"), page).await?;
+                }
+                if !query.dead {
+                    tickets(partition, &queue, page).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the records say of these jobs.
+    async fn summaries(&self, keys: BTreeSet<Key>) -> Result<Vec<JobSummary>, StoreError> {
+        const OP: &str = "jobs";
+        let mut found = BTreeMap::new();
+        for (at, partition) in self.partitions.iter().enumerate() {
+            let here: Vec<_> = keys.iter().filter(|(run, _)| self.partition_index(run) == at).collect();
+            let mut records = Pipeline::with_capacity(here.len());
+            for (run, step) in &here {
+                records
+                    .cmd("HMGET")
+                    .arg(partition.run(run))
+                    .arg(format!("j:{step}"))
+                    .arg(format!("e:{step}"));
+            }
+            let replies = partition.calls.send_all(&records).await.map_err(|error| store_error(OP, error))?;
+            for (key, reply) in here.into_iter().zip(replies) {
+                let mut values = reply.into_sequence().unwrap_or_default().into_iter().map(text);
+                let (record, error) = (values.next().flatten(), values.next().flatten());
+                if let Some(record) = record {
+                    let job = job(key.clone(), &record, error).ok_or_else(|| garbled(OP).key(&key.0))?;
+                    found.insert(key.clone(), job);
+                }
+            }
+        }
+        Ok(found.into_values().collect())
+    }
+}
+
+/// The first keys after one, in the order of run and step.
+struct Page {
+    after: Option<Key>,
+    limit: usize,
+    keys: BTreeSet<Key>,
+}
+
+impl Page {
+    fn take(&mut self, key: Key) {
+        if self.after.as_ref().is_some_and(|after| key <= *after) {
+            return;
+        }
+        self.keys.insert(key);
+        if self.keys.len() > self.limit {
+            self.keys.pop_last();
+        }
+    }
+}
+
+async fn names(op: &'static str, partition: &Partition, set: &str) -> Result<Vec<QueueName>, StoreError> {
+    let mut command = redis::cmd("SMEMBERS");
+    command.arg(partition.key(set));
+    let reply = Reply::new(op, partition.calls.send(op, &command).await?)?;
+    reply.texts()?.iter().map(|name| QueueName::new(name).map_err(|_| garbled(op))).collect()
+}
+
+async fn members(partition: &Partition, key: &str, page: &mut Page) -> Result<(), StoreError> {
+    const OP: &str = "jobs";
+    for from in (0..).step_by(PAGE) {
+        let mut command = redis::cmd("ZRANGE");
+        command.arg(partition.key(key)).arg(from).arg(from + PAGE - 1);
+        let members = Reply::new(OP, partition.calls.send(OP, &command).await?)?.texts()?;
+        let last = members.len() < PAGE;
+        for member in members {
+            if let Some((run, step)) = member.split_once(' ')
+                && let (Ok(run), Ok(step)) = (run.parse(), step.parse())
+            {
+                page.take((run, step));
+            }
+        }
+        if last {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn tickets(partition: &Partition, queue: &QueueName, page: &mut Page) -> Result<(), StoreError> {
+    const OP: &str = "jobs";
+    let mut from = "-".to_owned();
+    loop {
+        let mut command = redis::cmd("XRANGE");
+        command.arg(partition.queue(queue)).arg(&from).arg("+").arg("COUNT").arg(PAGE);
+        let mut tickets = Reply::new(OP, partition.calls.send(OP, &command).await?)?;
+        let mut count = 0;
+        while !tickets.is_empty() {
+            let mut ticket = tickets.list()?;
+            from = format!("({}", ticket.text()?);
+            let fields = ticket.list()?.texts()?;
+            if let [_, run, _, step, ..] = &fields[..]
+                && let (Ok(run), Ok(step)) = (run.parse(), step.parse())
+            {
+                page.take((run, step));
+            }
+            count += 1;
+        }
+        if count < PAGE {
+            return Ok(());
+        }
+    }
+}
+
+/// A job as its record tells.
+fn job((run, step): Key, record: &str, error: Option<String>) -> Option<JobSummary> {
+    let mut parts = record.split('\t');
+    let (head, spec) = (parts.next()?, parts.next()?);
+    let [state, _fence, earlier, failures, crashes, _read, _recorded, at, who] =
+        head.split(' ').collect::<Vec<_>>().try_into().ok()?;
+    let (earlier, failures, crashes): (u32, u32, u32) =
+        (earlier.parse().ok()?, failures.parse().ok()?, crashes.parse().ok()?);
+    let state = match state {
+        "q" => JobState::Queued,
+        "l" => JobState::Leased { instance: who.parse().ok()?, deadline_ms: at.parse().ok()? },
+        "d" => JobState::Delayed { due_ms: at.parse().ok()? },
+        "x" => JobState::Dead { error: error.unwrap_or_default() },
+        _ => return None,
+    };
+    let queue = spec.split(' ').nth(2)?.parse().ok()?;
+    Some(JobSummary { run, step, queue, state, attempt: 1 + earlier + failures + crashes, failures, crashes })
+}

@@ -1,0 +1,195 @@
+//! `redis://…`: the store that several machines share, on Redis Streams.
+//!
+//! # Keys
+//!
+//! Every key begins with the namespace, `nq:` unless the URL says otherwise; with partitions, with that of
+//! the run's partition, `nq:{3}:`, so that all keys of a partition share a slot of a cluster. The partition
+//! of a run is the FNV-1a hash of its id, modulo the number of partitions.
+//!
+//! | key | type | what it holds |
+//! |---|---|---|
+//! | `flow:<run>` | stream | the timeline: entry ids are `<ms>-<n>`; fields `t` type, `s` step, `a` attempt, `d` data as JSON |
+//! | `run:<run>` | hash | `status`, `flow`, `started` (µs), `ended` (ms), the last id as `ms` and `n`, `pending` steps; `gathers`: a line `<rank> <count> <fired> <worker>⇥<spec>` each; `lists`: `join` and `g:<worker>` for each key below that the run has; `j:<step>`: a job; `e:<step>`: why a dead one died |
+//! | `join:<run>` | sorted set | unpaired events of joins, by name: `<worker> <side> <by> <position> <id> <key>` |
+//! | `gather:<run> <worker>` | list | the ids of the events that a gather has got |
+//! | `outbox:<run>` | list | jobs of a commit with more than 500 of them: `<step>⇥<spec>⇥<inputs>` |
+//! | `outbox` | set | the runs that have one |
+//! | `queue:<queue>` | stream | tickets of queued jobs: `r` run, `s` step and, where the input is small, a copy of its type `t` and data `d`. The group `mark` is made with the stream |
+//! | `leased:`, `delayed:`, `dead:<queue>` | sorted set | `<run> <step>` by deadline, by due time, by time of death |
+//! | `queues`, `flows`, `paused` | set | names |
+//! | `resumed` | stream | queues that were resumed, for those who wait |
+//! | `runs:<status>:<flow>` | sorted set | runs by start, in µs |
+//! | `ended:completed`, `ended:failed` | list | `<ended> <run> <flow> <status>`, oldest first, for the retention |
+//! | `lane:<instance>` | string | the number and answers of its last turn (`MessagePack`) |
+//! | `meta` | hash | `version`, `partitions`, `epoch`; of the last tick `tick`, `spared`, `sweep`, `keepCompleted`, `keepFailed` |
+//!
+//! A job is `<state> <fence> <earlier> <failures> <crashes> <read> <recorded> <at> <instance>⇥<spec>⇥<inputs>`;
+//! its state is `q`ueued (`at` is its ticket), `l`eased (until), `d`elayed (until) or dead, `x` (since). A spec is
+//! `<max crashes> <f|c> <queue> <held gather> …`, `f` where its failure fails the run; inputs are `<id> <key>`.
+//! The record decides; tickets and indexes are hints, which the tick repairs.
+//!
+//! The keys of a run are made by its start and removed together by the tick when its retention is over; they
+//! also expire by themselves an hour later. A lane expires a week after its last turn.
+//!
+//! # What an acknowledged start may lose
+//!
+//! | configuration | the process dies | the machine dies | the machine is lost, a replica takes over |
+//! |---|---|---|---|
+//! | `appendonly yes`, `appendfsync always` | nothing | nothing | what the replica had not got |
+//! | `appendonly yes`, `appendfsync everysec` | up to two seconds | up to two seconds | what the replica had not got |
+//! | … and `durability=fsync` (`always`, or Redis 7.2 for `WAITAOF`) | nothing | nothing | what the replica had not got |
+//! | … and `durability=replicated` | up to two seconds | up to two seconds | nothing, if the replica that confirmed takes over |
+//! | no `appendonly` (only with `allow_volatile=true`) | everything since the last snapshot | the same | what the replica had not got |
+//!
+//! `durability` covers starts, acts and effects: what someone outside was told. The commits of steps come back
+//! with what they followed from, since a server that loses loses its tail: a step then runs again, with the
+//! same idempotency key. That it lost something is noticed, and said, by every instance that still lives.
+//!
+//! # Memory
+//!
+//! `maxmemory-policy noeviction` is required: any other throws runs away. When the memory is full, starts
+//! and turns fail as if the server were away, and go on when there is room.
+
+mod acts;
+mod errors;
+mod jobs;
+mod keys;
+mod link;
+mod open;
+mod options;
+mod read;
+mod reply;
+mod runs;
+mod scripts;
+mod tick;
+mod turn;
+mod wait;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use nq_core::entry::Entry;
+use nq_core::id::{InstanceId, Name, QueueName, RunId};
+use nq_core::store::{
+    Acted, Interest, JobSummary, JobsQuery, QueueCounts, Read, RunSummary, RunsPage, RunsQuery, Started,
+    Store, StoreError, Tick, Ticked, TurnReply,
+};
+use nq_core::transaction::{Act, LogLine, Start, Turn};
+
+use self::link::Link;
+use self::options::Options;
+use self::wait::Waiting;
+use super::hints::Hints;
+
+/// A store on a Redis server, behind sentinels, or on a cluster.
+pub struct RedisStore {
+    options: Options,
+    /// Whether the server syncs every write to its disk anyway.
+    always: bool,
+    partitions: Vec<Partition>,
+    hints: Arc<Hints>,
+    waiting: Waiting,
+    /// Held by a turn that comes in two parts.
+    turning: tokio::sync::Mutex<()>,
+    /// Where connections live that outlast a call. Ends with the store.
+    _home: open::Home,
+}
+
+/// The part of the namespace that some of the runs are in; all of them, where there is one part.
+#[derive(Clone)]
+pub(super) struct Partition {
+    /// What its keys begin with.
+    prefix: String,
+    /// A key that routes to it.
+    meta: String,
+    /// What tells these data from those that someone put in their place.
+    epoch: String,
+    /// For turns and ticks; it lives with the engine that takes them.
+    turns: Arc<Link>,
+    /// For everything else that does not block.
+    calls: Arc<Link>,
+}
+
+impl RedisStore {
+    fn partition_index(&self, run: &RunId) -> usize {
+        keys::partition_of(run, self.partitions.len())
+    }
+
+    fn partition(&self, run: &RunId) -> &Partition {
+        &self.partitions[self.partition_index(run)]
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore").field("namespace", &self.options.namespace).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Store for RedisStore {
+    async fn turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {
+        self.take_turn(turn).await
+    }
+
+    async fn start(&self, start: &Start) -> Result<Started, StoreError> {
+        self.begin(start).await
+    }
+
+    async fn act(&self, run: &RunId, act: &Act) -> Result<Acted, StoreError> {
+        self.act_on(run, act).await
+    }
+
+    async fn append(&self, run: &RunId, lines: &[LogLine]) -> Result<(), StoreError> {
+        self.append_lines(run, lines).await
+    }
+
+    async fn wait(&self, interest: &Interest, timeout: Duration) -> Result<(), StoreError> {
+        self.wait_for(interest, timeout).await
+    }
+
+    async fn tick(&self, tick: &Tick) -> Result<Ticked, StoreError> {
+        self.tick_all(tick).await
+    }
+
+    async fn leave(&self, instance: &InstanceId) -> Result<(), StoreError> {
+        self.forget_lane(instance).await
+    }
+
+    async fn read(&self, read: &Read) -> Result<Vec<Entry>, StoreError> {
+        self.read_entries(read).await
+    }
+
+    async fn gathered(
+        &self,
+        run: &RunId,
+        worker: &Name,
+        upto: u64,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        self.read_gathered(run, worker, upto, from, limit).await
+    }
+
+    async fn run(&self, run: &RunId) -> Result<Option<RunSummary>, StoreError> {
+        self.summary(run).await
+    }
+
+    async fn runs(&self, query: &RunsQuery) -> Result<RunsPage, StoreError> {
+        self.list_runs(query).await
+    }
+
+    async fn queues(&self) -> Result<Vec<QueueCounts>, StoreError> {
+        self.count_queues().await
+    }
+
+    async fn jobs(&self, query: &JobsQuery) -> Result<Vec<JobSummary>, StoreError> {
+        self.list_jobs(query).await
+    }
+
+    async fn pause(&self, queue: &QueueName, paused: bool) -> Result<(), StoreError> {
+        self.pause_queue(queue, paused).await
+    }
+}

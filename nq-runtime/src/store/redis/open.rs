@@ -1,0 +1,216 @@
+//! Opening: what the server must be and how it must be set up, before anything is entrusted to it.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use nq_core::store::{ErrorKind, StoreError};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::errors::{garbled, store_error};
+use super::keys::{prefix, slot};
+use super::link::Link;
+use super::options::{Durability, Options, Topology};
+use super::reply::{Reply, text};
+use super::wait::{BLOCK, Waiting};
+use super::{Partition, RedisStore};
+use crate::store::hints::Hints;
+
+const OP: &str = "open";
+/// The layout of keys that this version writes.
+const LAYOUT: &str = "1";
+/// How long a call may take. One that takes longer is unknown.
+const ANSWER: Duration = Duration::from_secs(5);
+/// The retention that holds until the first tick says another: 7 days for what completed, 30 for the rest.
+const KEEP_MS: [u64; 2] = [7 * 86_400_000, 30 * 86_400_000];
+
+impl RedisStore {
+    /// Opens the store that a URL names:
+    /// `redis[s][+sentinel|+cluster]://[user:password@]host[:port][,host…][/master][/db][?options]`.
+    ///
+    /// Options: `namespace` (`nq`), `partitions` (1, or 16 on a cluster; fixed by whoever comes first),
+    /// `durability` (`relaxed`, `fsync`, `replicated`), `allow_volatile=true` for a server that forgets.
+    ///
+    /// Refused with [`ErrorKind::Config`] if the server is older than 7.0, evicts keys, or keeps nothing.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        let options = Options::parse(url)?;
+        let home = Home::new()?;
+        let said = Arc::new(AtomicBool::new(false));
+        let link = |slot, timeout, home: Option<Handle>| {
+            Link::new(options.clone(), slot, timeout, home, Arc::clone(&said))
+        };
+        let cluster = options.topology == Topology::Cluster;
+
+        let first = link(slot(&options.namespace), ANSWER, Some(home.handle.clone()));
+        let always = check(&first, &options).await?;
+        let count = agree(
+            &link(slot(&format!("{}:partitions", options.namespace)), ANSWER, Some(home.handle.clone())),
+            &options,
+        )
+        .await?;
+
+        let tagged = cluster || count > 1;
+        let mut partitions: Vec<Partition> = Vec::new();
+        let (mut links, mut reader_of) = (Vec::new(), Vec::new());
+        for number in 0..count {
+            let prefix = prefix(&options.namespace, number, tagged);
+            let slot = slot(&prefix);
+            let (turns, calls) = match partitions.first() {
+                // One server holds them all.
+                Some(first) if !cluster => (Arc::clone(&first.turns), Arc::clone(&first.calls)),
+                _ => {
+                    let calls = Arc::new(link(slot, ANSWER, Some(home.handle.clone())));
+                    let reads = link(slot, BLOCK + Duration::from_secs(2), Some(home.handle.clone()));
+                    links.push((reads, Arc::clone(&calls)));
+                    (Arc::new(link(slot, ANSWER, None)), calls)
+                }
+            };
+            reader_of.push(links.len() - 1);
+            let mut partition =
+                Partition { meta: format!("{prefix}meta"), prefix, epoch: String::new(), turns, calls };
+            partition.epoch = found(&partition, count).await?;
+            partitions.push(partition);
+        }
+        let hints = Arc::new(Hints::default());
+        let waiting = Waiting::new(links, reader_of, &partitions, &hints, &home.handle);
+        let turning = tokio::sync::Mutex::default();
+        Ok(Self { options, always, partitions, hints, waiting, turning, _home: home })
+    }
+}
+
+/// The thread where connections live that outlast a call. Ends when dropped.
+pub(super) struct Home {
+    handle: Handle,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Home {
+    fn new() -> Result<Self, StoreError> {
+        let cannot = |error: std::io::Error| {
+            StoreError::new(ErrorKind::Config, OP, "the thread of the store cannot be started").source(error)
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let live = move || {
+            // The end of the sender is the sign.
+            let _ = runtime.block_on(stopped);
+        };
+        std::thread::Builder::new().name("nq-redis".into()).spawn(live).map_err(cannot)?;
+        Ok(Self { handle, _stop: stop })
+    }
+}
+
+/// Checks the server. Whether it syncs every write to its disk.
+async fn check(link: &Link, options: &Options) -> Result<bool, StoreError> {
+    let refused = |message: String| StoreError::new(ErrorKind::Config, OP, message);
+    let info = text(link.send(OP, redis::cmd("INFO").arg("server")).await?).ok_or_else(|| garbled(OP))?;
+    let field =
+        |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+    // Valkey names the version of Redis that it is compatible with, too.
+    let version = field("redis_version").unwrap_or_default().to_owned();
+    let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(0));
+    let version_number: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if version_number < (7, 0) {
+        return Err(refused(format!("the server is Redis {version}; nq needs Redis 7.0, or Valkey")));
+    }
+
+    let mut volatile = Vec::new();
+    let Some(policy) = config(link, "maxmemory-policy").await? else {
+        tracing::warn!(
+            "the server does not tell its configuration; make sure that it has `maxmemory-policy noeviction` and `appendonly yes`"
+        );
+        return Ok(false);
+    };
+    if policy != "noeviction" {
+        volatile.push((
+            "maxmemory-policy",
+            "noeviction",
+            format!("throws keys away when its memory is full (`{policy}`)"),
+        ));
+    }
+    if config(link, "appendonly").await?.as_deref() != Some("yes") {
+        volatile.push((
+            "appendonly",
+            "yes",
+            "forgets what it acknowledged when it restarts (`appendonly no`)".into(),
+        ));
+    }
+    if !volatile.is_empty() && !options.allow_volatile {
+        let why: Vec<_> = volatile.iter().map(|(.., why)| why.as_str()).collect();
+        return Err(refused(format!(
+            "this Redis {}. Set it up to keep what it is given:\n    CONFIG SET maxmemory-policy noeviction\n    CONFIG SET appendonly yes\nand the same in its configuration file; or add `?allow_volatile=true` to the URL to accept the loss",
+            why.join(" and ")
+        )));
+    }
+    let always = config(link, "appendfsync").await?.as_deref() == Some("always");
+    let appends = !volatile.iter().any(|(name, ..)| *name == "appendonly");
+    if options.durability == Durability::Fsync
+        && !(always && appends)
+        && (version_number < (7, 2) || !appends)
+    {
+        return Err(refused(format!(
+            "`durability=fsync` needs `appendonly yes` and, on Redis {version}, `appendfsync always`; or Redis 7.2"
+        )));
+    }
+    if !volatile.is_empty() {
+        tracing::warn!("this Redis may forget what it acknowledged, as `allow_volatile=true` accepts");
+    } else if !always && options.durability == Durability::Relaxed {
+        tracing::info!(
+            "Redis syncs its file every second: what it acknowledged in the last two seconds may be lost when it dies; `durability=fsync` covers starts and effects"
+        );
+    }
+    Ok(always && appends)
+}
+
+/// A setting of the server; none where the user may not see it.
+async fn config(link: &Link, name: &str) -> Result<Option<String>, StoreError> {
+    match link.raw(redis::cmd("CONFIG").arg("GET").arg(name)).await {
+        Ok(reply) => Ok(Reply::new(OP, reply)?.texts()?.into_iter().nth(1)),
+        Err(error) => match store_error(OP, error) {
+            // Renamed away, or forbidden.
+            error if matches!(error.kind, ErrorKind::Config | ErrorKind::Corrupt) => Ok(None),
+            error => Err(error),
+        },
+    }
+}
+
+/// The number of partitions: of whoever opened the namespace first.
+async fn agree(link: &Link, options: &Options) -> Result<u32, StoreError> {
+    let key = format!("{}:partitions", options.namespace);
+    let wanted = options.partitions.unwrap_or(if options.topology == Topology::Cluster { 16 } else { 1 });
+    link.send(OP, redis::cmd("SET").arg(&key).arg(wanted).arg("NX")).await?;
+    let known = link.send(OP, redis::cmd("GET").arg(&key)).await?;
+    let known: u32 = text(known).and_then(|text| text.parse().ok()).ok_or_else(|| garbled(OP))?;
+    if options.partitions.is_some_and(|asked| asked != known) {
+        let message = format!(
+            "the namespace has {known} partitions, not {wanted}; the number is fixed when it is first opened"
+        );
+        return Err(StoreError::new(ErrorKind::Config, OP, message).key(key));
+    }
+    Ok(known)
+}
+
+/// Makes sure that a partition is there and of this layout. Its epoch.
+async fn found(partition: &Partition, count: u32) -> Result<String, StoreError> {
+    let epoch = uuid::Uuid::from_u128(fastrand::u128(..)).simple().to_string();
+    let defaults = [
+        ("version", LAYOUT.to_owned()),
+        ("partitions", count.to_string()),
+        ("epoch", epoch),
+        ("keepCompleted", KEEP_MS[0].to_string()),
+        ("keepFailed", KEEP_MS[1].to_string()),
+    ];
+    for (field, value) in defaults {
+        partition.calls.send(OP, redis::cmd("HSETNX").arg(&partition.meta).arg(field).arg(value)).await?;
+    }
+    let meta =
+        partition.calls.send(OP, redis::cmd("HMGET").arg(&partition.meta).arg(&["version", "epoch"])).await?;
+    let [version, epoch] = Reply::new(OP, meta)?.texts()?.try_into().map_err(|_| garbled(OP))?;
+    if version != LAYOUT {
+        let message = format!("the namespace has layout {version}; this version of nq knows layout {LAYOUT}");
+        return Err(StoreError::new(ErrorKind::Version, OP, message).key(&partition.meta));
+    }
+    Ok(epoch)
+}

@@ -1,0 +1,231 @@
+//! What a URL says: where the server is, who asks, and how the namespace is laid out.
+
+use std::time::Duration;
+
+use nq_core::store::{ErrorKind, StoreError};
+
+/// Everything that a URL says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Options {
+    pub(super) topology: Topology,
+    /// Hosts and ports: of the server, the sentinels, or some nodes of the cluster.
+    pub(super) hosts: Vec<(String, u16)>,
+    pub(super) tls: bool,
+    pub(super) user: Option<String>,
+    pub(super) password: Option<String>,
+    pub(super) db: i64,
+    pub(super) namespace: String,
+    /// In how many parts the namespace is laid out, if the URL says so.
+    pub(super) partitions: Option<u32>,
+    pub(super) durability: Durability,
+    pub(super) allow_volatile: bool,
+    /// How long replicas or a disk may take to confirm.
+    pub(super) confirm: Duration,
+}
+
+/// What stands behind the URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Topology {
+    /// One server.
+    Single,
+    /// Sentinels that know the master of this name.
+    Sentinel(String),
+    /// A cluster.
+    Cluster,
+}
+
+/// What must have happened before a start, an act or an effect is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// What the server's configuration gives.
+    Relaxed,
+    /// It is on the disk of the server.
+    Fsync,
+    /// A replica has it.
+    Replicated,
+}
+
+impl Options {
+    /// Reads a URL: `redis[s][+sentinel|+cluster]://[user:password@]host[:port][,host…][/master][/db][?option=value&…]`.
+    pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
+        // The password stays out of what is said about the URL.
+        let bad = |message: String| StoreError::new(ErrorKind::Config, "open", message);
+        let (scheme, rest) = url.split_once("://").ok_or_else(|| bad(form("it has no `://`")))?;
+        let (tls, topology) = match scheme {
+            "redis" => (false, Topology::Single),
+            "rediss" => (true, Topology::Single),
+            "redis+sentinel" => (false, Topology::Sentinel(String::new())),
+            "rediss+sentinel" => (true, Topology::Sentinel(String::new())),
+            "redis+cluster" => (false, Topology::Cluster),
+            "rediss+cluster" => (true, Topology::Cluster),
+            other => return Err(bad(form(&format!("`{other}` is no scheme of it")))),
+        };
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (login, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let (user, password) = login.split_once(':').unwrap_or((login, ""));
+        let given = |text: &str| (!text.is_empty()).then(|| decoded(text));
+
+        let port = if matches!(topology, Topology::Sentinel(_)) { 26379 } else { 6379 };
+        let hosts: Vec<_> = hosts
+            .split(',')
+            .map(|host| host_port(host, port))
+            .collect::<Result<_, _>>()
+            .map_err(|host| bad(form(&format!("`{host}` is no host and port"))))?;
+
+        let mut path = path.split('/').filter(|part| !part.is_empty());
+        let topology = match topology {
+            Topology::Sentinel(_) => Topology::Sentinel(
+                path.next()
+                    .map(decoded)
+                    .ok_or_else(|| bad(form("it names no master after the sentinels")))?,
+            ),
+            other => other,
+        };
+        let db = path.next().map_or(Ok(0), str::parse).map_err(|_| bad(form("the database is no number")))?;
+        if topology == Topology::Cluster && db != 0 {
+            return Err(bad(form("a cluster has no numbered databases")));
+        }
+
+        let mut options = Self {
+            topology,
+            hosts,
+            tls,
+            user: given(user),
+            password: given(password),
+            db,
+            namespace: "nq".into(),
+            partitions: None,
+            durability: Durability::Relaxed,
+            allow_volatile: false,
+            confirm: Duration::from_secs(2),
+        };
+        for option in query.split('&').filter(|option| !option.is_empty()) {
+            let (key, value) = option.split_once('=').unwrap_or((option, ""));
+            options.set(key, &decoded(value)).map_err(bad)?;
+        }
+        Ok(options)
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        match key {
+            "namespace" => {
+                let strange = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '{' | '}');
+                if value.is_empty() || value.contains(strange) {
+                    return Err(format!("the namespace `{value}` is empty or holds white space or braces"));
+                }
+                value.clone_into(&mut self.namespace);
+            }
+            "partitions" => {
+                let number = value.parse().ok().filter(|number| (1..=256).contains(number));
+                self.partitions = Some(
+                    number.ok_or_else(|| format!("`partitions={value}`: it is a number from 1 to 256"))?,
+                );
+            }
+            "durability" => {
+                self.durability = match value {
+                    "relaxed" => Durability::Relaxed,
+                    "fsync" => Durability::Fsync,
+                    "replicated" => Durability::Replicated,
+                    _ => {
+                        return Err(format!(
+                            "`durability={value}`: it is one of `fsync`, `replicated`, `relaxed`"
+                        ));
+                    }
+                };
+            }
+            "allow_volatile" => self.allow_volatile = value == "true",
+            _ => {
+                return Err(format!(
+                    "unknown option `{key}`; options are `namespace`, `partitions`, `durability`, `allow_volatile`"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn form(what: &str) -> String {
+    format!(
+        "this is no URL of Redis: {what}; it has the form `redis[s][+sentinel|+cluster]://[user:password@]host[:port][/db][?option=value]`"
+    )
+}
+
+fn host_port(text: &str, port: u16) -> Result<(String, u16), String> {
+    if text.is_empty() {
+        return Ok(("127.0.0.1".into(), port));
+    }
+    // An IPv6 address stands in brackets.
+    let (host, rest) = match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
+        Some((host, rest)) => (host, rest.strip_prefix(':')),
+        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+    };
+    let port = rest.map_or(Ok(port), str::parse).map_err(|_| text.to_owned())?;
+    Ok((host.to_owned(), port))
+}
+
+/// Undoes percent-encoding.
+fn decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = text.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        if let Some(byte) = hex.filter(|_| bytes[at] == b'%') {
+            decoded.push(byte);
+            at += 3;
+        } else {
+            decoded.push(bytes[at]);
+            at += 1;
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_says_where_and_who_and_how() {
+        let options = Options::parse(
+            "rediss://worker:p%40ss@example.test:7000/3?namespace=shop&partitions=16&durability=fsync",
+        )
+        .unwrap();
+        assert!(options.tls);
+        assert_eq!(options.hosts, [("example.test".to_owned(), 7000)]);
+        assert_eq!((options.user.as_deref(), options.password.as_deref()), (Some("worker"), Some("p@ss")));
+        assert_eq!((options.db, options.namespace.as_str(), options.partitions), (3, "shop", Some(16)));
+        assert_eq!(options.durability, Durability::Fsync);
+    }
+
+    #[test]
+    fn sentinels_name_their_master_and_clusters_their_nodes() {
+        let options = Options::parse("redis+sentinel://a,b:1/main/2").unwrap();
+        assert_eq!(options.topology, Topology::Sentinel("main".into()));
+        assert_eq!(options.hosts, [("a".to_owned(), 26379), ("b".to_owned(), 1)]);
+        assert_eq!(options.db, 2);
+        let options = Options::parse("redis+cluster://[::1]:7001,b").unwrap();
+        assert_eq!(options.hosts, [("::1".to_owned(), 7001), ("b".to_owned(), 6379)]);
+    }
+
+    #[test]
+    fn what_a_url_gets_wrong_is_named() {
+        for (url, word) in [
+            ("redis:localhost", "`://`"),
+            ("reddis://localhost", "`reddis`"),
+            ("redis://localhost:port", "`localhost:port`"),
+            ("redis://localhost/one", "database"),
+            ("redis://localhost?partition=3", "unknown option `partition`"),
+            ("redis://localhost?partitions=0", "from 1 to 256"),
+            ("redis://localhost?durability=full", "`relaxed`"),
+            ("redis://localhost?namespace=a%20b", "namespace"),
+            ("redis+sentinel://localhost", "master"),
+            ("redis+cluster://localhost/1", "databases"),
+        ] {
+            let error = Options::parse(url).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Config, "{url}");
+            assert!(error.message.contains(word), "{url}: {}", error.message);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Reading timelines, in pages that neither the server nor the reader chokes on.
+
+use nq_core::entry::Entry;
+use nq_core::id::{Name, RunId};
+use nq_core::limits::{MAX_READ_BYTES, MAX_READ_ENTRIES};
+use nq_core::status::RunStatus;
+use nq_core::store::{ErrorKind, Read, RunSummary, StoreError};
+use redis::Value;
+
+use super::RedisStore;
+use super::errors::missing;
+use super::keys;
+use super::reply::Reply;
+use super::scripts::{Call, GATHERED, READ};
+
+impl RedisStore {
+    pub(super) async fn read_entries(&self, read: &Read) -> Result<Vec<Entry>, StoreError> {
+        const OP: &str = "read";
+        let partition = self.partition(&read.run);
+        let limit = read.limit.min(MAX_READ_ENTRIES);
+        let (mut after, mut upto) = (read.after, read.upto);
+        let mut entries: Vec<Entry> = Vec::new();
+        // A page of rare types takes several calls, each of which looks at a bounded number of entries.
+        loop {
+            let mut call = Call::new(&READ, partition);
+            call.arg(read.run.as_str())
+                .arg(after)
+                .arg(upto.map_or(-1, |upto| upto as i64))
+                .arg(limit - entries.len())
+                .arg(MAX_READ_BYTES)
+                .arg(u8::from(read.reverse));
+            for kind in &read.types {
+                call.arg(kind.as_str());
+            }
+            let reply = call.run(&partition.calls, OP).await.map_err(|error| error.key(&read.run))?;
+            if reply == Value::Nil {
+                return Err(missing(OP, &read.run));
+            }
+            let mut reply = Reply::new(OP, reply)?;
+            let (at, end) = (reply.number()?, reply.number()? == 1);
+            let before = entries.len();
+            while !reply.is_empty() {
+                entries.push(reply.entry()?);
+            }
+            if read.types.is_empty() {
+                gapless(&read.run, &entries)?;
+            }
+            // What has come fills the page, or is large: the reader asks for more.
+            if end || entries.len() > before || entries.len() >= limit {
+                return Ok(entries);
+            }
+            if read.reverse {
+                upto = Some(at.saturating_sub(1));
+            } else {
+                after = at;
+            }
+        }
+    }
+
+    pub(super) async fn read_gathered(
+        &self,
+        run: &RunId,
+        worker: &Name,
+        upto: u64,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        const OP: &str = "gathered";
+        let partition = self.partition(run);
+        let mut call = Call::new(&GATHERED, partition);
+        call.arg(run.as_str())
+            .arg(worker.as_str())
+            .arg(upto)
+            .arg(from.min(u64::from(u32::MAX)))
+            .arg(limit.min(MAX_READ_ENTRIES))
+            .arg(MAX_READ_BYTES);
+        let reply = call.run(&partition.calls, OP).await.map_err(|error| error.key(run))?;
+        if reply == Value::Nil {
+            return Err(missing(OP, run));
+        }
+        let mut reply = Reply::new(OP, reply)?;
+        let mut entries = Vec::new();
+        while !reply.is_empty() {
+            entries.push(reply.entry()?);
+        }
+        Ok(entries)
+    }
+
+    pub(super) async fn summary(&self, run: &RunId) -> Result<Option<RunSummary>, StoreError> {
+        const OP: &str = "run";
+        let partition = self.partition(run);
+        let mut command = redis::cmd("HMGET");
+        command.arg(partition.run(run)).arg(&["status", "flow", "started", "ended", "ms", "n", "pending"]);
+        let reply = partition.calls.send(OP, &command).await.map_err(|error| error.key(run))?;
+        let values = reply.into_sequence().unwrap_or_default();
+        if values.first().is_none_or(|status| *status == Value::Nil) {
+            return Ok(None);
+        }
+        let values = values.into_iter().map(|value| match value {
+            Value::Nil => Value::BulkString(Vec::new()),
+            value => value,
+        });
+        summary(run.clone(), &mut Reply::new(OP, Value::Array(values.collect()))?).map(Some)
+    }
+}
+
+/// A run of which a reply says status, flow, start in µs, end, last id and pending steps.
+pub(super) fn summary(run: RunId, reply: &mut Reply) -> Result<RunSummary, StoreError> {
+    let garbled = || super::errors::garbled("run");
+    let status = RunStatus::parse(&reply.text()?).ok_or_else(garbled)?;
+    let flow = keys::name(&reply.text()?).ok_or_else(garbled)?;
+    let started_ms = reply.number()? / 1000;
+    let ended = reply.text()?;
+    let ended_ms = if ended.is_empty() { None } else { Some(ended.parse().map_err(|_| garbled())?) };
+    let last = nq_core::id::EntryId { ms: reply.number()?, n: reply.number()? };
+    Ok(RunSummary { run, flow, status, started_ms, ended_ms, last, pending: reply.number()? })
+}
+
+/// A timeline counts its entries without a gap, so what is lost shows.
+fn gapless(run: &RunId, entries: &[Entry]) -> Result<(), StoreError> {
+    match entries.windows(2).find(|pair| pair[0].id.n.abs_diff(pair[1].id.n) != 1) {
+        None => Ok(()),
+        Some(pair) => {
+            let message =
+                format!("the timeline goes from `{}` to `{}`: entries are lost", pair[0].id, pair[1].id);
+            Err(StoreError::new(ErrorKind::Corrupt, "read", message).key(run))
+        }
+    }
+}

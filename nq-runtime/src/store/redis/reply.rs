@@ -1,0 +1,95 @@
+//! Takes the replies of scripts apart.
+
+use nq_core::entry::{Entry, EntryType};
+use nq_core::id::EntryId;
+use nq_core::store::StoreError;
+use redis::Value;
+
+use super::errors::garbled;
+
+/// The rest of a list of values, read from its front.
+pub(super) struct Reply {
+    op: &'static str,
+    values: std::vec::IntoIter<Value>,
+}
+
+impl Reply {
+    /// A reply that must be a list.
+    pub(super) fn new(op: &'static str, value: Value) -> Result<Self, StoreError> {
+        let values = value.into_sequence().map_err(|_| garbled(op))?;
+        Ok(Self { op, values: values.into_iter() })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.values.len() == 0
+    }
+
+    pub(super) fn value(&mut self) -> Result<Value, StoreError> {
+        self.values.next().ok_or_else(|| garbled(self.op))
+    }
+
+    /// A list within the list.
+    pub(super) fn list(&mut self) -> Result<Self, StoreError> {
+        Self::new(self.op, self.value()?)
+    }
+
+    pub(super) fn text(&mut self) -> Result<String, StoreError> {
+        text(self.value()?).ok_or_else(|| garbled(self.op))
+    }
+
+    /// A number, also where it comes as text.
+    pub(super) fn int(&mut self) -> Result<i64, StoreError> {
+        let op = self.op;
+        match self.value()? {
+            Value::Int(number) => Ok(number),
+            other => text(other).and_then(|text| text.parse().ok()).ok_or_else(|| garbled(op)),
+        }
+    }
+
+    pub(super) fn number(&mut self) -> Result<u64, StoreError> {
+        Ok(self.int()?.try_into().unwrap_or_default())
+    }
+
+    /// What a text says that is an id or a name.
+    pub(super) fn parse<T: std::str::FromStr>(&mut self) -> Result<T, StoreError> {
+        let op = self.op;
+        self.text()?.parse().map_err(|_| garbled(op))
+    }
+
+    /// The texts that are left.
+    pub(super) fn texts(self) -> Result<Vec<String>, StoreError> {
+        let op = self.op;
+        self.values.map(|value| text(value).ok_or_else(|| garbled(op))).collect()
+    }
+
+    /// An entry: its id, type, step, attempt and data.
+    pub(super) fn entry(&mut self) -> Result<Entry, StoreError> {
+        let id: EntryId = self.parse()?;
+        let kind = EntryType::parse(&self.text()?);
+        let (step, attempt) = (self.text()?, self.text()?);
+        let op = self.op;
+        let step = if step.is_empty() { None } else { Some(step.parse().map_err(|_| garbled(op))?) };
+        let attempt = if attempt.is_empty() { None } else { Some(attempt.parse().map_err(|_| garbled(op))?) };
+        let data = json(op, self.value()?)?;
+        Ok(Entry { id, kind, step, attempt, data })
+    }
+}
+
+/// The text of a value that has one.
+pub(super) fn text(value: Value) -> Option<String> {
+    match value {
+        Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
+        Value::SimpleString(text) => Some(text),
+        Value::Okay => Some("OK".into()),
+        Value::Int(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// The JSON of a value.
+pub(super) fn json(op: &'static str, value: Value) -> Result<serde_json::Value, StoreError> {
+    match value {
+        Value::BulkString(bytes) => serde_json::from_slice(&bytes).map_err(|error| garbled(op).source(error)),
+        _ => Err(garbled(op)),
+    }
+}

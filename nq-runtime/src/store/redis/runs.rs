@@ -1,0 +1,71 @@
+//! The index of runs, in pages, newest first.
+
+use std::cmp::Reverse;
+
+use nq_core::id::RunId;
+use nq_core::limits::MAX_READ_ENTRIES;
+use nq_core::status::RunStatus;
+use nq_core::store::{ErrorKind, RunSummary, RunsPage, RunsQuery, StoreError};
+
+use super::errors::garbled;
+use super::read::summary;
+use super::reply::Reply;
+use super::scripts::{Call, RUNS};
+use super::{Partition, RedisStore};
+
+const OP: &str = "runs";
+
+/// Where a run stands in the index: when it started, in µs, and its id.
+type Place = (u64, String);
+
+impl RedisStore {
+    pub(super) async fn list_runs(&self, query: &RunsQuery) -> Result<RunsPage, StoreError> {
+        let cursor = query.cursor.as_deref().map(place).transpose()?;
+        let limit = query.limit.min(MAX_READ_ENTRIES);
+        let mut found = Vec::new();
+        for partition in &self.partitions {
+            found.extend(list_one(partition, query, cursor.as_ref(), limit + 1).await?);
+        }
+        found.sort_by(|(a, _), (b, _)| Reverse(a).cmp(&Reverse(b)));
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let next = found.last().filter(|_| more).map(|((started, run), _)| format!("{started}~{run}"));
+        Ok(RunsPage { runs: found.into_iter().map(|(_, run)| run).collect(), next })
+    }
+}
+
+fn place(cursor: &str) -> Result<Place, StoreError> {
+    let parts =
+        cursor.split_once('~').and_then(|(started, run)| Some((started.parse().ok()?, run.to_owned())));
+    parts.ok_or_else(|| StoreError::new(ErrorKind::NotFound, OP, "this is no cursor of a page").key(cursor))
+}
+
+async fn list_one(
+    partition: &Partition,
+    query: &RunsQuery,
+    cursor: Option<&Place>,
+    limit: usize,
+) -> Result<Vec<(Place, RunSummary)>, StoreError> {
+    let (started, run) = cursor.map(|(started, run)| (started.to_string(), run.clone())).unwrap_or_default();
+    let mut call = Call::new(&RUNS, partition);
+    call.arg(limit).arg(started).arg(run).arg(query.flow.as_ref().map_or("", |flow| flow.as_str()));
+    match query.status {
+        Some(status) => {
+            call.arg(status.as_str());
+        }
+        None => {
+            for status in RunStatus::ALL {
+                call.arg(status.as_str());
+            }
+        }
+    }
+    let mut reply = Reply::new(OP, call.run(&partition.calls, OP).await?)?;
+    let mut found = Vec::new();
+    while !reply.is_empty() {
+        let run = reply.text()?;
+        let started = reply.number()?;
+        let id = RunId::new(&run).map_err(|_| garbled(OP))?;
+        found.push(((started, run), summary(id, &mut reply)?));
+    }
+    Ok(found)
+}

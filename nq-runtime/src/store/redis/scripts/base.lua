@@ -1,0 +1,246 @@
+#!lua
+-- What every script that writes shares. Keys and fields are those of the table in mod.rs. A script reads and
+-- checks, then writes; of each act only the first XADD can fail, so a refused act leaves nothing behind.
+
+local call, match, format, floor = redis.call, string.match, string.format, math.floor
+local P = ARGV[1]
+local clock = call('TIME')
+local now = clock[1] * 1000 + floor(clock[2] / 1000)
+-- What is written often is text from the first: Lua takes its time to make text of a number.
+local now_text = format('%.0f', now)
+
+-- The moment so long after now, none later than what every store can hold; as text, since Lua shortens
+-- numbers of more than 14 digits.
+local function after(ms)
+  return format('%.0f', math.min(now + ms, 9007199254740991))
+end
+
+-- Where members of sorted sets end up is written once, at the end: the last word wins. False takes one out.
+local places = {}
+local function place(key, member, score)
+  local set = places[key]
+  if not set then
+    set = {}
+    places[key] = set
+  end
+  set[member] = score
+end
+
+-- Calls a command with many arguments, in pieces that Lua can unpack.
+local function many(command, key, args)
+  for from = 1, #args, 1000 do
+    call(command, key, unpack(args, from, math.min(from + 999, #args)))
+  end
+end
+
+local tails = {}
+local function push(key, text)
+  local list = tails[key]
+  if not list then
+    list = {}
+    tails[key] = list
+  end
+  list[#list + 1] = text
+end
+
+local function flush()
+  for key, set in pairs(places) do
+    local adds, gone = {}, {}
+    for member, score in pairs(set) do
+      if score then
+        adds[#adds + 1] = score
+        adds[#adds + 1] = member
+      else
+        gone[#gone + 1] = member
+      end
+    end
+    many('ZADD', key, adds)
+    many('ZREM', key, gone)
+  end
+  for key, list in pairs(tails) do many('RPUSH', key, list) end
+  places, tails = {}, {}
+end
+
+-- A queue is known from its first ticket on. The group `mark` is made with the stream: a stream without it is
+-- not the one that the tickets went to, and the tick looks for the jobs that it has lost.
+local known = {}
+local function know(queue)
+  if known[queue] then return end
+  known[queue] = true
+  if call('SISMEMBER', P .. 'queues', queue) == 0 then
+    call('SADD', P .. 'queues', queue)
+    pcall(call, 'XGROUP', 'CREATE', P .. 'queue:' .. queue, 'mark', '0', 'MKSTREAM')
+  end
+end
+
+-- Puts a ticket at the end of a queue. Its id begins with the time in microseconds, by which the queues of two
+-- partitions can be merged. A small input goes with it, so that the lease need not look it up.
+local micros = clock[1] .. format('%06d', clock[2])
+local micros_id = micros .. '-*'
+local function ticket(queue, run, step, kind, data)
+  know(queue)
+  local key, words = P .. 'queue:' .. queue, { 'r', run, 's', step }
+  if data and #data <= 1024 then words = { 'r', run, 's', step, 't', kind, 'd', data } end
+  local id = redis.pcall('XADD', key, micros_id, unpack(words))
+  -- The clock went back: the id goes on from the last one.
+  if type(id) == 'table' then id = call('XADD', key, '*', unpack(words)) end
+  return id
+end
+
+-- A run as this call sees it. What changes is written back by `close`. `ms`, `n` and `pending` are text.
+local function opened(id, h)
+  return {
+    id = id, key = P .. 'run:' .. id, stream = P .. 'flow:' .. id,
+    status = h[1], flow = h[2], started = h[3], ms = h[4], n = h[5], pending = h[6],
+    gathers = h[7], lists = h[8], jobs = {}, last = false, sets = false, gone = false, changed = false, ended = false,
+  }
+end
+
+-- Remembers a field to write.
+local function set(run, field, value)
+  local sets = run.sets
+  if not sets then
+    run.sets = { field, value }
+    return
+  end
+  sets[#sets + 1] = field
+  sets[#sets + 1] = value
+end
+
+local function append(run, kind, step, attempt, data)
+  local ms = run.ms
+  if ms ~= now_text and now > tonumber(ms) then ms = now_text end
+  local n = format('%d', run.n + 1)
+  local id = ms .. '-' .. n
+  call('XADD', run.stream, id, 't', kind, 's', step, 'a', attempt, 'd', data)
+  run.ms, run.n, run.last = ms, n, id
+  return id
+end
+
+-- A spec is `<max crashes> <f|c> <queue> <held gather> …`.
+local specs = {}
+local function spec_of(text)
+  local spec = specs[text]
+  if not spec then
+    local crashes, failure, queue, rest = match(text, '^(%d+) (%a) (%S+)(.*)$')
+    spec = { crashes = tonumber(crashes), fails = failure == 'f', queue = queue, holds = {} }
+    for name in string.gmatch(rest, '%S+') do spec.holds[#spec.holds + 1] = name end
+    specs[text] = spec
+  end
+  return spec
+end
+
+-- A gather is a line `<rank> <count> <fired> <worker>\t<spec>` of the field `gathers`, by rank.
+local function gathers(run)
+  if type(run.gathers) ~= 'table' then
+    local list = {}
+    for rank, count, fired, worker, spec in string.gmatch(run.gathers or '', '(%d+) (%d+) (%d) (%S+)\t([^\n]*)\n') do
+      list[#list + 1] =
+        { rank = tonumber(rank), count = tonumber(count), fired = fired == '1', worker = worker, spec = spec }
+    end
+    run.gathers = list
+  end
+  return run.gathers
+end
+
+-- Arms the gathers that a job holds and no job has held before. What is only declared, by a join that stays
+-- half filled, is not armed.
+local function arm(run, holds)
+  for _, worker in ipairs(holds) do
+    local declared, list = run.declared and run.declared[worker], gathers(run)
+    for _, gather in ipairs(list) do
+      if gather.worker == worker then declared = nil end
+    end
+    if declared then
+      local at = #list + 1
+      while at > 1 and list[at - 1].rank > declared.rank do at = at - 1 end
+      table.insert(list, at, { rank = declared.rank, count = 0, fired = false, worker = worker, spec = declared.spec })
+    end
+  end
+end
+
+-- Counts a job in or out: for the run, and for the gathers that it holds and that have not fired.
+local function count(run, holds, by)
+  run.pending = format('%d', math.max(run.pending + by, 0))
+  for _, worker in ipairs(holds) do
+    for _, gather in ipairs(gathers(run)) do
+      if gather.worker == worker and not gather.fired then
+        gather.count = math.max(gather.count + by, 0)
+        run.changed = true
+      end
+    end
+  end
+end
+
+-- The index of a queue that holds the jobs of this state; nil for queued ones, which have tickets.
+local indexes = { l = {}, d = {}, x = {} }
+local index_names = { l = 'leased:', d = 'delayed:', x = 'dead:' }
+local function index(state, queue)
+  local keys = indexes[state]
+  if not keys then return nil end
+  local key = keys[queue]
+  if not key then
+    key = P .. index_names[state] .. queue
+    keys[queue] = key
+  end
+  return key
+end
+
+-- Writes a job, new or known. One that becomes queued goes to the end of its queue.
+local function put(run, job, kind, data)
+  local queue, state, was = spec_of(job.spec).queue, job.state, job.was
+  if was and was ~= state and was ~= 'q' then place(index(was, queue), run.id .. ' ' .. job.step, false) end
+  if state == 'q' then
+    job.at, job.who = ticket(queue, run.id, job.step, kind, data), '-'
+  else
+    know(queue)
+    place(index(state, queue), run.id .. ' ' .. job.step, job.at)
+  end
+  job.was = state
+  run.jobs[job.step] = job
+  set(run, 'j:' .. job.step, state .. ' ' .. job.fence .. ' ' .. job.earlier .. ' ' .. job.failures .. ' '
+    .. job.crashes .. ' ' .. job.read .. ' ' .. job.recorded .. ' ' .. job.at .. ' ' .. job.who .. '\t' .. job.spec
+    .. '\t' .. job.inputs)
+end
+
+-- Numbers of a job are text.
+local function fresh(step, spec, inputs)
+  return { step = step, spec = spec, inputs = inputs, state = 'q', was = false, fence = '0', earlier = '0',
+    failures = '0', crashes = '0', read = '-', recorded = '0', at = '0', who = '-' }
+end
+
+local function add(text, by)
+  return format('%d', text + by)
+end
+
+-- Enqueues the step that `cause` makes of this job.
+local function enqueue(run, worker, spec, cause, inputs, kind, data)
+  local holds = spec_of(spec).holds
+  arm(run, holds)
+  count(run, holds, 1)
+  put(run, fresh(worker .. '@' .. cause, spec, inputs), kind, data)
+end
+
+-- Writes the run back.
+local function close(run)
+  if run.changed then
+    local lines = {}
+    for _, g in ipairs(run.gathers) do
+      lines[#lines + 1] = format('%d %d %d %s\t%s\n', g.rank, g.count, g.fired and 1 or 0, g.worker, g.spec)
+    end
+    set(run, 'gathers', table.concat(lines))
+  end
+  if run.gone then many('HDEL', run.key, run.gone) end
+  local sets = run.sets
+  if not sets then
+    call('HSET', run.key, 'ms', run.ms, 'n', run.n, 'pending', run.pending)
+  elseif #sets == 2 then
+    call('HSET', run.key, 'ms', run.ms, 'n', run.n, 'pending', run.pending, sets[1], sets[2])
+  else
+    set(run, 'ms', run.ms)
+    set(run, 'n', run.n)
+    set(run, 'pending', run.pending)
+    many('HSET', run.key, sets)
+  end
+  run.sets, run.gone, run.changed = false, false, false
+end

@@ -1,0 +1,204 @@
+-- What turns, acts and ticks share: the rules of `nq_core::ledger`, said again in Lua.
+
+local JOB = '^(%a) (%d+) (%d+) (%d+) (%d+) (%S+) (%d+) (%S+) (%S+)\t([^\t]*)\t(.*)$'
+
+local runs = {}
+
+local function parsed(step, text)
+  local state, fence, earlier, failures, crashes, read, recorded, at, who, spec, inputs = match(text, JOB)
+  return { step = step, was = state, state = state, fence = fence, earlier = earlier, failures = failures,
+    crashes = crashes, read = read, recorded = recorded, at = at, who = who, spec = spec, inputs = inputs }
+end
+
+-- The run of this id and, if one is named, the unfinished job of this step. Nil where there is none.
+local function load(id, step)
+  local run = runs[id]
+  if not run then
+    local key = P .. 'run:' .. id
+    local h = call('HMGET', key, 'status', 'flow', 'started', 'ms', 'n', 'pending', 'gathers', 'lists',
+      step and 'j:' .. step or 'j:')
+    if not h[1] then return nil end
+    if not h[5] then
+      -- The position is kept beside the timeline; should it be gone, the timeline tells it.
+      local last = call('XREVRANGE', P .. 'flow:' .. id, '+', '-', 'COUNT', 1)[1]
+      if last then h[4], h[5] = match(last[1], '(%d+)-(%d+)') end
+      h[4], h[5] = h[4] or '0', h[5] or '0'
+    end
+    run = opened(id, h)
+    run.last = h[4] .. '-' .. h[5]
+    runs[id] = run
+    if step then run.jobs[step] = h[9] and parsed(step, h[9]) or false end
+  end
+  if not step then return run end
+  local job = run.jobs[step]
+  if job == nil then
+    local text = call('HGET', run.key, 'j:' .. step)
+    job = text and parsed(step, text) or false
+    run.jobs[step] = job
+  end
+  return run, job or nil
+end
+
+local function attempt(job)
+  if job.earlier == '0' and job.failures == '0' and job.crashes == '0' then return '1' end
+  return format('%d', 1 + job.earlier + job.failures + job.crashes)
+end
+
+-- Remembers a field to remove.
+local function drop(run, field)
+  local gone = run.gone
+  if gone then gone[#gone + 1] = field else run.gone = { field } end
+end
+
+local function remove(run, job)
+  local key = index(job.was, spec_of(job.spec).queue)
+  if key then place(key, run.id .. ' ' .. job.step, false) end
+  drop(run, 'j:' .. job.step)
+  if job.was == 'x' then drop(run, 'e:' .. job.step) end
+  run.jobs[job.step] = false
+end
+
+-- Whether the run has this key beside its hash and its timeline: `join`, or `g:` and the name of a gather.
+local function listed(run, name)
+  return run.lists and string.find(' ' .. run.lists .. ' ', ' ' .. name .. ' ', 1, true)
+end
+
+local function list(run, name)
+  if listed(run, name) then return end
+  run.lists = (run.lists and run.lists .. ' ' or '') .. name
+  set(run, 'lists', run.lists)
+end
+
+-- The unpaired events of the joins of a run, by worker and position; at most 100.
+local function unpaired(run)
+  local found = {}
+  if not listed(run, 'join') then return found end
+  local members = call('ZRANGE', P .. 'join:' .. run.id, 0, -1)
+  for _, member in ipairs(members) do
+    local worker, id = match(member, '^(%S+) %S+ %S+ %S+ (%S+)')
+    found[#found + 1] = { worker, id, tonumber(match(id, '-(%d+)')) }
+  end
+  table.sort(found, function(a, b) return a[1] < b[1] or (a[1] == b[1] and a[3] < b[3]) end)
+  for i = #found, 101, -1 do found[i] = nil end
+  return found
+end
+
+local retention
+-- Calls a command with each key of a run and one argument more, if there is one.
+local function each_key(run, command, argument)
+  local function one(key)
+    if argument then call(command, key, argument) else call(command, key) end
+  end
+  one(run.key)
+  one(run.stream)
+  for name in string.gmatch(run.lists or '', '%S+') do
+    one(name == 'join' and P .. 'join:' .. run.id or P .. 'gather:' .. run.id .. ' ' .. string.sub(name, 3))
+  end
+end
+
+-- A finished run goes by the tick; its keys expire an hour later by themselves, should nobody tick.
+local function expire_keys(run)
+  if not retention then
+    retention = call('HMGET', P .. 'meta', 'keepCompleted', 'keepFailed')
+  end
+  local keep = tonumber(retention[run.status == 'completed' and 1 or 2] or -1)
+  if keep < 0 then return end
+  each_key(run, 'PEXPIRE', format('%.0f', keep + 3600000))
+end
+
+-- Appends the one terminal entry. `data` begins an object of JSON and ends in a comma, or is `{`.
+local function finish(run, status, data)
+  local ended = math.max(tonumber(run.ms), now)
+  local lasted = format('%d', math.max(ended - floor(run.started / 1000), 0))
+  append(run, 'flow.' .. status, '', '', data .. '"durationMs":' .. lasted .. '}')
+  ended = run.ms
+  place(P .. 'runs:running:' .. run.flow, run.id, false)
+  place(P .. 'runs:' .. status .. ':' .. run.flow, run.id, run.started)
+  push(P .. (status == 'completed' and 'ended:completed' or 'ended:failed'), ended .. ' ' .. run.id .. ' ' .. run.flow .. ' ' .. status)
+  run.status, run.pending, run.ended = status, '0', true
+  set(run, 'status', status)
+  set(run, 'ended', ended)
+end
+
+-- What follows when a job no longer counts: gathers that nothing holds any more fire, by rank; then a run
+-- without pending steps completes.
+local function settle(run, cause)
+  if run.gathers then
+    local again = true
+    while again do
+      again = false
+      for _, gather in ipairs(gathers(run)) do
+        if not gather.fired and gather.count == 0 then
+          gather.fired, run.changed, again = true, true, true
+          enqueue(run, gather.worker, gather.spec, cause, '')
+          break
+        end
+      end
+    end
+  end
+  if run.pending == '0' then
+    local list = {}
+    for i, found in ipairs(unpaired(run)) do
+      list[i] = '{"stepName":' .. cjson.encode(found[1]) .. ',"event":"' .. found[2] .. '"}'
+    end
+    finish(run, 'completed', #list > 0 and '{"unpaired":[' .. table.concat(list, ',') .. '],' or '{')
+  end
+end
+
+-- A job is dead: it is kept with its error, and the run fails unless the worker says otherwise.
+local function die(run, job, message)
+  local spec = spec_of(job.spec)
+  count(run, spec.holds, -1)
+  job.state, job.at, job.who = 'x', now_text, '-'
+  put(run, job)
+  set(run, 'e:' .. job.step, message)
+  if spec.fails then
+    finish(run, 'failed', '{"error":' .. cjson.encode(message) .. ',"failedStep":' .. cjson.encode(match(job.step, '^(.*)@')) .. ',')
+  else
+    settle(run, run.last)
+  end
+end
+
+local function done(run)
+  close(run)
+  if run.ended then
+    expire_keys(run)
+    run.ended = false
+  end
+end
+
+-- Jobs that a commit with too many of them has left for later, in pages. Returns how many it enqueued.
+local function outbox(limit)
+  local moved = 0
+  while moved < limit do
+    local id = call('SRANDMEMBER', P .. 'outbox')
+    if not id then return moved end
+    local list = P .. 'outbox:' .. id
+    local run = load(id)
+    local page = run and run.status == 'running' and call('LPOP', list, limit - moved)
+    if page then
+      for _, line in ipairs(page) do
+        local step, spec, inputs = match(line, '^([^\t]*)\t([^\t]*)\t(.*)$')
+        put(run, fresh(step, spec, inputs))
+      end
+      moved = moved + #page
+      done(run)
+    end
+    if not page or call('EXISTS', list) == 0 then
+      call('SREM', P .. 'outbox', id)
+      call('UNLINK', list)
+    end
+  end
+  return moved
+end
+
+-- Calls one act on its own. What fails here fails at its first write: nothing was written, and what was read
+-- may be wrong.
+local failures = {}
+local function alone(id, f, ...)
+  local ok, answer = pcall(f, ...)
+  if ok then return answer end
+  runs[id] = nil
+  failures[#failures + 1] = id .. ': ' .. (type(answer) == 'table' and answer.err or tostring(answer))
+  return nil
+end

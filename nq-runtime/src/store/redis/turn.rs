@@ -1,0 +1,307 @@
+//! The turn: one call of one script in each partition.
+
+use nq_core::entry::{Entry, EntryType};
+use nq_core::id::{EntryId, RunId};
+use nq_core::ledger::{LaneError, arrived};
+use nq_core::limits;
+use nq_core::status::RunStatus;
+use nq_core::store::{Answer, ErrorKind, Lease, RenewAnswer, StoreError, TurnReply};
+use nq_core::transaction::{GatherSpec, Outcome, Transaction, Turn};
+use serde_json::json;
+
+use super::errors::garbled;
+use super::keys::{spec_text, unword, word};
+use super::reply::{Reply, json};
+use super::scripts::{Call, TURN};
+use super::{Partition, RedisStore};
+
+const OP: &str = "turn";
+
+/// The part of a turn that one partition takes: indexes into those of the whole turn, and how many jobs of
+/// each wanted queue.
+#[derive(Clone, Debug, Default)]
+struct Share {
+    renewals: Vec<usize>,
+    writes: Vec<usize>,
+    wants: Vec<u32>,
+}
+
+/// Which call of a turn it is: the script is told by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// There is one partition, and this is all.
+    Whole = 0,
+    /// All partitions take it; they only say what there is to lease.
+    First = 1,
+    /// This leases where the oldest jobs are.
+    Second = 2,
+}
+
+/// What a partition answers.
+struct Shared {
+    answers: Vec<Answer>,
+    renewed: Vec<RenewAnswer>,
+    /// The leases, each with the ticket that it came by.
+    leases: Vec<(EntryId, Lease)>,
+    /// For each wanted queue how many tickets there are, and the first of them.
+    ready: Vec<(u64, Vec<EntryId>)>,
+}
+
+impl RedisStore {
+    pub(super) async fn take_turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {
+        // A turn of two parts is not to be torn by itself, sent again meanwhile.
+        let _one_at_a_time = if self.partitions.len() > 1 { Some(self.turning.lock().await) } else { None };
+        let shares = self.shares(turn);
+        let part = if shares.len() == 1 { Part::Whole } else { Part::First };
+        let calls = self.partitions.iter().zip(&shares);
+        let calls = calls.map(|(partition, share)| self.take_share(partition, turn, share, part));
+        let replies = futures_util::future::join_all(calls).await;
+        let mut answers = vec![None; turn.writes.len()];
+        let mut renewed = vec![None; turn.renewals.len()];
+        let (mut leases, mut ready) = (Vec::new(), Vec::new());
+        for (share, reply) in shares.iter().zip(replies) {
+            let reply = reply?;
+            share.writes.iter().zip(reply.answers).for_each(|(at, answer)| answers[*at] = Some(answer));
+            share.renewals.iter().zip(reply.renewed).for_each(|(at, answer)| renewed[*at] = Some(answer));
+            leases.extend(reply.leases);
+            ready.push(reply.ready);
+        }
+        if part == Part::First {
+            let shares = second_shares(turn, &leases, &ready);
+            let calls = self.partitions.iter().zip(&shares).filter(|(_, share)| !share.wants.is_empty());
+            let calls = calls.map(|(partition, share)| self.take_share(partition, turn, share, Part::Second));
+            for reply in futures_util::future::join_all(calls).await {
+                leases.extend(reply?.leases);
+            }
+            let place = |lease: &Lease| turn.wants.iter().position(|want| want.queue == lease.queue);
+            leases.sort_by_key(|(ticket, lease)| (place(lease), ticket.ms, ticket.n));
+        }
+        for write in &turn.writes {
+            let may_end = matches!(write.outcome, Outcome::Complete | Outcome::Fail { .. });
+            self.hints.run(&write.run, may_end);
+        }
+        leases.iter().for_each(|(_, lease)| self.hints.run(&lease.run, false));
+        Ok(TurnReply {
+            answers: answers.into_iter().collect::<Option<_>>().ok_or_else(|| garbled(OP))?,
+            renewed: renewed.into_iter().collect::<Option<_>>().ok_or_else(|| garbled(OP))?,
+            leases: leases.into_iter().map(|(_, lease)| lease).collect(),
+        })
+    }
+
+    /// Deals a turn out to the partitions.
+    fn shares(&self, turn: &Turn) -> Vec<Share> {
+        let wants: Vec<_> = turn.wants.iter().map(|want| want.max).collect();
+        let mut shares = vec![Share { wants, ..Share::default() }; self.partitions.len()];
+        for (at, renewal) in turn.renewals.iter().enumerate() {
+            shares[self.partition_index(&renewal.run)].renewals.push(at);
+        }
+        for (at, write) in turn.writes.iter().enumerate() {
+            shares[self.partition_index(&write.run)].writes.push(at);
+        }
+        shares
+    }
+
+    async fn take_share(
+        &self,
+        partition: &Partition,
+        turn: &Turn,
+        share: &Share,
+        part: Part,
+    ) -> Result<Shared, StoreError> {
+        // An effect is what an attempt records while it goes on: what it did outside must not be forgotten.
+        let lasting = share.writes.iter().any(|at| turn.writes[*at].outcome == Outcome::Continue);
+        let mut call = Call::new(&TURN, partition);
+        call.arg(turn.instance.as_str())
+            .arg(turn.number)
+            .arg(turn.lease_ms.min(limits::MAX_TIME_MS))
+            .arg(json!({ "instance": turn.instance.as_str() }).to_string())
+            .arg(self.touch(lasting))
+            .arg(part as u8)
+            .arg(share.renewals.len());
+        for renewal in share.renewals.iter().map(|at| &turn.renewals[*at]) {
+            call.arg(renewal.run.as_str()).arg(renewal.step.to_string()).arg(renewal.fence);
+        }
+        call.arg(share.writes.len());
+        for write in share.writes.iter().map(|at| &turn.writes[*at]) {
+            encode(&mut call, write);
+        }
+        for (want, max) in turn.wants.iter().zip(&share.wants) {
+            call.arg(want.queue.as_str()).arg(*max);
+        }
+        let reply = self.lasting(&call, &partition.turns, OP, lasting).await?;
+        self.decode(turn, reply, part)
+    }
+
+    fn decode(&self, turn: &Turn, reply: redis::Value, part: Part) -> Result<Shared, StoreError> {
+        let mut reply = Reply::new(OP, reply)?;
+        if reply.text()? == "lane" {
+            let (number, last) = (turn.number, reply.number()?);
+            let error = if number <= last {
+                LaneError::Overtaken { number, last }
+            } else {
+                LaneError::Gap { number, last }
+            };
+            return Err(StoreError::new(ErrorKind::Lane, OP, error.to_string()).key(&turn.instance));
+        }
+        let answers = reply.list()?.texts()?.iter().map(|text| answer(text)).collect::<Result<_, _>>()?;
+        let renewed = reply.list()?.texts()?.iter().map(|text| renew_answer(text)).collect();
+        let count = reply.number()?;
+        let mut list = reply.list()?;
+        let leases = (0..count).map(|_| lease(&mut list)).collect::<Result<_, _>>()?;
+        let paused = reply.list()?.texts()?;
+        if part != Part::Second {
+            self.waiting.paused(turn.wants.iter().map(|want| &want.queue), &paused);
+        }
+        let mut list = reply.list()?;
+        let mut ready = Vec::new();
+        while !list.is_empty() {
+            let mut queue = list.list()?;
+            let count = queue.number()?;
+            let mut first = Vec::new();
+            while !queue.is_empty() {
+                first.push(queue.parse()?);
+            }
+            ready.push((count, first));
+        }
+        for failure in reply.list()?.texts()? {
+            tracing::error!(%failure, "the keys of a run are damaged; nothing was written to it");
+        }
+        Ok(Shared { answers, renewed, leases, ready })
+    }
+}
+
+/// Chooses from which partitions to lease: first come, first served as far as the first tickets tell, the
+/// rest from wherever there is more. No wants at all for a partition that is not asked.
+fn second_shares(turn: &Turn, leases: &[(EntryId, Lease)], ready: &[Vec<(u64, Vec<EntryId>)>]) -> Vec<Share> {
+    let mut shares = vec![Share { wants: vec![0; turn.wants.len()], ..Share::default() }; ready.len()];
+    for (at, want) in turn.wants.iter().enumerate() {
+        // A turn that is sent again has its leases already.
+        let got = leases.iter().filter(|(_, lease)| lease.queue == want.queue).count();
+        let mut left = want.max.saturating_sub(got as u32);
+        let queues: Vec<_> = ready.iter().map(|queues| queues.get(at)).collect();
+        let first = queues.iter().enumerate().flat_map(|(partition, queue)| {
+            queue.iter().flat_map(move |(_, ids)| ids.iter().map(move |id| (id.ms, id.n, partition)))
+        });
+        let mut first: Vec<_> = first.collect();
+        first.sort_unstable();
+        for (.., partition) in first.into_iter().take(left as usize) {
+            shares[partition].wants[at] += 1;
+            left -= 1;
+        }
+        for (share, queue) in shares.iter_mut().zip(queues) {
+            let more = queue.map_or(0, |(count, _)| count.saturating_sub(u64::from(share.wants[at])));
+            let taken = left.min(more.min(u64::from(u32::MAX)) as u32);
+            share.wants[at] += taken;
+            left -= taken;
+        }
+    }
+    for share in &mut shares {
+        if share.wants.iter().all(|max| *max == 0) {
+            share.wants.clear();
+        }
+    }
+    shares
+}
+
+/// Appends a write to the arguments: how many arguments it has, then these.
+fn encode(call: &mut Call, tx: &Transaction) {
+    let too_large = tx.entries.len() > limits::MAX_COMMIT_ENTRIES;
+    let (entries, gathers, gathered, jobs, joins) = if too_large {
+        Default::default()
+    } else {
+        (&tx.entries[..], &tx.gathers[..], &tx.gathered[..], &tx.jobs[..], &tx.joins[..])
+    };
+    let length =
+        12 + 2 * entries.len() + 3 * gathers.len() + 2 * gathered.len() + 4 * jobs.len() + 7 * joins.len();
+    call.arg(length)
+        .arg(tx.run.as_str())
+        .arg(tx.step.to_string())
+        .arg(tx.fence)
+        .arg(tx.attempt)
+        .arg(tx.recorded);
+    if too_large {
+        call.arg("T").arg(format!("{} entries in one commit", limits::MAX_COMMIT_ENTRIES));
+    } else {
+        match &tx.outcome {
+            Outcome::Continue => call.arg("C").arg(""),
+            Outcome::Complete => call.arg("D").arg(""),
+            Outcome::Retry { delay_ms } => call.arg("R").arg((*delay_ms).min(limits::MAX_TIME_MS)),
+            Outcome::Fail { error } => call.arg("F").arg(error),
+            Outcome::Release => call.arg("L").arg(""),
+        };
+    }
+    call.arg(entries.len());
+    for entry in entries {
+        call.arg(entry.kind.as_str()).arg(entry.data.to_string());
+    }
+    call.arg(gathers.len());
+    encode_gathers(call, gathers);
+    call.arg(gathered.len());
+    for arrival in gathered {
+        call.arg(arrival.worker.as_str()).arg(arrival.entry + 1);
+    }
+    call.arg(jobs.len());
+    for job in jobs {
+        call.arg(job.spec.worker.as_str()).arg(job.cause + 1).arg(spec_text(&job.spec)).arg(word(&job.key));
+    }
+    call.arg(joins.len());
+    for join in joins {
+        call.arg(join.spec.worker.as_str())
+            .arg(spec_text(&join.spec))
+            .arg(join.sides)
+            .arg(join.side)
+            .arg(word(&join.by))
+            .arg(join.entry + 1)
+            .arg(word(&join.key));
+    }
+}
+
+pub(super) fn encode_gathers(call: &mut Call, gathers: &[GatherSpec]) {
+    for gather in gathers {
+        call.arg(gather.rank).arg(gather.spec.worker.as_str()).arg(spec_text(&gather.spec));
+    }
+}
+
+fn answer(text: &str) -> Result<Answer, StoreError> {
+    let (kind, rest) = text.split_once(' ').unwrap_or((text, ""));
+    Ok(match kind {
+        "C" => Answer::Committed { last: rest.parse().map_err(|_| garbled(OP))? },
+        "L" => Answer::LeaseLost,
+        "E" => Answer::RunEnded { status: RunStatus::parse(rest).ok_or_else(|| garbled(OP))? },
+        "G" => Answer::RunGone,
+        "T" => Answer::TooLarge { limit: rest.to_owned() },
+        _ => return Err(garbled(OP)),
+    })
+}
+
+fn renew_answer(text: &str) -> RenewAnswer {
+    match text {
+        "R" => RenewAnswer::Renewed,
+        "E" => RenewAnswer::RunEnded,
+        _ => RenewAnswer::LeaseLost,
+    }
+}
+
+fn lease(reply: &mut Reply) -> Result<(EntryId, Lease), StoreError> {
+    let ticket = reply.parse()?;
+    let mut lease = Lease {
+        run: reply.parse::<RunId>()?,
+        flow: reply.parse()?,
+        step: reply.parse()?,
+        queue: reply.parse()?,
+        fence: reply.number()?,
+        attempt: reply.number()? as u32,
+        failures: reply.number()? as u32,
+        read: reply.number()?,
+        recorded: reply.number()? as u32,
+        inputs: Vec::new(),
+    };
+    for _ in 0..reply.number()? {
+        let id: EntryId = reply.parse()?;
+        let kind = EntryType::parse(&reply.text()?);
+        let data = json(OP, reply.value()?)?;
+        let entry = Entry { id, kind, step: None, attempt: None, data };
+        lease.inputs.push(arrived(entry, unword(&reply.text()?)));
+    }
+    Ok((ticket, lease))
+}

@@ -1,0 +1,11 @@
+//! The Redis store where it is more than the contract: what it asks of a server, what it survives, how much it
+//! takes. Needs `redis-server`; each test runs its own.
+
+mod away;
+mod faults;
+mod flow;
+mod open;
+mod repair;
+mod scale;
+#[path = "../support/redis.rs"]
+mod server;

@@ -1,0 +1,138 @@
+//! Keys that go away: what can be made again is, what is lost is said.
+
+use nq_core::store::{ErrorKind, JobsQuery, Store};
+use nq_core::transaction::{Act, Outcome};
+use serde_json::json;
+
+use super::flow::{Peer, WHOLE, kinds, open, queue, run_id, start, tick, until_there};
+use super::server::{EVERY_SECOND, RedisServer};
+
+#[tokio::test]
+async fn a_queue_that_was_deleted_gets_its_jobs_back() {
+    let server = RedisServer::start(EVERY_SECOND);
+    let store = open(&server.url("")).await;
+    let runs: Vec<_> = (0..300).map(|run| run_id(&format!("r{run}"))).collect();
+    for run in &runs {
+        store.start(&start(run.as_str(), json!(1))).await.unwrap();
+    }
+    server.command(&["DEL", "nq:queue:f/a"]);
+    // The stream is there again, but it is not the one that the tickets went to.
+    store.start(&start("late", json!(1))).await.unwrap();
+    assert_eq!(store.queues().await.unwrap()[0].queued, 1);
+    while store.tick(&tick()).await.unwrap().more {}
+    assert_eq!(store.queues().await.unwrap()[0].queued, 301);
+    let mut one = Peer::new("one");
+    one.work(&store, &runs).await;
+    assert_eq!(kinds(&store, &runs[0]).await, WHOLE);
+}
+
+#[tokio::test]
+async fn a_group_that_was_destroyed_is_made_again_and_nothing_is_queued_twice() {
+    let server = RedisServer::start(EVERY_SECOND);
+    let store = open(&server.url("")).await;
+    store.start(&start("r", json!(1))).await.unwrap();
+    server.command(&["XGROUP", "DESTROY", "nq:queue:f/a", "mark"]);
+    store.tick(&tick()).await.unwrap();
+    assert_eq!(server.command(&["XLEN", "nq:queue:f/a"]), "1");
+    assert!(server.command(&["XINFO", "GROUPS", "nq:queue:f/a"]).contains("mark"));
+}
+
+#[tokio::test]
+async fn indexes_that_were_deleted_are_filled_again() {
+    let server = RedisServer::start(EVERY_SECOND);
+    let store = open(&server.url("")).await;
+    for run in ["leased", "delayed"] {
+        store.start(&start(run, json!(1))).await.unwrap();
+    }
+    let mut one = Peer::new("one");
+    let leases = one.turn(&store, Vec::new(), &[("a", 2)]).await.leases;
+    let mut retry = super::flow::done(&leases[1], None);
+    retry.outcome = Outcome::Retry { delay_ms: 60_000 };
+    one.turn(&store, vec![retry], &[]).await;
+    server.command(&["DEL", "nq:leased:f/a", "nq:delayed:f/a"]);
+    store.tick(&tick()).await.unwrap();
+    let counts = &store.queues().await.unwrap()[0];
+    assert_eq!((counts.queued, counts.leased, counts.delayed), (0, 1, 1));
+}
+
+#[tokio::test]
+async fn in_health_nothing_is_repaired() {
+    let server = RedisServer::start(EVERY_SECOND);
+    let store = open(&server.url("")).await;
+    for run in 0..50 {
+        store.start(&start(&format!("r{run}"), json!(1))).await.unwrap();
+    }
+    Peer::new("one").turn(&store, Vec::new(), &[("a", 10)]).await;
+    let before = server.command(&["XINFO", "STREAM", "nq:queue:f/a"]);
+    store.tick(&tick()).await.unwrap();
+    store.tick(&tick()).await.unwrap();
+    assert_eq!(server.command(&["XINFO", "STREAM", "nq:queue:f/a"]), before);
+}
+
+#[tokio::test]
+async fn the_position_is_found_again_from_the_timeline() {
+    let server = RedisServer::start(EVERY_SECOND);
+    let store = open(&server.url("")).await;
+    let run = run_id("r");
+    store.start(&start("r", json!(1))).await.unwrap();
+    server.command(&["HDEL", "nq:run:r", "ms", "n"]);
+    let mut one = Peer::new("one");
+    one.work(&store, std::slice::from_ref(&run)).await;
+    assert_eq!(kinds(&store, &run).await, WHOLE);
+}
+
+#[tokio::test]
+async fn a_server_that_was_emptied_stops_those_who_worked_on_it() {
+    let server = RedisServer::start(EVERY_SECOND);
+    let store = open(&server.url("")).await;
+    let mut one = Peer::new("one");
+    one.turn(&store, Vec::new(), &[("a", 1)]).await;
+    server.command(&["FLUSHALL"]);
+    let turn = one.next(Vec::new(), &[("a", 1)]);
+    assert_eq!(store.turn(&turn).await.unwrap_err().kind, ErrorKind::Lane);
+    let error = store.tick(&tick()).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Lane);
+    assert!(error.to_string().contains("acknowledged work is lost"), "{error}");
+}
+
+#[tokio::test]
+async fn damaged_keys_of_one_run_do_not_harm_another() {
+    let server = RedisServer::start(EVERY_SECOND);
+    let store = open(&server.url("")).await;
+    for run in ["bad", "good"] {
+        store.start(&start(run, json!(1))).await.unwrap();
+    }
+    let mut one = Peer::new("one");
+    let leases = one.turn(&store, Vec::new(), &[("a", 2)]).await.leases;
+    // An entry that the record knows nothing of stands where the next one would.
+    server.command(&["XADD", "nq:flow:bad", "99999999999999-9", "t", "x", "s", "", "a", "", "d", "{}"]);
+    let writes = leases.iter().map(|lease| super::flow::done(lease, Some("b"))).collect();
+    let answers = one.turn(&store, writes, &[]).await.answers;
+    assert!(matches!(answers[1], nq_core::store::Answer::Committed { .. }), "{answers:?}");
+    assert!(!matches!(answers[0], nq_core::store::Answer::Committed { .. }), "{answers:?}");
+    assert_eq!(store.run(&run_id("bad")).await.unwrap().unwrap().last.n, 2);
+}
+
+#[tokio::test]
+async fn a_finished_run_leaves_nothing_but_its_names() {
+    let server = RedisServer::start(EVERY_SECOND);
+    let store = open(&server.url("")).await;
+    let run = run_id("r");
+    store.start(&start("r", json!(1))).await.unwrap();
+    Peer::new("one").work(&store, std::slice::from_ref(&run)).await;
+    assert_ne!(server.command(&["TTL", "nq:flow:r"]), "-1");
+    store.start(&start("cancelled", json!(1))).await.unwrap();
+    until_there(async || store.act(&run_id("cancelled"), &Act::Cancel { reason: "no".into() }).await).await;
+    let mut tick = tick();
+    (tick.retention.completed_ms, tick.retention.failed_ms) = (Some(0), Some(0));
+    assert_eq!(store.tick(&tick).await.unwrap().removed, 2);
+    store.leave(&Peer::new("one").id).await.unwrap();
+    let keys = server.command(&["KEYS", "*"]);
+    let mut keys: Vec<_> = keys.lines().collect();
+    keys.sort_unstable();
+    let queues = ["nq:queue:f/a", "nq:queue:f/b", "nq:queue:f/c", "nq:queues"];
+    assert_eq!(keys, [&["nq:flows", "nq:meta", "nq:partitions"][..], &queues[..]].concat());
+    assert_eq!(server.command(&["XLEN", "nq:queue:f/a"]), "0");
+    let jobs = JobsQuery { queue: Some(queue("a")), limit: 10, ..JobsQuery::default() };
+    assert!(store.jobs(&jobs).await.unwrap().is_empty());
+}
