@@ -18,7 +18,7 @@ pub(crate) struct Args {
 }
 
 /// The longest that an example may take.
-const EXAMPLE_LIMIT: Duration = Duration::from_secs(120);
+const EXAMPLE_LIMIT: Duration = Duration::from_secs(100);
 
 /// The stages so far: name, time, and why one failed.
 #[derive(Default)]
