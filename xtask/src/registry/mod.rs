@@ -73,6 +73,10 @@ pub(crate) struct Program {
     #[arg(long, value_name = "FEATURES")]
     pub(crate) features: Option<String>,
 
+    /// The Cargo.toml of the workspace that it is in, if not this repository.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) manifest_path: Option<PathBuf>,
+
     /// Arguments for the program, where it opens nothing without them.
     #[arg(last = true, value_name = "ARGS")]
     pub(crate) args: Vec<String>,
