@@ -162,7 +162,7 @@ macro_rules! __conformance_cases {
                 a_delayed_job_waits
                 a_delayed_job_comes_when_it_is_due
                 a_job_that_is_delayed_by_nothing_is_there_at_once
-                who_is_due_earlier_comes_earlier
+                all_who_are_due_come
                 a_tick_does_no_more_than_it_may
                 a_tick_says_when_the_next_job_is_due
                 a_delay_beyond_all_time_is_only_long
