@@ -119,7 +119,7 @@ fn redis_is_like_memory() {
     let count = AtomicU32::new(0);
     check(40, async || {
         let count = count.fetch_add(1, Ordering::Relaxed);
-        let url = server.url(&format!("namespace=model{count}&partitions={}", 1 + count % 3));
+        let url = server.url(&format!("namespace=model{count}"));
         let store = RedisStore::open(&url).await.unwrap();
         (World::new(Arc::new(MemoryStore::new()), None, false), World::new(Arc::new(store), None, false))
     });
