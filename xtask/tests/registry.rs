@@ -95,7 +95,7 @@ fn workspace() -> PathBuf {
             fs::write(&path, text).unwrap();
         }
     };
-    let nq = format!("nq = {{ path = {:?} }}", root());
+    let nq = format!("nq = {{ path = {:?} }}", root().display().to_string());
     let package = |name: &str, needs: &str| {
         format!("[package]\nname = {name:?}\nedition = \"2024\"\n[dependencies]\n{nq}\n{needs}\n")
     };
