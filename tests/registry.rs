@@ -81,7 +81,8 @@ fn a_program_that_is_asked_answers_and_opens_nothing() {
     let output = ask(&file, &store);
     assert!(output.status.success(), "{output:?}");
     assert!(!store.exists());
-    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["registry.json"]);
 
     let text = std::fs::read_to_string(&file).unwrap();
@@ -90,8 +91,11 @@ fn a_program_that_is_asked_answers_and_opens_nothing() {
 
     let json: Value = serde_json::from_str(&text).unwrap();
     let schema: Value = serde_json::from_str(JSON_SCHEMA).unwrap();
-    let errors: Vec<_> =
-        jsonschema::draft202012::new(&schema).unwrap().iter_errors(&json).map(|error| error.to_string()).collect();
+    let errors: Vec<_> = jsonschema::draft202012::new(&schema)
+        .unwrap()
+        .iter_errors(&json)
+        .map(|error| error.to_string())
+        .collect();
     assert_eq!(errors, Vec::<String>::new());
 
     assert_eq!(json["version"], 1);

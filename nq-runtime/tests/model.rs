@@ -97,7 +97,7 @@ fn a_store_that_goes_wrong_at_random_ends_like_one_that_does_not() {
 fn the_embedded_store_is_like_memory() {
     use nq_runtime::store::sqlite::{SqliteOptions, SqliteStore};
 
-    check(60, async || {
+    check(40, async || {
         let (clock, folder) = (TestClock::new(), tempfile::tempdir().unwrap());
         let options = SqliteOptions { path: folder.path().join("nq.db") };
         let store = {
@@ -117,9 +117,9 @@ fn redis_is_like_memory() {
 
     let server = support::redis::RedisServer::start(support::redis::EVERY_SECOND);
     let count = AtomicU32::new(0);
-    check(60, async || {
+    check(40, async || {
         let count = count.fetch_add(1, Ordering::Relaxed);
-        let url = server.url(&format!("namespace=model{count}&partitions={}", 1 + count % 3));
+        let url = server.url(&format!("namespace=model{count}"));
         let store = RedisStore::open(&url).await.unwrap();
         (World::new(Arc::new(MemoryStore::new()), None, false), World::new(Arc::new(store), None, false))
     });

@@ -95,7 +95,7 @@ fn workspace() -> PathBuf {
             fs::write(&path, text).unwrap();
         }
     };
-    let nq = format!("nq = {{ path = {:?} }}", root().display().to_string());
+    let nq = format!("nq = {{ path = '{}' }}", root().display());
     let package = |name: &str, needs: &str| {
         format!("[package]\nname = {name:?}\nedition = \"2024\"\n[dependencies]\n{nq}\n{needs}\n")
     };

@@ -13,8 +13,8 @@ use nq_core::record::JobState;
 use nq_core::state::State;
 use nq_core::status::RunView;
 use nq_core::store::{
-    Answer, JobsQuery, Lease, Read, RenewAnswer, Retention, RunsQuery, Started, Store, StoreError, Tick,
-    TurnReply,
+    Answer, JobSummary, JobsQuery, Lease, Read, RenewAnswer, Retention, RunsQuery, Started, Store,
+    StoreError, Tick, TurnReply,
 };
 use nq_core::transaction::{
     Act, GatherArrival, GatherSpec, JobSpec, JoinArrival, LogLine, NewJob, Outcome, Renewal, Start,
@@ -166,12 +166,7 @@ impl World {
                 self.resend(async || self.store.pause(&queue, *paused).await).await.unwrap();
                 Value::Null
             }
-            Op::Leave { peer } => {
-                let id = self.peers[*peer].id.clone();
-                self.resend(async || self.store.leave(&id).await).await.unwrap();
-                self.peers[*peer].last = None;
-                Value::Null
-            }
+            Op::Leave { peer } => self.leave(*peer).await,
             Op::Pass { steps, but } => self.pass(*steps, *but).await,
             Op::Expire => self.tick(Retention { completed_ms: Some(0), failed_ms: Some(0) }).await,
         }
@@ -331,6 +326,40 @@ impl World {
         logged.await.map_or_else(error, |()| Value::Null)
     }
 
+    /// Gives back what it holds, as an instance that stops does, and leaves. While it still holds something,
+    /// it stays: when a store notices that a holder is gone is its own affair.
+    async fn leave(&mut self, peer: usize) -> Value {
+        let id = self.peers[peer].id.clone();
+        let holds =
+            |job: &JobSummary| matches!(&job.state, JobState::Leased { instance, .. } if *instance == id);
+        let held: Vec<_> = self.jobs().await.into_iter().filter(holds).collect();
+        let mut turn = self.next(peer);
+        for lease in &self.leases {
+            if held.iter().any(|job| job.run == lease.run && job.step == lease.step) {
+                let tx = Transaction::new(lease.run.clone(), lease.step.clone(), lease.fence, lease.attempt);
+                turn.writes.push(Transaction { outcome: Outcome::Release, ..tx });
+            }
+        }
+        let told = self.turn(peer, turn).await;
+        if !self.jobs().await.iter().any(holds) {
+            self.resend(async || self.store.leave(&id).await).await.unwrap();
+            self.peers[peer].last = None;
+        }
+        told
+    }
+
+    /// Every job, in pages.
+    async fn jobs(&self) -> Vec<JobSummary> {
+        let mut query = JobsQuery { limit: 7, ..JobsQuery::default() };
+        let mut jobs = Vec::new();
+        loop {
+            let page = self.resend(async || self.store.jobs(&query).await).await.unwrap();
+            let Some(last) = page.last() else { return jobs };
+            query.after = Some((last.run.clone(), last.step.clone()));
+            jobs.extend(page);
+        }
+    }
+
     /// Lets time pass in steps. Every lease but one is renewed before each tick, so that the order in which
     /// leases run out, which is nobody's promise, does not show.
     async fn pass(&mut self, steps: u32, but: Option<Pick>) -> Value {
@@ -364,22 +393,18 @@ impl World {
     pub(crate) async fn dump(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for queue in self.resend(async || self.store.queues().await).await.unwrap() {
-            lines.push(json!(queue).to_string());
+            // A queue that nobody has used may be named or not.
+            let jobs = queue.queued + queue.leased + queue.delayed + queue.dead;
+            lines.extend((jobs > 0 || queue.paused).then(|| json!(queue).to_string()));
         }
-        let mut jobs = JobsQuery { limit: 7, ..JobsQuery::default() };
-        loop {
-            let page = self.resend(async || self.store.jobs(&jobs).await).await.unwrap();
-            let Some(last) = page.last() else { break };
-            jobs.after = Some((last.run.clone(), last.step.clone()));
-            for job in page {
-                let state = match job.state {
-                    JobState::Leased { instance, .. } => format!("leased by {instance}"),
-                    JobState::Delayed { .. } => "delayed".into(),
-                    state => format!("{state:?}"),
-                };
-                let numbers = (job.attempt, job.failures, job.crashes);
-                lines.push(format!("{} {} {state} {numbers:?}", job.run, step(&job.step)));
-            }
+        for job in self.jobs().await {
+            let state = match job.state {
+                JobState::Leased { instance, .. } => format!("leased by {instance}"),
+                JobState::Delayed { .. } => "delayed".into(),
+                state => format!("{state:?}"),
+            };
+            let numbers = (job.attempt, job.failures, job.crashes);
+            lines.push(format!("{} {} {state} {numbers:?}", job.run, step(&job.step)));
         }
         let mut query = RunsQuery { limit: 3, ..RunsQuery::default() };
         let mut runs = Vec::new();

@@ -4,7 +4,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -16,12 +16,22 @@ pub(crate) const ALWAYS: &[&str] = &["--appendonly", "yes", "--appendfsync", "al
 /// The settings of a server that forgets.
 pub(crate) const VOLATILE: &[&str] = &["--appendonly", "no"];
 
+/// Runs a server until its own input ends: so the server goes with the test also when the test is killed.
+const RUN: &str = r#"redis-server "$@" >/dev/null & echo $!; cat >/dev/null; kill -9 $!; wait"#;
+
 /// A running server. Killed when dropped.
 pub(crate) struct RedisServer {
-    child: Option<Child>,
+    running: Option<Running>,
     folder: TempDir,
     port: u16,
     config: Vec<String>,
+}
+
+struct Running {
+    shell: Child,
+    input: ChildStdin,
+    /// The server's own.
+    pid: String,
 }
 
 impl RedisServer {
@@ -31,7 +41,7 @@ impl RedisServer {
         let config: Vec<_> = config.iter().map(|&setting| setting.to_owned()).collect();
         // Another test may take the port between its choice and its use.
         for _ in 0..20 {
-            let mut server = Self { child: None, folder, port: free_port(), config: config.clone() };
+            let mut server = Self { running: None, folder, port: free_port(), config: config.clone() };
             if server.try_run() {
                 return server;
             }
@@ -52,9 +62,9 @@ impl RedisServer {
 
     /// Kills the server as a crash would.
     pub(crate) fn kill9(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
+        if let Some(Running { mut shell, input, .. }) = self.running.take() {
+            drop(input);
+            shell.wait().unwrap();
         }
     }
 
@@ -66,17 +76,15 @@ impl RedisServer {
 
     /// Lets the server end by itself, with everything on its disk.
     pub(crate) fn stop(&mut self) {
-        if self.child.is_some() {
-            let _ = self.try_command(&["SHUTDOWN", "NOSAVE"]);
-            self.child.take().unwrap().wait().unwrap();
-        }
+        let _ = self.try_command(&["SHUTDOWN", "NOSAVE"]);
+        self.kill9();
     }
 
     /// Freezes the server, or lets it go on.
     pub(crate) fn freeze(&self, frozen: bool) {
         let signal = if frozen { "-STOP" } else { "-CONT" };
-        let pid = self.child.as_ref().unwrap().id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        let pid = &self.running.as_ref().unwrap().pid;
+        assert!(Command::new("kill").args([signal, pid]).status().unwrap().success());
     }
 
     /// Sends a command. The reply as text, a line for each element.
@@ -95,37 +103,31 @@ impl RedisServer {
         reply(&mut BufReader::new(stream))
     }
 
+    /// Whether the server came up. It does not if another took its port first.
     fn try_run(&mut self) -> bool {
-        let mut command = Command::new("redis-server");
-        command
-            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", "", "--dir"])
+        if let Err(error) = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status() {
+            panic!("`redis-server` cannot be run ({error}): these tests need it, install Redis 7.0 or later");
+        }
+        let mut shell = Command::new("sh")
+            .args(["-c", RUN, "redis-server", "--port", &self.port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--dir"])
             .arg(self.folder.path())
             .args(&self.config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::inherit());
-        let child = command.spawn().unwrap_or_else(|error| {
-            panic!("`redis-server` cannot be run ({error}): these tests need it, install Redis 7.0 or later")
-        });
-        let child = self.child.insert(child);
-        let pid = child.id();
-        for _ in 0..1_000 {
-            if child.try_wait().unwrap().is_some() {
-                return false;
-            }
-            let pong = TcpStream::connect(("127.0.0.1", self.port)).is_ok();
-            if pong {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        // It answers while it loads, but not to this.
-        for _ in 0..1_000 {
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let input = shell.stdin.take().unwrap();
+        let mut pid = String::new();
+        BufReader::new(shell.stdout.take().unwrap()).read_line(&mut pid).unwrap();
+        let pid = pid.trim().to_owned();
+        let mine = format!("process_id:{pid}\r");
+        self.running = Some(Running { shell, input, pid });
+        for _ in 0..2_000 {
             match self.try_command(&["INFO", "server"]) {
-                // Another server may have taken the port first.
-                Ok(info) if info.contains("process_id:") => {
-                    return info.contains(&format!("process_id:{pid}\r"));
-                }
-                Ok(refused) if refused.starts_with("NOAUTH") => return true,
+                Ok(info) if info.contains("process_id:") => return info.contains(&mine),
+                // It answers while it loads, but not to this.
                 _ => std::thread::sleep(Duration::from_millis(5)),
             }
         }
@@ -147,7 +149,7 @@ impl Drop for RedisServer {
 /// A cluster of three servers.
 pub(crate) struct RedisCluster {
     /// The servers, each with a third of the slots.
-    pub nodes: Vec<RedisServer>,
+    pub(crate) nodes: Vec<RedisServer>,
 }
 
 impl RedisCluster {

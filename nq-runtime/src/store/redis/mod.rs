@@ -12,7 +12,7 @@
 //! | `run:<run>` | hash | `status`, `flow`, `started` (µs), `ended` (ms), the last id as `ms` and `n`, `pending` steps; `gathers`: a line `<rank> <count> <fired> <worker>⇥<spec>` each; `lists`: `join` and `g:<worker>` for each key below that the run has; `j:<step>`: a job; `e:<step>`: why a dead one died |
 //! | `join:<run>` | sorted set | unpaired events of joins, by name: `<worker> <side> <by> <position> <id> <key>` |
 //! | `gather:<run> <worker>` | list | the ids of the events that a gather has got |
-//! | `outbox:<run>` | list | jobs of a commit with more than 500 of them: `<step>⇥<spec>⇥<inputs>` |
+//! | `outbox:<run>` | list | jobs of a commit with more than 500 of them: `<worker>⇥<spec>⇥<entry> <key>`, their entries counted from the last `#<ms> <n>` |
 //! | `outbox` | set | the runs that have one |
 //! | `queue:<queue>` | stream | tickets of queued jobs: `r` run, `s` step and, where the input is small, a copy of its type `t` and data `d`. The group `mark` is made with the stream |
 //! | `leased:`, `delayed:`, `dead:<queue>` | sorted set | `<run> <step>` by deadline, by due time, by time of death |

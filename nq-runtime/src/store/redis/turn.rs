@@ -1,5 +1,7 @@
 //! The turn: one call of one script in each partition.
 
+use std::collections::BTreeMap;
+
 use nq_core::entry::{Entry, EntryType};
 use nq_core::id::{EntryId, RunId};
 use nq_core::ledger::{LaneError, arrived};
@@ -211,8 +213,17 @@ fn encode(call: &mut Call, tx: &Transaction) {
     } else {
         (&tx.entries[..], &tx.gathers[..], &tx.gathered[..], &tx.jobs[..], &tx.joins[..])
     };
+    // Many jobs follow later: one text each, and what they hold in sum.
+    let paged = jobs.len() > limits::MAX_TURN_WRITES;
+    let mut holds: BTreeMap<&str, u64> = BTreeMap::new();
+    if paged {
+        jobs.iter()
+            .flat_map(|job| &job.spec.holds)
+            .for_each(|gather| *holds.entry(gather.as_str()).or_default() += 1);
+    }
+    let jobs_length = if paged { 1 + 2 * holds.len() + jobs.len() } else { 4 * jobs.len() };
     let length =
-        12 + 2 * entries.len() + 3 * gathers.len() + 2 * gathered.len() + 4 * jobs.len() + 7 * joins.len();
+        12 + 2 * entries.len() + 3 * gathers.len() + 2 * gathered.len() + jobs_length + 7 * joins.len();
     call.arg(length)
         .arg(tx.run.as_str())
         .arg(tx.step.to_string())
@@ -241,7 +252,17 @@ fn encode(call: &mut Call, tx: &Transaction) {
         call.arg(arrival.worker.as_str()).arg(arrival.entry + 1);
     }
     call.arg(jobs.len());
-    for job in jobs {
+    if paged {
+        call.arg(holds.len());
+        for (gather, count) in &holds {
+            call.arg(*gather).arg(*count);
+        }
+        for job in jobs {
+            let (worker, spec, key) = (&job.spec.worker, spec_text(&job.spec), word(&job.key));
+            call.arg(format!("{worker}\t{spec}\t{} {key}", job.cause + 1));
+        }
+    }
+    for job in jobs.iter().filter(|_| !paged) {
         call.arg(job.spec.worker.as_str()).arg(job.cause + 1).arg(spec_text(&job.spec)).arg(word(&job.key));
     }
     call.arg(joins.len());

@@ -121,7 +121,8 @@ pub(super) struct Writer<'c> {
 
 impl<'c> Writer<'c> {
     pub(super) fn new(conn: &'c Connection, locks: &'c Locks, shared: Arc<Shared>, clock: Clock) -> Self {
-        let book = Book::new(conn, locks.name().to_owned());
+        // What a process that was killed has left in the write-ahead log is brought into the file soon.
+        let book = Book::new(conn, locks.name().to_owned(), CHECKPOINT_BYTES);
         Self { book, locks, shared, clock, version: 0, others: false, polls: 0 }
     }
 

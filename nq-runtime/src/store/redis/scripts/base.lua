@@ -117,6 +117,17 @@ local function append(run, kind, step, attempt, data)
   return id
 end
 
+-- Appends several entries, whose types and data are in ARGV; they have one time and follow each other.
+local function append_all(run, step, attempt, from, entries)
+  append(run, ARGV[from], step, attempt, ARGV[from + 1])
+  local stream, next_id = run.stream, run.ms .. '-*'
+  for at = from + 2, from + 2 * entries - 2, 2 do
+    call('XADD', stream, next_id, 't', ARGV[at], 's', step, 'a', attempt, 'd', ARGV[at + 1])
+  end
+  run.n = format('%d', run.n + entries - 1)
+  run.last = run.ms .. '-' .. run.n
+end
+
 -- A spec is `<max crashes> <f|c> <queue> <held gather> …`.
 local specs = {}
 local function spec_of(text)
@@ -159,17 +170,20 @@ local function arm(run, holds)
   end
 end
 
--- Counts a job in or out: for the run, and for the gathers that it holds and that have not fired.
-local function count(run, holds, by)
-  run.pending = format('%d', math.max(run.pending + by, 0))
-  for _, worker in ipairs(holds) do
-    for _, gather in ipairs(gathers(run)) do
-      if gather.worker == worker and not gather.fired then
-        gather.count = math.max(gather.count + by, 0)
-        run.changed = true
-      end
+-- Counts a gather up or down, unless it has fired.
+local function count_gather(run, worker, by)
+  for _, gather in ipairs(gathers(run)) do
+    if gather.worker == worker and not gather.fired then
+      gather.count = math.max(gather.count + by, 0)
+      run.changed = true
     end
   end
+end
+
+-- Counts a job in or out: for the run, and for the gathers that it holds.
+local function count(run, holds, by)
+  run.pending = format('%d', math.max(run.pending + by, 0))
+  for _, worker in ipairs(holds) do count_gather(run, worker, by) end
 end
 
 -- The index of a queue that holds the jobs of this state; nil for queued ones, which have tickets.

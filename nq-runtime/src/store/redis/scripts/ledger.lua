@@ -167,26 +167,39 @@ local function done(run)
   end
 end
 
--- Jobs that a commit with too many of them has left for later, in pages. Returns how many it enqueued.
+-- Jobs that a commit with too many of them has left for later, in pages. `#<ms> <n>` says before which entry
+-- the causes of those behind it are counted. Returns how many it enqueued.
 local function outbox(limit)
   local moved = 0
   while moved < limit do
     local id = call('SRANDMEMBER', P .. 'outbox')
     if not id then return moved end
-    local list = P .. 'outbox:' .. id
+    local key = P .. 'outbox:' .. id
     local run = load(id)
-    local page = run and run.status == 'running' and call('LPOP', list, limit - moved)
+    local page = run and run.status == 'running' and call('LPOP', key, limit - moved + 1)
     if page then
+      local head, ms, n
       for _, line in ipairs(page) do
-        local step, spec, inputs = match(line, '^([^\t]*)\t([^\t]*)\t(.*)$')
-        put(run, fresh(step, spec, inputs))
+        local new_ms, new_n = match(line, '^#(%d+) (%d+)$')
+        if new_ms then
+          head, ms, n = line, new_ms, new_n
+        else
+          local worker, spec, at, input = match(line, '^([^\t]*)\t([^\t]*)\t(%d+) (.*)$')
+          local cause = ms .. '-' .. format('%d', n + at)
+          put(run, fresh(worker .. '@' .. cause, spec, cause .. ' ' .. input))
+          moved = moved + 1
+        end
       end
-      moved = moved + #page
       done(run)
+      if call('EXISTS', key) == 1 then
+        call('LPUSH', key, head)
+      else
+        page = false
+      end
     end
-    if not page or call('EXISTS', list) == 0 then
+    if not page then
       call('SREM', P .. 'outbox', id)
-      call('UNLINK', list)
+      call('UNLINK', key)
     end
   end
   return moved

@@ -58,14 +58,13 @@ local function commit(at)
   local outcome = ARGV[at + 5]
   if outcome == 'T' then return 'T ' .. ARGV[at + 6] end
 
-  local attempt_number, ids, from = ARGV[at + 3], {}, at + 7
+  local before, from = run.n, at + 7
   local entries = tonumber(ARGV[from])
-  for i = 1, entries do
-    ids[i] = append(run, ARGV[from + 2 * i - 1], step, attempt_number, ARGV[from + 2 * i])
-  end
+  if entries > 0 then append_all(run, step, ARGV[at + 3], from + 1, entries) end
+  -- The id, type and data of an entry of this write.
   local function cause(i)
     local e = from + 2 * i
-    return ids[i], ARGV[e - 1], ARGV[e]
+    return run.ms .. '-' .. format('%d', before + i), ARGV[e - 1], ARGV[e]
   end
   local p = from + 2 * entries + 1
 
@@ -82,7 +81,7 @@ local function commit(at)
     for i = p + 1, p + 2 * arrivals, 2 do
       local worker = ARGV[i]
       if not lists[worker] then lists[worker] = {} end
-      table.insert(lists[worker], ids[tonumber(ARGV[i + 1])])
+      table.insert(lists[worker], (cause(ARGV[i + 1])))
     end
     for worker, arrived in pairs(lists) do
       many('RPUSH', P .. 'gather:' .. id .. ' ' .. worker, arrived)
@@ -93,27 +92,31 @@ local function commit(at)
 
   local jobs = tonumber(ARGV[p])
   if jobs > 500 then
-    local later = {}
-    for i = p + 1, p + 4 * jobs, 4 do
-      local c = cause(tonumber(ARGV[i + 1]))
-      local holds = spec_of(ARGV[i + 2]).holds
-      arm(run, holds)
-      count(run, holds, 1)
-      later[#later + 1] = ARGV[i] .. '@' .. c .. '\t' .. ARGV[i + 2] .. '\t' .. c .. ' ' .. ARGV[i + 3]
+    -- They are counted now and follow in pages.
+    local holds = tonumber(ARGV[p + 1])
+    p = p + 2
+    for i = p, p + 2 * holds - 1, 2 do
+      arm(run, { ARGV[i] })
+      count_gather(run, ARGV[i], tonumber(ARGV[i + 1]))
     end
-    many('RPUSH', P .. 'outbox:' .. id, later)
+    p = p + 2 * holds
+    run.pending = add(run.pending, jobs)
+    local key = P .. 'outbox:' .. id
+    call('RPUSH', key, '#' .. run.ms .. ' ' .. before)
+    for i = p, p + jobs - 1, 1000 do call('RPUSH', key, unpack(ARGV, i, math.min(i + 999, p + jobs - 1))) end
     call('SADD', P .. 'outbox', id)
+    p = p + jobs
   else
     for i = p + 1, p + 4 * jobs, 4 do
-      local c, kind, data = cause(tonumber(ARGV[i + 1]))
+      local c, kind, data = cause(ARGV[i + 1])
       enqueue(run, ARGV[i], ARGV[i + 2], c, c .. ' ' .. ARGV[i + 3], kind, data)
     end
+    p = p + 4 * jobs + 1
   end
-  p = p + 4 * jobs + 1
 
   local joins = tonumber(ARGV[p])
   for i = p + 1, p + 7 * joins, 7 do
-    local c, kind, data = cause(tonumber(ARGV[i + 5]))
+    local c, kind, data = cause(ARGV[i + 5])
     arrive(run, ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), ARGV[i + 4], c, ARGV[i + 6], kind, data)
   end
 
@@ -188,6 +191,32 @@ local function lease(reply, leased, came_by, id, step, kind, data)
   return true
 end
 
+-- How many tickets there are and the first ten that lead to a job; those before them that do not are dropped.
+local function sound(stream)
+  local found, from = { 0 }, '-'
+  for _ = 1, 20 do
+    local page = call('XRANGE', stream, from, '+', 'COUNT', 10)
+    for _, entry in ipairs(page) do
+      local id, step = entry[2][2], entry[2][4]
+      local run, job
+      if step then run, job = load(id, step) end
+      if job and job.state == 'q' and run.status == 'running' then
+        found[#found + 1] = entry[1]
+      else
+        call('XDEL', stream, entry[1])
+        if job and job.state == 'q' then
+          remove(run, job)
+          close(run)
+        end
+      end
+    end
+    if #page < 10 or #found > 10 then break end
+    from = '(' .. page[10][1]
+  end
+  found[1] = call('XLEN', stream)
+  return found
+end
+
 -- A lane is number, answers, renewed, leased by the first part, number and leased of the last second part.
 local lane = call('GET', lane_key)
 lane = lane and cmsgpack.unpack(lane) or { 0, {}, {}, {}, 0, {} }
@@ -236,11 +265,7 @@ while p < #ARGV do
     left = 0
   end
   if first then
-    local found = { left > 0 and call('XLEN', stream) or 0 }
-    if found[1] > 0 then
-      for i, entry in ipairs(call('XRANGE', stream, '-', '+', 'COUNT', 10)) do found[i + 1] = entry[1] end
-    end
-    ready[#ready + 1] = found
+    ready[#ready + 1] = left > 0 and sound(stream) or { 0 }
     left = 0
   end
   while left > 0 and looks > 0 and tickets < 2000 do
