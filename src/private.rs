@@ -4,11 +4,12 @@ pub use inventory;
 pub use nq_core::bounds::{EmittedBy, InputOf, InputOfGather, Own, Worker, input_def};
 pub use nq_core::bucket::{self, Slot};
 pub use nq_core::def::{Backoff, Event, EventDef, EventRef, OnFailure, WorkerDef};
-pub use nq_core::proof::{self, Registered, hash};
+pub use nq_core::proof::{self, Registered, slot};
 pub use nq_runtime::ask::answer;
 pub use nq_runtime::handler::{
-    Handler, Proven, arm, arm_json, arm_untyped, boxed, check_provided, extract, gathered, joined,
-    joined_untyped, one_of, outcome, schema, started,
+    Handler, Proven, arm, arm_json, arm_untyped, call0, call1, call2, call3, call4, call5, call6, call7,
+    call8, call9, call10, call11, call12, check_provided, extract, gathered, gathered_sole, joined,
+    joined_untyped, one_of, outcome, schema, sole, started,
 };
 pub use schemars;
 pub use serde;

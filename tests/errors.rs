@@ -38,7 +38,8 @@ fn renewed(text: &str) -> String {
     for part in parts {
         let (case, rest) = part.split_once(" -->").unwrap();
         let (_, rest) = rest.split_once("<!-- end -->").unwrap();
-        renewed += &format!("<!-- case: {case} -->{}\n<!-- end -->{rest}", shown(case));
+        let shown = shown(case);
+        renewed.extend(["<!-- case: ", case, " -->", &shown, "\n<!-- end -->", rest]);
     }
     renewed
 }

@@ -28,8 +28,8 @@ fn workspace(name: &str, crates: &[&str]) -> PathBuf {
     }
     let manifest = format!(
         "[workspace]\nresolver = \"3\"\nmembers = {crates:?}\n[workspace.dependencies]\n\
-         nq = {{ path = {:?}, default-features = false }}\nserde = \"1\"\n",
-        root()
+         nq = {{ path = '{}', default-features = false }}\nserde = \"1\"\n",
+        root().display()
     );
     fs::write(folder.join("Cargo.toml"), manifest).unwrap();
     // The same versions as here, so that nothing has to be fetched.
@@ -78,7 +78,10 @@ fn diagnostics(folder: &Path, command: &[&str]) -> BTreeMap<String, String> {
         let rendered = message["message"]["rendered"].as_str().unwrap_or_default();
         let is_summary =
             rendered.starts_with("error: aborting") || rendered.starts_with("For more information");
-        if message["reason"] == "compiler-message" && !is_summary {
+        // Of the copied crates only: those of this repository are judged elsewhere.
+        let is_copy =
+            message["manifest_path"].as_str().is_some_and(|path| Path::new(path).starts_with(folder));
+        if message["reason"] == "compiler-message" && !is_summary && is_copy {
             let name = message["target"]["name"].as_str().unwrap().to_owned();
             let rendered = rendered.replace(&format!("{}/", root().display()), "$NQ/");
             said.entry(name).or_default().push_str(&rendered);

@@ -72,7 +72,7 @@ pub(crate) struct Inspector {
 }
 
 /// Reads the lock file, and says what is in it: once as a whole, and once for each package.
-#[nq::worker(flow = "audit", emits = [LockfileRead, PackageLocked], max_crashes = 1000)]
+#[nq::worker(flow = "audit", emits = [LockfileRead, PackageLocked], timeout = "5m", max_crashes = 1000)]
 pub(crate) async fn read_lockfile(asked: AuditRequested, ctx: Ctx<read_lockfile>) -> nq::Result<()> {
     let AuditRequested { lockfile: path, hash } = asked;
     let read = blocking(move || Lockfile::read_unchanged(Path::new(&path), &hash)).await?;
@@ -101,7 +101,7 @@ const RETRIES: u32 = 3;
     concurrency = 8,
     retries = 3,
     backoff = exponential("100ms", max = "2s"),
-    max_crashes = 1000
+    timeout = "5m", max_crashes = 1000
 )]
 pub(crate) async fn inspect(
     locked: PackageLocked,
@@ -136,7 +136,7 @@ pub(crate) async fn inspect(
 }
 
 /// Puts the inspections in order, when the last one is there.
-#[nq::worker(flow = "audit", gathers = [PackageInspected], emits = [Summarised], max_crashes = 1000)]
+#[nq::worker(flow = "audit", gathers = [PackageInspected], emits = [Summarised], timeout = "5m", max_crashes = 1000)]
 pub(crate) async fn summarise(all: Vec<PackageInspected>, ctx: Ctx<summarise>) -> nq::Result<()> {
     let mut packages: Vec<_> = all.into_iter().map(|one| one.inspected).collect();
     packages.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
@@ -145,7 +145,7 @@ pub(crate) async fn summarise(all: Vec<PackageInspected>, ctx: Ctx<summarise>) -
 }
 
 /// Finds what is built in several versions, and who asks for each.
-#[nq::worker(flow = "audit", subscribes = [LockfileRead], emits = [DuplicatesFound], max_crashes = 1000)]
+#[nq::worker(flow = "audit", subscribes = [LockfileRead], emits = [DuplicatesFound], timeout = "5m", max_crashes = 1000)]
 pub(crate) async fn find_duplicates(read: LockfileRead, ctx: Ctx<find_duplicates>) -> nq::Result<()> {
     ctx.emit(DuplicatesFound { duplicates: duplicates(&read.packages) })?;
     Ok(())
@@ -153,7 +153,7 @@ pub(crate) async fn find_duplicates(read: LockfileRead, ctx: Ctx<find_duplicates
 
 /// Joins both halves into the report, which is the result of the run. Whoever asked for the audit prints it
 /// and writes it to a file: this step may well run in another process.
-#[nq::worker(flow = "audit", joins = [Summarised, DuplicatesFound], max_crashes = 1000)]
+#[nq::worker(flow = "audit", joins = [Summarised, DuplicatesFound], timeout = "5m", max_crashes = 1000)]
 pub(crate) async fn report((summary, found): (Summarised, DuplicatesFound)) -> nq::Result<Report> {
     Ok(Report { packages: summary.packages, duplicates: found.duplicates })
 }

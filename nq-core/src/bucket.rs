@@ -3,7 +3,7 @@
 
 use crate::def::WorkerDef;
 
-/// One worker's definition in the registry `R`, under the hash of the worker's path.
+/// One worker's definition in the registry `R`, under the hash of the worker's path in its crate.
 ///
 /// Implementations are visible everywhere, whatever module they stand in: a worker needs no `pub`.
 #[diagnostic::on_unimplemented(
@@ -13,7 +13,7 @@ use crate::def::WorkerDef;
 )]
 pub trait Slot<R, const ID: u64> {
     /// What the worker's attribute says.
-    const DEF: WorkerDef;
+    const DEF: &'static WorkerDef;
 }
 
 macro_rules! buckets {

@@ -71,7 +71,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     async fn tick(&self, tick: &Tick) -> Result<Ticked, StoreError>;
 
     /// The instance stops: its lane goes, and whatever tells others that it lives. Jobs that it still holds
-    /// are not touched. Idempotent.
+    /// are not touched by this; they go back when their leases run out, or at the next tick where a store can
+    /// tell that the holder is gone. Idempotent.
     async fn leave(&self, instance: &InstanceId) -> Result<(), StoreError>;
 
     /// Reads entries of a run, at most `limit` and at most about 8 MiB, in order of position (or against it).
@@ -95,7 +96,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Runs, newest first, in pages.
     async fn runs(&self, query: &RunsQuery) -> Result<RunsPage, StoreError>;
 
-    /// The counts of every queue that has or had jobs, by name.
+    /// The counts of every queue that has or had jobs or was paused, by name. A queue that was only asked for
+    /// may be among them, with nothing in it.
     async fn queues(&self) -> Result<Vec<QueueCounts>, StoreError>;
 
     /// The unfinished jobs of a run or a queue, dead letters among them, in pages.

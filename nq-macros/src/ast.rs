@@ -27,6 +27,7 @@ const OPTIONS: &[&str] = &[
     "concurrency",
     "max_crashes",
     "on_failure",
+    "allow",
     "crate",
 ];
 
@@ -66,6 +67,8 @@ pub(crate) struct Options {
     pub(crate) concurrency: Option<u32>,
     pub(crate) max_crashes: Option<u32>,
     pub(crate) continues: bool,
+    /// What `cargo xtask registry --check` would find suspicious, and is intended.
+    pub(crate) allow: Vec<LitStr>,
     pub(crate) nq: Option<syn::Path>,
 }
 
@@ -110,6 +113,7 @@ impl Options {
             "concurrency" => self.concurrency = errors.take(option.number(1)),
             "max_crashes" => self.max_crashes = errors.take(option.number(1)),
             "on_failure" => self.continues = errors.take(on_failure(option)).unwrap_or_default(),
+            "allow" => self.allow = errors.take(option.list("\"no-timeout\"")).unwrap_or_default(),
             "crate" => self.nq = errors.take(option.path()),
             _ => {}
         }

@@ -8,6 +8,7 @@ pub(crate) fn worker(options: &Options, function: &Function, errors: &mut Errors
     is_async(function, errors);
     is_plain_fn(function, errors);
     has_input(function, errors);
+    not_too_many_parameters(function, errors);
     one_kind_of_wait(options, errors);
     joins_pair(options, errors);
     flow_for_events(options, function, errors);
@@ -50,6 +51,21 @@ fn has_input(function: &Function, errors: &mut Errors) {
             "worker `{name}` has no input\nhelp: take the event that it starts with or waits for as the first parameter"
         );
         errors.at_span(function.span(), message);
+    }
+}
+
+/// The most parameters that a worker has after its input.
+pub(crate) const MOST_PARAMETERS: usize = 12;
+
+fn not_too_many_parameters(function: &Function, errors: &mut Errors) {
+    if let Some(extra) = function.sig.inputs.iter().nth(MOST_PARAMETERS + 1) {
+        let name = function.name();
+        errors.at(
+            extra,
+            format!(
+                "worker `{name}` has more than {MOST_PARAMETERS} parameters after its input\nhelp: put some of them into a type of your own that implements `nq::Extract`"
+            ),
+        );
     }
 }
 

@@ -62,7 +62,7 @@ impl<'a> Worker<'a> {
         let callable = function.sig.asyncness.is_some()
             && function.sig.generics.params.is_empty()
             && matches!(function.sig.safety, syn::Safety::Default)
-            && !function.sig.inputs.is_empty()
+            && (1..=check::MOST_PARAMETERS + 1).contains(&function.sig.inputs.len())
             && (errors.count() == 0 || !errors.wiring);
         Self {
             options,
@@ -120,18 +120,18 @@ impl<'a> Worker<'a> {
             #[allow(non_local_definitions, deprecated, unused_qualifications, clippy::all, clippy::pedantic)]
             const _: () = {
                 #import
-                const ID: u64 = #private::hash(::core::concat!(::core::module_path!(), "::", #path));
-                impl #private::Slot<__NqRegistry, { ID }> for #private::bucket::#bucket {
-                    const DEF: #private::WorkerDef = #private::WorkerDef {
+                impl #private::Worker for #ty {
+                    const DEF: &'static #private::WorkerDef = &#private::WorkerDef {
                         path: ::core::concat!(::core::module_path!(), "::", #path),
                         type_path: ::core::concat!(::core::module_path!(), "::", #shown_type),
                         #definition
                         ..#private::WorkerDef::DEFAULT
                     };
                 }
-                impl #private::Worker for #ty {
-                    const DEF: &'static #private::WorkerDef =
-                        &<#private::bucket::#bucket as #private::Slot<__NqRegistry, { ID }>>::DEF;
+                impl #private::Slot<__NqRegistry, { #private::slot(::core::module_path!(), #path) }>
+                    for #private::bucket::#bucket
+                {
+                    const DEF: &'static #private::WorkerDef = <#ty as #private::Worker>::DEF;
                 }
                 impl #private::Own<#ty> for #ty {}
                 #impls
@@ -214,6 +214,10 @@ impl<'a> Worker<'a> {
         if options.continues {
             field("on_failure", quote!(#private::OnFailure::Continue));
         }
+        if !options.allow.is_empty() {
+            let allow = &options.allow;
+            field("allow", quote!(&[#(#allow),*]));
+        }
         if broken {
             field("broken", quote!(true));
         }
@@ -251,29 +255,33 @@ impl<'a> Worker<'a> {
     }
 
     /// The checks of the graph, each spanned at what it judges.
+    ///
+    /// A constant reports its first mistake only, and costs rustc time. What waits for events, where a worker
+    /// may well have two mistakes, has one for each event; what is hardly ever wrong twice shares one.
     fn checks(&self) -> TokenStream {
         let options = self.options;
-        let mut checks = match &options.name {
+        let mut shared = match &options.name {
             Some(name) => self.check(name, "member", TokenStream::new()),
             None => self.check(&self.function.sig.ident, "member", TokenStream::new()),
         };
         for (number, flow) in options.flows.iter().enumerate() {
             let number = Literal::usize_unsuffixed(number);
-            checks.extend(self.check(flow, "flow", quote!(#number)));
-        }
-        let lists: [(&str, &EventList); 4] = [
-            ("Emits", &options.emits),
-            ("Subscribes", &options.subscribes),
-            ("Joins", &options.joins),
-            ("Gathers", &options.gathers),
-        ];
-        for (role, list) in lists {
-            for (number, item) in list.items.iter().enumerate() {
-                checks.extend(self.check_mention(item, role, number));
-            }
+            shared.extend(self.check(flow, "flow", quote!(#number)));
         }
         if let (true, Some(input)) = (self.is_entry() && self.callable, self.input()) {
-            checks.extend(self.check_mention(input, "Input", 0));
+            shared.extend(self.check_mention(input, "Input", 0));
+        }
+        for (number, item) in options.emits.items.iter().enumerate() {
+            shared.extend(self.check_mention(item, "Emits", number));
+        }
+        let mut checks = quote_spanned!(self.at=> const _: () = { #shared };);
+        let lists: [(&str, &EventList); 3] =
+            [("Subscribes", &options.subscribes), ("Joins", &options.joins), ("Gathers", &options.gathers)];
+        for (role, list) in lists {
+            for (number, item) in list.items.iter().enumerate() {
+                let check = self.check_mention(item, role, number);
+                checks.extend(quote_spanned!(self.at=> const _: () = { #check };));
+            }
         }
         checks
     }
@@ -298,7 +306,7 @@ impl<'a> Worker<'a> {
         };
         let mut args = Group::new(Delimiter::Parenthesis, args);
         args.set_span(last);
-        quote_spanned!(first=> const _: () = #private::proof::#name #args;)
+        quote_spanned!(first=> #private::proof::#name #args;)
     }
 }
 

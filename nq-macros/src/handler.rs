@@ -10,45 +10,29 @@ use crate::attr::EventItem;
 use crate::expand::Worker;
 
 impl Worker<'_> {
-    /// Submits the handler. Every name that it binds lies at the function's name, also where other tokens
-    /// come from a `macro_rules` of the user: else they would not be the same name.
+    /// Submits the handler: types and paths, and hardly any code, since rustc checks it for each worker.
     pub(crate) fn handler(&self) -> TokenStream {
         let (private, ty, function) = (&self.private, &self.ty, &self.function.sig.ident);
         let parameters = self.function.parameters();
-        let Some((input_type, others)) = parameters.split_first() else { return TokenStream::new() };
-        let [step, input, result, provided] =
-            ["step", "input", "result", "provided"].map(|name| self.local(name));
-        let (events, make_input) = (self.events(input_type), self.make_input(input_type, &step));
-        let extracts = others
-            .iter()
-            .map(|other| quote_spanned!(other.span()=> #private::extract::<#ty, #other>(&#step)?));
-        let checks = others
-            .iter()
-            .map(|other| quote_spanned!(other.span()=> #private::check_provided::<#ty, #other>(#provided)?;));
+        let Some((input, others)) = parameters.split_first() else { return TokenStream::new() };
+        let (events, make_input) = (self.events(input), self.make_input(input));
+        let extracts =
+            others.iter().map(|other| quote_spanned!(other.span()=> #private::extract::<#ty, #other>));
+        let needs =
+            others.iter().map(|other| quote_spanned!(other.span()=> #private::check_provided::<#ty, #other>));
+        let call = Ident::new(&format!("call{}", others.len()), self.at);
         let returned = self.function.returned();
-        let outcome = quote_spanned!(returned.span()=> #private::outcome::<#returned>(#result));
-        let checked = if others.is_empty() { quote!(_) } else { provided.to_token_stream() };
+        let outcome = quote_spanned!(returned.span()=> #private::outcome::<#returned>);
         quote_spanned! {self.at=>
             #private::inventory::submit! {
                 #private::Handler {
                     def: <#ty as #private::Worker>::DEF,
                     events: &[#(#events),*],
-                    call: |#step| #private::boxed(async move {
-                        let #input = #make_input?;
-                        let #result = #function(#input, #(#extracts),*).await;
-                        #outcome
-                    }),
-                    check: |#checked| {
-                        #(#checks)*
-                        ::core::result::Result::Ok(())
-                    },
+                    call: &#private::#call(#make_input, #(#extracts,)* #outcome, #function),
+                    needs: &[#(#needs),*],
                 }
             }
         }
-    }
-
-    fn local(&self, name: &str) -> Ident {
-        Ident::new(name, self.at)
     }
 
     /// The definitions of all typed events that the worker mentions.
@@ -64,34 +48,43 @@ impl Worker<'_> {
         events
     }
 
-    /// The expression that makes the input from what has arrived.
-    fn make_input(&self, input: &Type, step: &Ident) -> TokenStream {
+    /// The function that makes the input from what has arrived.
+    fn make_input(&self, input: &Type) -> TokenStream {
         let (private, ty, options, span) = (&self.private, &self.ty, self.options, input.span());
+        // Every name that is bound lies at the function's name, also where other tokens come from a
+        // `macro_rules` of the user: else it would not be the same name.
+        let step = Ident::new("step", self.at);
         if options.joins.key.is_some() {
-            return self.make_joined(input, step);
+            return self.make_joined(input);
         }
         if options.gathers.key.is_some() {
+            if let [EventItem::Type(event)] = options.gathers.items.as_slice() {
+                return quote_spanned!(span=> #private::gathered_sole::<#ty, #input, _, #event>);
+            }
             let item = quote_spanned!(span=> <#input as #private::InputOfGather<#ty>>::Item);
             let arms = self.arms(&options.gathers, &item, input);
-            quote_spanned!(span=> #private::gathered::<#ty, #input>(&#step, &[#(#arms),*]))
+            quote_spanned!(span=> |#step| #private::gathered::<#ty, #input>(#step, &[#(#arms),*]))
         } else if options.subscribes.key.is_some() {
+            if let [EventItem::Type(event)] = options.subscribes.items.as_slice() {
+                return quote_spanned!(span=> #private::sole::<#ty, #input, #event>);
+            }
             let arms = self.arms(&options.subscribes, &input.to_token_stream(), input);
-            quote_spanned!(span=> #private::one_of::<#input>(&#step, &[#(#arms),*]))
+            quote_spanned!(span=> |#step| #private::one_of::<#input>(#step, &[#(#arms),*]))
         } else {
-            quote_spanned!(span=> #private::started::<#ty, #input>(&#step))
+            quote_spanned!(span=> #private::started::<#ty, #input>)
         }
     }
 
-    fn make_joined(&self, input: &Type, step: &Ident) -> TokenStream {
+    fn make_joined(&self, input: &Type) -> TokenStream {
         let (private, ty, joins, span) = (&self.private, &self.ty, &self.options.joins, input.span());
         if typed(joins).next().is_none() {
-            return quote_spanned!(span=> #private::joined_untyped::<#input>(&#step));
+            return quote_spanned!(span=> #private::joined_untyped::<#input>);
         }
         let sides = joins.items.iter().map(|item| match item {
             EventItem::Type(event) => event.to_token_stream(),
             EventItem::Name(_) => quote!(#private::Json),
         });
-        quote_spanned!(span=> #private::joined::<#ty, (#(#sides,)*), #input>(&#step))
+        quote_spanned!(span=> #private::joined::<#ty, (#(#sides,)*), #input>)
     }
 
     /// How `item` is made from each kind of event.
@@ -99,9 +92,7 @@ impl Worker<'_> {
         let (private, ty, span) = (&self.private, &self.ty, input.span());
         let mixed = typed(list).next().is_some();
         let arm = |event: &EventItem| match event {
-            EventItem::Type(event) => {
-                quote_spanned!(span=> #private::arm::<#ty, #item, #event>(<#event as #private::Event>::DEF.name))
-            }
+            EventItem::Type(event) => quote_spanned!(span=> #private::arm::<#ty, #item, #event>()),
             EventItem::Name(name) if mixed => quote_spanned!(span=> #private::arm_json::<#ty, #item>(#name)),
             EventItem::Name(name) => quote_spanned!(span=> #private::arm_untyped::<#item>(#name)),
         };

@@ -11,7 +11,7 @@ use syn::{Token, parse::Parse};
 use crate::attr::list;
 use crate::errors::Errors;
 use crate::glue::{nq_name, nq_path, respan};
-use crate::names::{bucket, nearest, plain};
+use crate::names::{bucket, nearest, plain, slot};
 use crate::scan::{Found, scan};
 
 const OPTIONS: &[&str] = &["library", "also", "include", "crate"];
@@ -115,7 +115,7 @@ fn registry(args: &Args, found: &[Found]) -> TokenStream {
     let private = quote!(#nq::__private);
     let span = Span::call_site();
     let name = Ident::new("add_nq_registry_to_the_crate_root", span);
-    let mut workers: Vec<TokenStream> = found.iter().map(|found| slot(found, &private)).collect();
+    let mut workers: Vec<TokenStream> = found.iter().map(|found| listed(found, &private)).collect();
     for path in args.explicit.iter().chain(&args.also) {
         let private = respan(&private, path.span());
         workers.push(quote_spanned!(path.span()=> <#path as #private::Worker>::DEF));
@@ -175,7 +175,7 @@ fn registry(args: &Args, found: &[Found]) -> TokenStream {
 }
 
 /// The definition of a worker that the walk found.
-fn slot(found: &Found, private: &TokenStream) -> TokenStream {
+fn listed(found: &Found, private: &TokenStream) -> TokenStream {
     let span = Span::call_site();
     let cfgs = found.cfgs.iter().map(|cfg| respan(cfg, span));
     let bucket = format_ident!("{}", bucket(&found.function), span = span);
@@ -184,11 +184,9 @@ fn slot(found: &Found, private: &TokenStream) -> TokenStream {
         path.push_str("::");
         path.push_str(part);
     }
+    let slot = slot(&path);
     quote_spanned! {span=>
         #(#[cfg(#cfgs)])*
-        &<#private::bucket::#bucket as #private::Slot<
-            __NqRegistry,
-            { #private::hash(::core::concat!(::core::module_path!(), #path)) },
-        >>::DEF
+        <#private::bucket::#bucket as #private::Slot<__NqRegistry, #slot>>::DEF
     }
 }

@@ -49,7 +49,7 @@ impl Error {
 
     /// Whether no attempt may follow.
     pub fn is_fatal(&self) -> bool {
-        self.chain().any(|error| error.is::<Fatal>())
+        self.chain().any(<dyn std::error::Error + 'static>::is::<Fatal>)
     }
 
     /// The delay that it asks for before the next attempt.

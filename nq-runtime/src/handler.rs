@@ -6,7 +6,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use nq_core::bounds::{InputFrom, InputOf, InputOfGather};
-use nq_core::def::{EventDef, WorkerDef};
+use nq_core::def::{Event, EventDef, WorkerDef};
 use nq_core::store::Arrived;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,22 +17,25 @@ use crate::error::Error;
 use crate::extract::Extract;
 use crate::step::Step;
 
+pub use crate::calls::*;
 pub use crate::linked::{Proven, RegistryError, linked, linked_if_any};
 
 /// What a handler returns, boxed.
 pub type Called = Pin<Box<dyn Future<Output = Result<Value, Error>> + Send>>;
 
+/// Asks a parameter whether the program provides what it will need.
+pub type Need = fn(&Provided) -> Result<(), MissingData>;
+
 /// A worker's handler, as the running program sees it.
-#[derive(Debug)]
 pub struct Handler {
     /// What the attribute says.
     pub def: &'static WorkerDef,
     /// The typed events that the worker names: a type may stand here twice.
     pub events: &'static [EventDef],
     /// Makes the parameters from the step, runs the worker, and turns what it returns into JSON.
-    pub call: fn(Step) -> Called,
-    /// Asks each parameter whether the program provides what it will need.
-    pub check: fn(&Provided) -> Result<(), MissingData>,
+    pub call: &'static (dyn Fn(Step) -> Called + Send + Sync),
+    /// For each parameter: whether the program provides what it will need.
+    pub needs: &'static [Need],
 }
 inventory::collect!(Handler);
 
@@ -41,9 +44,17 @@ pub fn schema<E: schemars::JsonSchema>() -> schemars::Schema {
     schemars::schema_for!(E)
 }
 
-/// Boxes the call of a worker.
-pub fn boxed(call: impl Future<Output = Result<Value, Error>> + Send + 'static) -> Called {
-    Box::pin(call)
+impl Handler {
+    /// Asks each parameter whether the program provides what it will need.
+    pub fn check(&self, provided: &Provided) -> Result<(), MissingData> {
+        self.needs.iter().try_for_each(|need| need(provided))
+    }
+}
+
+impl fmt::Debug for Handler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handler").field("worker", &self.def.path).finish_non_exhaustive()
+    }
 }
 
 /// Makes a parameter.
@@ -116,8 +127,8 @@ impl<I> fmt::Debug for Arm<I> {
 }
 
 /// From a typed event.
-pub fn arm<W, I: InputFrom<E, W>, E: DeserializeOwned>(event: &'static str) -> Arm<I> {
-    Arm { event, make: |payload| serde_json::from_value::<E>(payload).map(I::input_from) }
+pub fn arm<W, I: InputFrom<E, W>, E: Event>() -> Arm<I> {
+    Arm { event: E::DEF.name, make: |payload| serde_json::from_value::<E>(payload).map(I::input_from) }
 }
 
 /// From an untyped event, where typed ones may arrive too.
@@ -136,12 +147,24 @@ pub fn started<W, E: InputOf<W>>(step: &Step) -> Result<E, Error> {
     serde_json::from_value(arrived.payload.clone()).map_err(|error| unfit(arrived, &error))
 }
 
-/// The input of a worker that subscribes.
+/// The input of a worker that subscribes to one kind of event.
+pub fn sole<W, I: InputFrom<E, W>, E: Event>(step: &Step) -> Result<I, Error> {
+    one_of(step, &[arm::<W, I, E>()])
+}
+
+/// The input of a worker that subscribes to several kinds.
 pub fn one_of<I>(step: &Step, arms: &[Arm<I>]) -> Result<I, Error> {
     make(first(step)?, arms)
 }
 
-/// The input of a worker that gathers.
+/// The input of a worker that gathers one kind of event.
+pub fn gathered_sole<W, I: InputOfGather<W, Item = T>, T: InputFrom<E, W>, E: Event>(
+    step: &Step,
+) -> Result<I, Error> {
+    gathered::<W, I>(step, &[arm::<W, T, E>()])
+}
+
+/// The input of a worker that gathers several kinds.
 pub fn gathered<W, I: InputOfGather<W>>(step: &Step, arms: &[Arm<I::Item>]) -> Result<I, Error> {
     let items = step.inputs().iter().map(|arrived| make(arrived, arms));
     Ok(I::from_items(items.collect::<Result<_, _>>()?))

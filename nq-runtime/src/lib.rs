@@ -2,8 +2,11 @@
 
 // A library leaves the terminal to its program.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
+// Nor does it end its program for what a caller gave it; tests and examples may.
+#![warn(clippy::unwrap_used)]
 
 pub mod ask;
+mod calls;
 pub mod client;
 pub mod ctx;
 pub mod data;

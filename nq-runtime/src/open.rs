@@ -141,7 +141,7 @@ impl Builder {
         let handlers = handler::linked()?;
         for handler in &handlers {
             let worker = handler.def.path;
-            (handler.check)(&self.provided).map_err(|missing| OpenError::Data { worker, missing })?;
+            handler.check(&self.provided).map_err(|missing| OpenError::Data { worker, missing })?;
         }
         let client = self.connect(&handlers)?;
         let settings = Settings {
@@ -189,7 +189,7 @@ pub(crate) fn wired(handlers: &[&'static Handler]) -> Result<Registry, OpenError
 
 /// A subscriber for log lines of steps, where the program has none: they reach the timeline all the same.
 fn own_subscriber() -> Option<tracing::Dispatch> {
-    let none = tracing::dispatcher::get_default(|current| current.is::<tracing::subscriber::NoSubscriber>());
+    let none = tracing::dispatcher::get_default(tracing::Dispatch::is::<tracing::subscriber::NoSubscriber>);
     none.then(|| tracing::Dispatch::new(tracing_subscriber::registry().with(log::layer())))
 }
 

@@ -5,9 +5,12 @@
 
 mod support;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use nq_core::conformance::{Subject, TestClock};
+use futures_util::future::{FutureExt, LocalBoxFuture};
+use futures_util::stream::StreamExt;
+use nq_core::conformance::{Subject, TestClock, run};
 use nq_core::store::Store;
 use nq_runtime::store::redis::RedisStore;
 
@@ -35,10 +38,31 @@ async fn by_test_clock() -> Subject {
     Subject::with_clock(Arc::new(store), clock).keep(server)
 }
 
-async fn cluster() -> Subject {
+/// Every case, on namespaces of one cluster: a cluster for each would take most of the time.
+#[tokio::test(flavor = "multi_thread")]
+async fn three_node_cluster() {
     let cluster = RedisCluster::start();
-    let url = cluster.url("partitions=3");
-    Subject::real(open(url.clone()).await).reopen(move || open(url.clone())).keep(cluster)
+    let subject = async |case: &str| {
+        let url = cluster.url(&format!("partitions=3&namespace={case}"));
+        Subject::real(open(url.clone()).await).reopen(move || open(url.clone()))
+    };
+    macro_rules! cases {
+        ($($topic:ident { $($case:ident)* })*) => {
+            vec![$($(
+                async {
+                    let case = concat!(stringify!($topic), "-", stringify!($case));
+                    run::$topic::$case(subject(case).await).await;
+                }
+                .boxed_local(),
+            )*)*]
+        };
+    }
+    let cases: Vec<LocalBoxFuture<'_, ()>> = nq_core::__conformance_cases! { [cases] };
+    assert!(cases.len() > 120);
+    let results = futures_util::stream::iter(cases).map(|case| AssertUnwindSafe(case).catch_unwind());
+    let results: Vec<_> = results.buffer_unordered(4).collect().await;
+    let failed = results.iter().filter(|result| result.is_err()).count();
+    assert_eq!(failed, 0, "what each says stands above");
 }
 
 mod one_server {
@@ -57,10 +81,4 @@ mod partitions {
     use super::server;
 
     nq_core::conformance! { test = #[tokio::test], subject = server("partitions=4").await }
-}
-
-mod three_node_cluster {
-    use super::cluster;
-
-    nq_core::conformance! { test = #[tokio::test], subject = cluster().await }
 }

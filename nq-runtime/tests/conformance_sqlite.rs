@@ -19,11 +19,11 @@ use tempfile::TempDir;
 async fn open(folder: &Path, clock: &Arc<TestClock>) -> SqliteStore {
     let clock = clock.clone();
     let options = SqliteOptions { path: folder.join("nq.db") };
-    SqliteStore::with_clock(options, move || clock.now_ms()).await.unwrap()
+    SqliteStore::with_clock(options, move || clock.now_ms()).await.expect("it opens")
 }
 
 fn fresh() -> (TempDir, Arc<TestClock>) {
-    (tempfile::tempdir().unwrap(), TestClock::new())
+    (tempfile::tempdir().expect("a folder"), TestClock::new())
 }
 
 /// A store that goes by the clock of the test.
@@ -57,9 +57,10 @@ async fn shared() -> Subject {
 
 /// The store as programs use it.
 async fn in_real_time() -> Subject {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
     let options = SqliteOptions { path: folder.path().join("nq.db") };
-    Subject::real(Arc::new(SqliteStore::open(options).await.unwrap())).keep(folder)
+    let store = SqliteStore::open(options).await.expect("it opens");
+    Subject::real(Arc::new(store)).keep(folder)
 }
 
 mod sqlite_store {

@@ -4,10 +4,12 @@
 //! The sequences are the same in every run. To try others, set `PROPTEST_RNG_SEED`; to try more,
 //! `PROPTEST_CASES`.
 
+#[cfg(feature = "redis")]
+mod support;
+
 use std::sync::Arc;
 
 use nq_core::conformance::TestClock;
-use nq_core::store::Store;
 use nq_runtime::store::faulty::{Fault, Faulty, Plan};
 use nq_runtime::store::memory::MemoryStore;
 use proptest::prelude::*;
@@ -22,7 +24,9 @@ mod support;
 mod model {
     //! The operations, and the stores that they happen to.
 
+    mod flow;
     pub(crate) mod ops;
+    mod told;
     pub(crate) mod world;
 }
 
@@ -33,16 +37,14 @@ async fn compare(mut first: World, mut second: World, ops: &[Op]) -> Result<(), 
         prop_assert_eq!(left, right, "after {:?}", op);
     }
     let (left, right) = (first.dump().await, second.dump().await);
-    let differ = left.iter().zip(&right).find(|(left, right)| left != right);
-    prop_assert!(differ.is_none() && left.len() == right.len(), "they differ at {:#?}", differ);
+    for at in 0..left.len().max(right.len()) {
+        prop_assert_eq!(left.get(at), right.get(at), "in line {} of what is left", at);
+    }
     Ok(())
 }
 
-/// Compares over many sequences. Both stores are made anew for each, and share its clock.
-fn check<F>(cases: u32, length: usize, worlds: impl Fn(Arc<TestClock>, Arc<TestClock>) -> F)
-where
-    F: Future<Output = (World, World)>,
-{
+/// Compares over so many sequences. Both stores are made anew for each.
+fn check(cases: u32, worlds: impl AsyncFn() -> (World, World)) {
     let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     if config.rng_seed == RngSeed::Random {
         config.rng_seed = RngSeed::Fixed(7);
@@ -51,9 +53,9 @@ where
         config.cases = cases;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let outcome = TestRunner::new(config).run(&sequence(length), |ops| {
+    let outcome = TestRunner::new(config).run(&sequence(100), |ops| {
         runtime.block_on(async {
-            let (first, second) = worlds(TestClock::new(), TestClock::new()).await;
+            let (first, second) = worlds().await;
             compare(first, second, &ops).await
         })
     });
@@ -62,39 +64,69 @@ where
     }
 }
 
-fn memory(clock: &Arc<TestClock>) -> MemoryStore {
+fn by(clock: &Arc<TestClock>) -> MemoryStore {
     let clock = clock.clone();
     MemoryStore::with_clock(move || clock.now_ms())
 }
 
-fn world(store: impl Store, clock: Arc<TestClock>) -> World {
-    World::new(Arc::new(store), clock, false)
+/// The memory store, which the others are compared with.
+fn memory() -> World {
+    let clock = TestClock::new();
+    World::new(Arc::new(by(&clock)), Some(clock), false)
 }
 
-fn lossy(store: impl Store, clock: Arc<TestClock>) -> World {
-    World::new(Arc::new(store), clock, true)
+/// The memory store going wrong by a plan.
+fn faulty(plan: Plan) -> World {
+    let clock = TestClock::new();
+    World::new(Arc::new(Faulty::new(by(&clock), plan)), Some(clock), true)
 }
 
 #[test]
 fn the_same_happens_twice_alike() {
-    check(100, 100, async |first, second| (world(memory(&first), first), world(memory(&second), second)));
+    check(100, async || (memory(), memory()));
 }
 
 #[test]
 fn a_store_that_loses_every_reply_once_ends_like_one_that_loses_none() {
-    check(150, 100, async |first, second| {
-        let healthy = Faulty::new(memory(&first), Plan::Healthy);
-        let faulty = Faulty::new(memory(&second), Plan::EveryOther(Fault::After));
-        (lossy(healthy, first), lossy(faulty, second))
-    });
+    check(150, async || (faulty(Plan::Healthy), faulty(Plan::EveryOther(Fault::After))));
 }
 
 #[test]
 fn a_store_that_goes_wrong_at_random_ends_like_one_that_does_not() {
-    check(150, 100, async |first, second| {
-        let healthy = Faulty::new(memory(&first), Plan::Healthy);
-        let faulty = Faulty::new(memory(&second), Plan::Random { seed: 11, before: 0.2, after: 0.2 });
-        (lossy(healthy, first), lossy(faulty, second))
+    let random = Plan::Random { seed: 11, before: 0.2, after: 0.2 };
+    check(150, async || (faulty(Plan::Healthy), faulty(random.clone())));
+}
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn the_embedded_store_is_like_memory() {
+    use nq_runtime::store::sqlite::{SqliteOptions, SqliteStore};
+
+    check(40, async || {
+        let (clock, folder) = (TestClock::new(), tempfile::tempdir().unwrap());
+        let options = SqliteOptions { path: folder.path().join("nq.db") };
+        let store = {
+            let clock = clock.clone();
+            SqliteStore::with_clock(options, move || clock.now_ms()).await.unwrap()
+        };
+        (memory(), World::new(Arc::new(store), Some(clock), false).keep(folder))
+    });
+}
+
+#[cfg(feature = "redis")]
+#[test]
+fn redis_is_like_memory() {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use nq_runtime::store::redis::RedisStore;
+
+    let server = support::redis::RedisServer::start(support::redis::EVERY_SECOND);
+    let count = AtomicU32::new(0);
+    check(40, async || {
+        let count = count.fetch_add(1, Ordering::Relaxed);
+        let url = server.url(&format!("namespace=model{count}"));
+        let store = RedisStore::open(&url).await.unwrap();
+        (World::new(Arc::new(MemoryStore::new()), None, false), World::new(Arc::new(store), None, false))
     });
 }
 

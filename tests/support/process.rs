@@ -1,4 +1,5 @@
 //! Child processes of a test: this test program again, as an instance that works on a store.
+#![allow(dead_code, reason = "each test uses the part that it needs")]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -11,14 +12,17 @@ pub(crate) struct Process {
     child: Child,
 }
 
-/// The variable that turns the test `child` into an instance; the folder that it works in.
+/// The variables that turn the test `child` into an instance: the store that it works on, and the folder that
+/// its workers look into.
+pub(crate) const URL: &str = "NQ_TEST_URL";
 pub(crate) const FOLDER: &str = "NQ_TEST_FOLDER";
 
 impl Process {
     /// Starts one, and returns when it says that it is ready.
-    pub(crate) fn start(folder: &Path) -> Self {
+    pub(crate) fn start(url: &str, folder: &Path) -> Self {
         let mut child = Command::new(std::env::current_exe().expect("a test program has a path"))
             .args(["--exact", "child", "--nocapture"])
+            .env(URL, url)
             .env(FOLDER, folder)
             .stdout(Stdio::piped())
             .spawn()
@@ -42,6 +46,11 @@ impl Process {
     /// Ends it as a power cut would: it runs nothing more.
     pub(crate) fn kill(mut self) {
         self.end();
+    }
+
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     fn signal(&self, signal: Signal) {

@@ -42,10 +42,10 @@ pub(crate) fn shown(command: &Command) -> String {
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
-/// What there is in the workspace, and with `deep` all that it depends on.
-pub(crate) fn metadata(deep: bool) -> Result<Metadata> {
+/// What there is in a workspace, and with `deep` all that it depends on: in this one, unless another is named.
+pub(crate) fn metadata(manifest: Option<&Path>, deep: bool) -> Result<Metadata> {
     let mut command = MetadataCommand::new();
-    command.manifest_path(root().join("Cargo.toml"));
+    command.manifest_path(manifest.map_or_else(|| root().join("Cargo.toml"), Path::to_path_buf));
     if !deep {
         command.no_deps();
     }

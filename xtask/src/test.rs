@@ -18,7 +18,7 @@ pub(crate) struct Args {
 }
 
 /// The longest that an example may take.
-const EXAMPLE_LIMIT: Duration = Duration::from_secs(120);
+const EXAMPLE_LIMIT: Duration = Duration::from_secs(100);
 
 /// The stages so far: name, time, and why one failed.
 #[derive(Default)]
@@ -89,7 +89,7 @@ fn tests(only: &[&str]) -> Result<()> {
 /// Builds the examples, and runs each by itself, without input, in an empty folder with a `Cargo.lock`.
 fn examples() -> Result<()> {
     run_command(cargo().args(["build", "--examples", "--all-features"]))?;
-    let metadata = metadata(false)?;
+    let metadata = metadata(None, false)?;
     let folder = metadata.target_directory.join("xtask/examples");
     let examples =
         metadata.packages.iter().flat_map(|package| &package.targets).filter(|target| target.is_example());

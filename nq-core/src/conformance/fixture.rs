@@ -90,7 +90,7 @@ impl Fixture {
         match &self.clock {
             Some(clock) => clock.advance(ms),
             None => {
-                self.wait(&Interest::Queues(vec![build::queue("nobody")]), Duration::from_millis(ms)).await
+                self.wait(&Interest::Queues(vec![build::queue("nobody")]), Duration::from_millis(ms)).await;
             }
         }
     }
@@ -379,15 +379,15 @@ pub(super) async fn both<A, B>(a: impl Future<Output = A>, b: impl Future<Output
     let (mut a, mut b) = (pin!(a), pin!(b));
     let (mut a_done, mut b_done) = (None, None);
     poll_fn(|context| {
-        if a_done.is_none() {
-            if let Poll::Ready(value) = a.as_mut().poll(context) {
-                a_done = Some(value);
-            }
+        if a_done.is_none()
+            && let Poll::Ready(value) = a.as_mut().poll(context)
+        {
+            a_done = Some(value);
         }
-        if b_done.is_none() {
-            if let Poll::Ready(value) = b.as_mut().poll(context) {
-                b_done = Some(value);
-            }
+        if b_done.is_none()
+            && let Poll::Ready(value) = b.as_mut().poll(context)
+        {
+            b_done = Some(value);
         }
         if a_done.is_some() && b_done.is_some() { Poll::Ready(()) } else { Poll::Pending }
     })

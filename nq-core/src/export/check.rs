@@ -42,7 +42,6 @@ pub fn check(document: &RegistryDocument) -> Vec<Finding> {
     for (name, flow) in &document.flows {
         let graph = Graph::new(document, name, flow);
         findings.extend(cycles(&graph, name));
-        findings.extend(waiting(&graph, name));
     }
     findings.sort();
     findings.dedup();
@@ -158,45 +157,4 @@ fn emits_loose(graph: &Graph<'_>, at: usize) -> bool {
     let takes =
         |event: &String| graph.workers.iter().any(|worker| worker.takes().any(|(_, taken)| taken == event));
     graph.workers[at].emits.iter().any(|event| !takes(event))
-}
-
-/// Joins with a side that only comes when the join has run.
-fn waiting(graph: &Graph<'_>, flow: &str) -> Vec<Finding> {
-    let runs = can_run(graph);
-    let comes: BTreeSet<&String> = runs.iter().flat_map(|at| &graph.workers[*at].emits).collect();
-    let found = (0..graph.workers.len()).filter_map(|at| {
-        let worker = graph.workers[at];
-        let mut later = graph.after(&[at].into());
-        later.insert(at);
-        let emitted_later = |event: &String| later.iter().any(|at| graph.workers[*at].emits.contains(event));
-        let missing = worker.joins.iter().find(|event| !comes.contains(event) && emitted_later(event))?;
-        let message = format!(
-            "worker `{}` of flow `{flow}` waits for `{missing}`, which only comes after it has run: its sides never pair",
-            worker.name
-        );
-        finding("unpaired", worker, message, format!("emit `{missing}` before it, or do not join it"))
-    });
-    found.collect()
-}
-
-/// The workers that can run, given that a join runs only when all its sides have come.
-fn can_run(graph: &Graph<'_>) -> BTreeSet<usize> {
-    let mut runs: BTreeSet<usize> = BTreeSet::new();
-    loop {
-        let comes: BTreeSet<&String> = runs.iter().flat_map(|at| &graph.workers[*at].emits).collect();
-        let led_to = graph.after(&runs);
-        let can_run = |at: &usize| {
-            let Worker { subscribes, joins, gathers, .. } = graph.workers[*at];
-            let entry = subscribes.is_empty() && joins.is_empty() && gathers.is_empty();
-            // A gather also runs with nothing, once all that could lead to it is done.
-            let gathered = !gathers.is_empty() && led_to.contains(at);
-            let joined = !joins.is_empty() && joins.iter().all(|event| comes.contains(event));
-            entry || gathered || joined || subscribes.iter().any(|event| comes.contains(event))
-        };
-        let more: BTreeSet<usize> = (0..graph.workers.len()).filter(can_run).collect();
-        if more == runs {
-            return runs;
-        }
-        runs = more;
-    }
 }

@@ -1,9 +1,10 @@
 //! The checks that workers and registries put into constants of their own, each spanned at the token that it
 //! judges. All are `#[track_caller]`, so that rustc shows that token and no frame of this crate.
 
-use super::graph::{Graph, Role, Verdict};
+use super::graph::{Graph, Verdict};
 use super::tell;
 use super::text::Text;
+use super::workers::Role;
 use crate::def::WorkerDef;
 
 #[track_caller]

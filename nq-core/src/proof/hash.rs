@@ -10,7 +10,7 @@ const fn mix(hash: u64, word: u64) -> u64 {
 }
 
 /// The hash of a text, never zero.
-pub const fn hash(text: &str) -> u64 {
+pub(super) const fn hash(text: &str) -> u64 {
     let (words, tail) = text.as_bytes().as_chunks::<8>();
     let mut hash = mix(SPREAD, text.len() as u64 + 1);
     let mut at = 0;
@@ -26,6 +26,27 @@ pub const fn hash(text: &str) -> u64 {
         at += 1;
     }
     mix(hash, word) | 1
+}
+
+/// Under what a worker's definition lies: the hash of its path inside the crate, from the module's path and
+/// the function's name. `registry!` computes the same from the files that it reads.
+pub const fn slot(module: &str, function: &str) -> u64 {
+    let module = module.as_bytes();
+    let mut at = 0;
+    while at < module.len() && module[at] != b':' {
+        at += 1;
+    }
+    let inside = fnv(0xcbf2_9ce4_8422_2325, module.split_at(at).1);
+    fnv(fnv(inside, b"::"), function.as_bytes())
+}
+
+const fn fnv(mut hash: u64, text: &[u8]) -> u64 {
+    let mut at = 0;
+    while at < text.len() {
+        hash = ((hash ^ text[at] as u64) as u128 * 0x0100_0000_01b3) as u64;
+        at += 1;
+    }
+    hash
 }
 
 /// The hash of a pair of hashes, in the given order; never zero.
@@ -59,7 +80,13 @@ pub(super) const fn same(left: &str, right: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{hash, join, same};
+    use super::{hash, join, same, slot};
+
+    #[test]
+    fn slots_are_those_that_the_registry_computes() {
+        assert_eq!(slot("shop", "charge"), 0xdbcb_d0d0_55e3_5b81);
+        assert_eq!(slot("shop::steps", "r#type"), 0xcf0f_106b_c9af_bd57);
+    }
 
     #[test]
     fn neighbours_differ() {

@@ -12,8 +12,12 @@ mod reach;
 mod suggest;
 mod table;
 mod tell;
+#[cfg(test)]
+mod tests;
 mod text;
+mod workers;
 
 pub use check::{flow, included, member, mention, root};
-pub use graph::{Graph, Plan, Registered, Role, Size, concat, count};
-pub use hash::hash;
+pub use graph::{Graph, Plan, Registered};
+pub use hash::slot;
+pub use workers::{Role, Size, concat, count};

@@ -4,7 +4,8 @@
 //! Workers and events are both vertices: a worker leads to the events that it emits, an event to the workers
 //! that wait for it.
 
-use super::graph::{NONE, Plan, Role, Verdict};
+use super::graph::{NONE, Plan, Verdict};
+use super::workers::Role;
 
 /// Judges what the shape of the graph decides. In an open graph an entry may be elsewhere.
 pub(super) const fn judge<const PLACES: usize, const NODES: usize, const MENTIONS: usize>(

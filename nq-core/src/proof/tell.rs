@@ -1,10 +1,11 @@
 //! What a verdict says to the one who reads it: what is wrong, `help:` what to write, `note:` why. Only here
 //! are strings compared, and only for what has failed.
 
-use super::graph::{Graph, Role, Verdict};
+use super::graph::{Graph, Verdict};
 use super::hash::same;
 use super::suggest::Nearest;
 use super::text::Text;
+use super::workers::Role;
 use crate::def::WorkerDef;
 
 /// A worker that the registry does not have.

@@ -83,7 +83,7 @@ impl EngineHandle {
     /// Stops leasing, lets running steps finish for as long as the grace period, and returns when the engine
     /// is done.
     pub(crate) async fn stop(&self, grace: Duration) -> Result<(), StoreError> {
-        self.stop.send_if_modified(|stop| std::mem::replace(stop, Some(grace)).is_none());
+        self.stop.send_if_modified(|stop| stop.replace(grace).is_none());
         self.stopped().await
     }
 

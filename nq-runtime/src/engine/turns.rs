@@ -156,7 +156,10 @@ impl Engine {
             // The step did more than a commit can hold: it fails, and says so.
             let error = format!("the step wrote more than {limit}: put a `ctx.checkpoint()` between");
             tx.entries.clear();
-            (tx.jobs.clear(), tx.joins.clear(), tx.gathered.clear(), tx.gathers.clear());
+            tx.jobs.clear();
+            tx.joins.clear();
+            tx.gathered.clear();
+            tx.gathers.clear();
             let data = serde_json::json!({ "error": error });
             tx.entries.push(nq_core::entry::NewEntry::new(nq_core::entry::EntryType::StepFailed, data));
             tx.outcome = Outcome::Fail { error };

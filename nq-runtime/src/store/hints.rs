@@ -92,7 +92,9 @@ impl Drop for Waiter<'_> {
         let mut waiting = self.hints.lock();
         match self.interest {
             Interest::Queues(queues) => {
-                queues.iter().for_each(|queue| forget(&mut waiting.queues, queue, &self.notify));
+                for queue in queues {
+                    forget(&mut waiting.queues, queue, &self.notify);
+                }
             }
             Interest::Run { run, .. } => forget(&mut waiting.runs, run, &self.notify),
             Interest::End { run } => forget(&mut waiting.ends, run, &self.notify),

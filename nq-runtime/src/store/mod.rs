@@ -22,6 +22,8 @@ pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
         Some((scheme, _)) if scheme.starts_with("redis") => Ok(Arc::new(redis::RedisStore::open(url).await?)),
         #[cfg(feature = "sqlite")]
         Some(("sqlite", path)) => {
+            // Also as other libraries write it: `sqlite://orders.db`, `sqlite:///var/lib/orders.db`.
+            let path = path.strip_prefix("//").unwrap_or(path);
             let options = sqlite::SqliteOptions { path: path.into() };
             Ok(Arc::new(sqlite::SqliteStore::open(options).await?))
         }

@@ -1,67 +1,36 @@
 //! One store in which the operations happen, and what can be seen of it, told without what may differ between
 //! two stores: moments in time, and the order of what happens at one moment.
 
+use std::any::Any;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use nq_core::conformance::TestClock;
-use nq_core::def::OnFailure;
 use nq_core::entry::{EntryType, NewEntry};
-use nq_core::id::{InstanceId, Name, QueueName, RunId, StepId};
+use nq_core::id::{InstanceId, RunId, StepId};
 use nq_core::record::JobState;
 use nq_core::state::State;
 use nq_core::status::RunView;
 use nq_core::store::{
-    Answer, JobsQuery, Lease, Read, RenewAnswer, Retention, RunsQuery, Started, Store, StoreError, Tick,
-    TurnReply,
+    Answer, JobSummary, JobsQuery, Lease, Read, RenewAnswer, Retention, RunsQuery, Started, Store,
+    StoreError, Tick,
 };
-use nq_core::transaction::{
-    Act, GatherArrival, GatherSpec, JobSpec, JoinArrival, LogLine, NewJob, Outcome, Renewal, Start,
-    Transaction, Turn, Want,
-};
+use nq_core::transaction::{Act, LogLine, Outcome, Start, Transaction, Turn, Want};
 use serde_json::{Value, json};
 
-use super::ops::{Did, End, Op, Pick, Write};
+use super::flow::{GATHERS, WORKERS, gathers, job, name, renewal, run_id, transaction};
+use super::ops::{End, Op, Pick};
+use super::told::{error, step, timeless, told};
 
 /// How long a lease lasts. Time passes in steps of a quarter of it, so that no tick is late.
 const LEASE_MS: u64 = 400;
 const STEP_MS: u64 = LEASE_MS / 4;
 
-/// The workers: the entry, two subscribers, a join, and two gathers of which one feeds the other.
-const WORKERS: [&str; 6] = ["a", "b", "c", "j", "g", "h"];
-const GATHERS: [&str; 2] = ["g", "h"];
-
-fn name(text: &str) -> Name {
-    Name::new(text).unwrap()
-}
-
-fn run_id(number: usize) -> RunId {
-    RunId::new(format!("r{number}")).unwrap()
-}
-
-fn job(worker: &str) -> JobSpec {
-    let holds: &[&str] = match worker {
-        "a" | "b" | "j" => &GATHERS,
-        "g" => &["h"],
-        _ => &[],
-    };
-    JobSpec {
-        worker: name(worker),
-        queue: QueueName::of("f", worker),
-        holds: holds.iter().map(|gather| name(gather)).collect(),
-        max_crashes: 2,
-        on_failure: if worker == "a" { OnFailure::Fail } else { OnFailure::Continue },
-    }
-}
-
-fn gathers() -> Vec<GatherSpec> {
-    (0..).zip(GATHERS).map(|(rank, worker)| GatherSpec { spec: job(worker), rank }).collect()
-}
-
 /// A store and those who use it.
 pub(crate) struct World {
     store: Arc<dyn Store>,
-    clock: Arc<TestClock>,
+    /// The clock that it goes by, where a test can move it. Without one, nothing happens that needs time.
+    clock: Option<Arc<TestClock>>,
     /// Whether replies are lost: calls are sent again, and what only a reply could tell is not told.
     lossy: bool,
     peers: Vec<Peer>,
@@ -74,6 +43,7 @@ pub(crate) struct World {
     /// The moments at which jobs are due. No two are the same, since which of two comes first is nobody's
     /// promise.
     dues: BTreeSet<u64>,
+    _kept: Option<Box<dyn Any>>,
 }
 
 struct Peer {
@@ -82,8 +52,8 @@ struct Peer {
 }
 
 impl World {
-    /// An empty store that goes by this clock.
-    pub(crate) fn new(store: Arc<dyn Store>, clock: Arc<TestClock>, lossy: bool) -> Self {
+    /// An empty store, and the clock that it goes by.
+    pub(crate) fn new(store: Arc<dyn Store>, clock: Option<Arc<TestClock>>, lossy: bool) -> Self {
         let peer = |id| Peer { id: InstanceId::new(id).unwrap(), last: None };
         let peers = ["one", "two", "three", "keeper"].map(peer).into();
         Self {
@@ -95,7 +65,13 @@ impl World {
             over: HashSet::new(),
             count: 0,
             dues: BTreeSet::new(),
+            _kept: None,
         }
+    }
+
+    /// Keeps this, a folder, for as long as the store.
+    pub(crate) fn keep(self, what: impl Any) -> Self {
+        Self { _kept: Some(Box::new(what)), ..self }
     }
 
     async fn resend<T>(&self, call: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -112,13 +88,20 @@ impl World {
     pub(crate) async fn apply(&mut self, op: &Op) -> Value {
         self.count += 1;
         // The clock never stands still between two operations.
-        self.clock.advance(1);
+        if let Some(clock) = &self.clock {
+            clock.advance(1);
+        } else if matches!(op, Op::Pass { .. } | Op::Expire) {
+            return Value::Null;
+        }
         match op {
             Op::Start { run, input } => self.start(*run, *input).await,
             Op::Turn { peer, writes, renew, want } => {
                 let mut turn = self.next(*peer);
                 for write in writes {
-                    turn.writes.extend(self.transaction(write));
+                    if let Some(lease) = self.pick(write.lease).cloned() {
+                        let delay_ms = self.delay_ms(write.end);
+                        turn.writes.push(transaction(&lease, write, self.count, delay_ms));
+                    }
                 }
                 turn.renewals = renew.and_then(|pick| self.pick(pick)).map(renewal).into_iter().collect();
                 if let Some(want) = want {
@@ -153,12 +136,7 @@ impl World {
                 self.resend(async || self.store.pause(&queue, *paused).await).await.unwrap();
                 Value::Null
             }
-            Op::Leave { peer } => {
-                let id = self.peers[*peer].id.clone();
-                self.resend(async || self.store.leave(&id).await).await.unwrap();
-                self.peers[*peer].last = None;
-                Value::Null
-            }
+            Op::Leave { peer } => self.leave(*peer).await,
             Op::Pass { steps, but } => self.pass(*steps, *but).await,
             Op::Expire => self.tick(Retention { completed_ms: Some(0), failed_ms: Some(0) }).await,
         }
@@ -182,64 +160,15 @@ impl World {
             writes: Vec::new(),
             renewals: Vec::new(),
             wants: Vec::new(),
-            lease_ms: LEASE_MS,
+            lease_ms: if self.clock.is_some() { LEASE_MS } else { 1 << 30 },
         }
     }
 
-    fn transaction(&mut self, write: &Write) -> Option<Transaction> {
-        let lease = self.pick(write.lease)?;
-        let mut tx = Transaction::new(lease.run.clone(), lease.step.clone(), lease.fence, lease.attempt);
-        for did in &write.did {
-            let entry = tx.entries.len();
-            let key = format!("{}-{entry}", self.count);
-            let (kind, data) = match did {
-                Did::Set(key) => {
-                    (EntryType::StateSet, json!({ "key": key.to_string(), "value": self.count }))
-                }
-                Did::Incr(key) => {
-                    let operations = [json!({ "action": "incr", "key": key.to_string(), "by": 1 })];
-                    (EntryType::StateBatch, json!({ "operations": operations }))
-                }
-                _ => (EntryType::EventEmitted, json!({ "name": "e", "payload": key })),
-            };
-            match did {
-                Did::To(worker) => {
-                    tx.jobs.push(NewJob { spec: job(WORKERS[*worker % 3]), cause: entry, key })
-                }
-                Did::Join { side, by } => {
-                    let (side, by) = (*side, by.to_string());
-                    tx.joins.push(JoinArrival { spec: job("j"), sides: 2, side, by, entry, key });
-                }
-                Did::Gather(gather) => {
-                    tx.gathered.push(GatherArrival { worker: name(GATHERS[*gather]), entry });
-                }
-                Did::Set(_) | Did::Incr(_) => {}
-            }
-            tx.entries.push(NewEntry::new(kind, data));
-        }
-        tx.gathers = gathers();
-        let said = match write.end {
-            End::Complete => Some(EntryType::StepCompleted),
-            End::Effect => Some(EntryType::StepEffect),
-            End::Retry | End::Later(_) => Some(EntryType::StepRetrying),
-            End::Fail => Some(EntryType::StepFailed),
-            End::Release => None,
-        };
-        tx.entries.extend(said.map(|kind| NewEntry::new(kind, json!({ "error": "no" }))));
-        tx.recorded = u32::from(matches!(write.end, End::Effect));
-        tx.outcome = match write.end {
-            End::Complete => Outcome::Complete,
-            End::Effect => Outcome::Continue,
-            End::Retry => Outcome::Retry { delay_ms: 0 },
-            End::Later(steps) => Outcome::Retry { delay_ms: self.delay_ms(steps) },
-            End::Fail => Outcome::Fail { error: "no".into() },
-            End::Release => Outcome::Release,
-        };
-        Some(tx)
-    }
-
-    fn delay_ms(&mut self, steps: u64) -> u64 {
-        let now_ms = self.clock.now_ms();
+    /// How long it takes until an attempt that ends like this runs again.
+    fn delay_ms(&mut self, end: End) -> u64 {
+        let End::Later(steps) = end else { return 0 };
+        // Without a clock, never.
+        let Some(now_ms) = self.clock.as_ref().map(|clock| clock.now_ms()) else { return 1 << 40 };
         let mut due_ms = now_ms + steps * STEP_MS;
         while !self.dues.insert(due_ms) {
             due_ms += 1;
@@ -317,13 +246,49 @@ impl World {
         logged.await.map_or_else(error, |()| Value::Null)
     }
 
+    /// Gives back what it holds, as an instance that stops does, and leaves. While it still holds something,
+    /// it stays: when a store notices that a holder is gone is its own affair.
+    async fn leave(&mut self, peer: usize) -> Value {
+        let id = self.peers[peer].id.clone();
+        let holds =
+            |job: &JobSummary| matches!(&job.state, JobState::Leased { instance, .. } if *instance == id);
+        let held: Vec<_> = self.jobs().await.into_iter().filter(holds).collect();
+        let mut turn = self.next(peer);
+        for lease in &self.leases {
+            if held.iter().any(|job| job.run == lease.run && job.step == lease.step) {
+                let tx = Transaction::new(lease.run.clone(), lease.step.clone(), lease.fence, lease.attempt);
+                turn.writes.push(Transaction { outcome: Outcome::Release, ..tx });
+            }
+        }
+        let told = self.turn(peer, turn).await;
+        if !self.jobs().await.iter().any(holds) {
+            self.resend(async || self.store.leave(&id).await).await.unwrap();
+            self.peers[peer].last = None;
+        }
+        told
+    }
+
+    /// Every job, in pages.
+    async fn jobs(&self) -> Vec<JobSummary> {
+        let mut query = JobsQuery { limit: 7, ..JobsQuery::default() };
+        let mut jobs = Vec::new();
+        loop {
+            let page = self.resend(async || self.store.jobs(&query).await).await.unwrap();
+            let Some(last) = page.last() else { return jobs };
+            query.after = Some((last.run.clone(), last.step.clone()));
+            jobs.extend(page);
+        }
+    }
+
     /// Lets time pass in steps. Every lease but one is renewed before each tick, so that the order in which
     /// leases run out, which is nobody's promise, does not show.
     async fn pass(&mut self, steps: u32, but: Option<Pick>) -> Value {
         let but = but.and_then(|pick| self.pick(pick)).cloned();
         let mut told = Vec::new();
         for _ in 0..steps {
-            self.clock.advance(STEP_MS);
+            if let Some(clock) = &self.clock {
+                clock.advance(STEP_MS);
+            }
             let mut turn = self.next(3);
             let kept =
                 self.leases.iter().filter(|lease| !self.is_over(lease) && Some(*lease) != but.as_ref());
@@ -348,35 +313,36 @@ impl World {
     pub(crate) async fn dump(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for queue in self.resend(async || self.store.queues().await).await.unwrap() {
-            lines.push(json!(queue).to_string());
+            // A queue that nobody has used may be named or not.
+            let jobs = queue.queued + queue.leased + queue.delayed + queue.dead;
+            lines.extend((jobs > 0 || queue.paused).then(|| json!(queue).to_string()));
         }
-        let mut jobs = JobsQuery { limit: 7, ..JobsQuery::default() };
-        loop {
-            let page = self.resend(async || self.store.jobs(&jobs).await).await.unwrap();
-            let Some(last) = page.last() else { break };
-            jobs.after = Some((last.run.clone(), last.step.clone()));
-            for job in page {
-                let state = match job.state {
-                    JobState::Leased { instance, .. } => format!("leased by {instance}"),
-                    JobState::Delayed { .. } => "delayed".into(),
-                    state => format!("{state:?}"),
-                };
-                let numbers = (job.attempt, job.failures, job.crashes);
-                lines.push(format!("{} {} {state} {numbers:?}", job.run, step(&job.step)));
-            }
+        for job in self.jobs().await {
+            let state = match job.state {
+                JobState::Leased { instance, .. } => format!("leased by {instance}"),
+                JobState::Delayed { .. } => "delayed".into(),
+                state => format!("{state:?}"),
+            };
+            let numbers = (job.attempt, job.failures, job.crashes);
+            lines.push(format!("{} {} {state} {numbers:?}", job.run, step(&job.step)));
         }
         let mut query = RunsQuery { limit: 3, ..RunsQuery::default() };
+        let mut runs = Vec::new();
         loop {
             let page = self.resend(async || self.store.runs(&query).await).await.unwrap();
-            for run in page.runs {
-                lines.push(format!("{} {} {} pending {}", run.run, run.status, run.last.n, run.pending));
-                self.dump_run(&run.run, &mut lines).await;
-            }
+            runs.extend(page.runs);
             query.cursor = page.next;
             if query.cursor.is_none() {
-                return lines;
+                break;
             }
         }
+        // Which of two that began at the same moment is the newer is nobody's promise.
+        runs.sort_by(|a, b| a.run.cmp(&b.run));
+        for run in runs {
+            lines.push(format!("{} {} {} pending {}", run.run, run.status, run.last.n, run.pending));
+            self.dump_run(&run.run, &mut lines).await;
+        }
+        lines
     }
 
     async fn dump_run(&self, run: &RunId, lines: &mut Vec<String>) {
@@ -418,78 +384,5 @@ impl World {
                 timeless(entry.data)
             ));
         }
-    }
-}
-
-fn renewal(lease: &Lease) -> Renewal {
-    Renewal { run: lease.run.clone(), step: lease.step.clone(), fence: lease.fence }
-}
-
-fn error(error: StoreError) -> Value {
-    json!(format!("{:?}", error.kind))
-}
-
-/// A step by the position of its cause.
-fn step(step: &StepId) -> String {
-    format!("{}@{}", step.worker(), step.cause().n)
-}
-
-fn told(reply: &TurnReply) -> Value {
-    let answers: Vec<_> = reply
-        .answers
-        .iter()
-        .map(|answer| match answer {
-            Answer::Committed { last } => format!("committed {}", last.n),
-            other => format!("{other:?}"),
-        })
-        .collect();
-    let leases: Vec<_> = reply
-        .leases
-        .iter()
-        .map(|lease| {
-            let inputs: Vec<_> = lease
-                .inputs
-                .iter()
-                .map(|input| json!([input.id.n, input.event, input.payload, input.key]))
-                .collect();
-            json!([
-                lease.run,
-                lease.flow,
-                step(&lease.step),
-                lease.queue,
-                [
-                    lease.fence,
-                    u64::from(lease.attempt),
-                    u64::from(lease.failures),
-                    lease.read,
-                    u64::from(lease.recorded)
-                ],
-                inputs
-            ])
-        })
-        .collect();
-    json!({ "answers": answers, "renewed": reply.renewed, "leases": leases })
-}
-
-/// The data of an entry without the moments in it.
-fn timeless(data: Value) -> Value {
-    match data {
-        Value::Object(map) => map
-            .into_iter()
-            .map(|(key, value)| {
-                let value = match key.as_str() {
-                    "durationMs" => Value::Null,
-                    "event" => value
-                        .as_str()
-                        .and_then(|id| id.split_once('-'))
-                        .map(|(_, n)| json!(n))
-                        .unwrap_or(value),
-                    _ => timeless(value),
-                };
-                (key, value)
-            })
-            .collect(),
-        Value::Array(values) => values.into_iter().map(timeless).collect(),
-        other => other,
     }
 }

@@ -1,27 +1,29 @@
 //! `cargo xtask bench`: what things cost, measured.
 
+mod generate;
 mod proof;
 
 use anyhow::Result;
 
 use crate::cargo::{cargo, run as run_command};
+use crate::tools;
 
 /// Measure what things cost.
 #[derive(clap::Subcommand)]
 pub(crate) enum Command {
     /// Durable steps a second of a three-step flow, on SQLite and in memory, beside one synced commit per step.
-    Embedded {
-        /// Arguments for the benchmark: `--help` lists them.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        args: Vec<String>,
-    },
+    Embedded,
+    /// How soon a step begins on Redis, beside the shortest way through its streams, and runs a second.
+    Redis,
     Proof(proof::Args),
 }
 
 pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
-        Command::Embedded { args } => {
-            run_command(cargo().args(["bench", "--quiet", "--bench", "embedded", "--"]).args(args))
+        Command::Embedded => run_command(cargo().args(["bench", "--quiet", "--bench", "embedded"])),
+        Command::Redis => {
+            tools::need("redis-server", "redis-server")?;
+            run_command(cargo().args(["bench", "--quiet", "--features", "redis", "--bench", "redis"]))
         }
         Command::Proof(args) => proof::run(args),
     }

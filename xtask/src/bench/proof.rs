@@ -1,11 +1,133 @@
-//! What the proof costs a crate's compilation.
+//! `cargo xtask bench proof`: what the proof adds to `cargo check`, on generated crates.
 
-use anyhow::Result;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
-/// Measure what the proof costs.
+use anyhow::{Context as _, Result, ensure};
+
+use super::generate::{CHANGING, Variant, changing, package, workspace};
+use crate::cargo::{cargo, metadata};
+
+/// Measure what the proof adds to `cargo check`: generated crates of workers with 30 lines each, in flows of 10 and
+/// files of 20, beside the same functions without `#[nq::worker]` and `nq::registry!()`. Dependencies are
+/// compiled before and not counted.
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// How many workers the crates have.
+    #[arg(long, value_delimiter = ',', default_values_t = [10, 100, 300, 1_000, 3_000])]
+    workers: Vec<usize>,
 
-pub(crate) fn run(_args: &Args) -> Result<()> {
+    /// How often each is measured; the median counts.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+
+    /// Count processor time instead of time on the clock: what to look at while the machine does other things.
+    /// Linux only.
+    #[arg(long)]
+    cpu: bool,
+}
+
+/// What one crate took, in seconds.
+struct Took {
+    /// With nothing of it compiled.
+    cold: f64,
+    /// After a line in a body changed.
+    body: f64,
+    /// After a line was added at the top of a file.
+    top: f64,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let folder = metadata(None, false)?.target_directory.join("xtask/proof").into_std_path_buf();
+    workspace(&folder, &args.workers)?;
+    let of = if args.cpu { "seconds of the processor" } else { "seconds" };
+    println!("cargo check, {of}, medians of {} rounds\n", args.rounds);
+    println!(
+        "{:>7}  {:>23}  {:>23}  {:>23}  {:>14}",
+        "", "cold", "a changed body", "a line added on top", "cold, ms a"
+    );
+    let columns = format!("{:>7} {:>7} {:>7}", "plain", "proven", "adds");
+    println!("{:>7}  {columns}  {columns}  {columns}  {:>14}", "workers", "proven worker");
+    let mut each = Vec::new();
+    for workers in &args.workers {
+        let plain = measure(&folder, Variant::Plain, *workers, args)?;
+        let proven = measure(&folder, Variant::Proven, *workers, args)?;
+        let pair = |plain: f64, proven: f64| format!("{plain:>7.2} {proven:>7.2} {:>7.2}", proven - plain);
+        let adds = 1_000.0 * (proven.cold - plain.cold) / *workers as f64;
+        println!(
+            "{workers:>7}  {}  {}  {}  {adds:>14.2}",
+            pair(plain.cold, proven.cold),
+            pair(plain.body, proven.body),
+            pair(plain.top, proven.top),
+        );
+        each.push((*workers, 1_000.0 * proven.cold / *workers as f64));
+    }
+    let at = |wanted: usize| each.iter().find(|(workers, _)| *workers == wanted).map(|(_, ms)| ms);
+    if let (Some(some), Some(many)) = (at(300), at(3_000)) {
+        println!("\ntime a worker at 3,000: {:.2} times that at 300", many / some);
+    }
     Ok(())
+}
+
+fn measure(folder: &Path, variant: Variant, workers: usize, args: &Args) -> Result<Took> {
+    let name = package(variant, workers);
+    let source = folder.join(&name).join(changing(workers));
+    let original = std::fs::read_to_string(&source)?;
+    // Dependencies are compiled here, and what is wrong with the crate shows.
+    check(folder, &name, false).with_context(|| format!("`{name}` does not compile"))?;
+    let mut times: [Vec<f64>; 3] = Default::default();
+    for round in 0..args.rounds {
+        let mut clean = command(folder, "clean");
+        ensure!(clean.args(["--package", &name]).status()?.success(), "`{name}` cannot be cleaned");
+        times[0].push(check(folder, &name, args.cpu)?);
+        let changed = original.replacen(CHANGING, &format!("    let salt: u64 = {};\n", round + 8), 1);
+        ensure!(changed != original, "`{name}` has no line to change");
+        std::fs::write(&source, &changed)?;
+        times[1].push(check(folder, &name, args.cpu)?);
+        std::fs::write(&source, format!("// A line more.\n{changed}"))?;
+        times[2].push(check(folder, &name, args.cpu)?);
+        std::fs::write(&source, &original)?;
+    }
+    let [cold, body, top] = times.map(median);
+    Ok(Took { cold, body, top })
+}
+
+fn command(folder: &Path, verb: &str) -> Command {
+    let mut command = cargo();
+    command
+        .current_dir(folder)
+        .args([verb, "--quiet", "--offline"])
+        .env("CARGO_TARGET_DIR", folder.join("target"));
+    command
+}
+
+/// Checks a package, and returns the seconds that it took.
+fn check(folder: &Path, package: &str, cpu: bool) -> Result<f64> {
+    let mut command = command(folder, "check");
+    command.args(["--package", package]).stdout(Stdio::null());
+    let (start, before) = (Instant::now(), if cpu { children_seconds()? } else { 0.0 });
+    let output = command.stderr(Stdio::piped()).output()?;
+    let took = if cpu { children_seconds()? - before } else { start.elapsed().as_secs_f64() };
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success() && said.trim().is_empty(), "cargo check: {said}");
+    Ok(took)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// The processor time of all processes that this one has waited for.
+fn children_seconds() -> Result<f64> {
+    /// The kernel counts in hundredths of a second, whatever its own clock does.
+    const TICKS: f64 = 100.0;
+    let stat =
+        std::fs::read_to_string("/proc/self/stat").context("processor time is counted on Linux only")?;
+    // After the name, which may hold anything: the time in user mode and in the kernel are the 14th and 15th.
+    let (_, fields) = stat.rsplit_once(')').context("no fields")?;
+    let ticks: Vec<f64> =
+        fields.split_whitespace().skip(13).take(2).filter_map(|field| field.parse().ok()).collect();
+    Ok(ticks.iter().sum::<f64>() / TICKS)
 }

@@ -1,6 +1,6 @@
 //! Builds a program and asks it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use nq_core::export::RegistryDocument;
 use serde_json::Value;
 
 use super::{Program, library};
-use crate::cargo::{build, cargo, metadata, root};
+use crate::cargo::{build, cargo, metadata};
 use crate::test::wait;
 
 /// How long a program may take to call `nq::open`.
@@ -18,11 +18,10 @@ const LIMIT: Duration = Duration::from_secs(10);
 
 /// The registry of a program.
 pub(super) fn ask(program: &Program) -> Result<RegistryDocument> {
-    let metadata = metadata(false)?;
-    let folder = metadata.target_directory.join("xtask/registry").into_std_path_buf();
-    std::fs::create_dir_all(&folder)?;
+    let metadata = metadata(program.manifest_path.as_deref(), false)?;
+    std::fs::create_dir_all(folder(&metadata))?;
     let mut command = cargo();
-    command.arg("build");
+    command.arg("build").arg("--manifest-path").arg(metadata.workspace_root.join("Cargo.toml"));
     if let Some(package) = &program.package {
         command.args(["--package", package]);
     }
@@ -42,7 +41,10 @@ pub(super) fn ask(program: &Program) -> Result<RegistryDocument> {
             let package = package(&metadata, program)?;
             let bins: Vec<_> = package.targets.iter().filter(|target| target.is_bin()).collect();
             match bins.as_slice() {
-                [] => command = library::build(&metadata, package, program.features.as_deref(), &folder)?,
+                [] => {
+                    command =
+                        library::build(&metadata, package, program.features.as_deref(), &folder(&metadata))?;
+                }
                 [bin] => drop(command.args(["--bin", &bin.name])),
                 bins => {
                     let names = bins.iter().map(|bin| format!("--bin {}", bin.name)).collect::<Vec<_>>();
@@ -53,7 +55,12 @@ pub(super) fn ask(program: &Program) -> Result<RegistryDocument> {
         }
     };
     let built = build(&mut command)?;
-    answer(&built, &name, &program.args, &folder)
+    answer(&built, &name, program, &metadata)
+}
+
+/// Where answers and programs around libraries are kept.
+fn folder(metadata: &Metadata) -> PathBuf {
+    metadata.target_directory.join("xtask/registry").into_std_path_buf()
 }
 
 /// The package that is named, if it is there.
@@ -72,10 +79,10 @@ fn package<'a>(metadata: &'a Metadata, program: &Program) -> Result<&'a Package>
 }
 
 /// Runs the program until it has answered.
-fn answer(program: &Path, name: &str, args: &[String], folder: &Path) -> Result<RegistryDocument> {
-    let file = folder.join(format!("{name}.{}.json", std::process::id()));
-    let mut command = Command::new(program);
-    command.args(args).current_dir(root()).env("NQ_REGISTRY", &file);
+fn answer(built: &Path, name: &str, program: &Program, metadata: &Metadata) -> Result<RegistryDocument> {
+    let file = folder(metadata).join(format!("{name}.{}.json", std::process::id()));
+    let mut command = Command::new(built);
+    command.args(&program.args).current_dir(&metadata.workspace_root).env("NQ_REGISTRY", &file);
     // What it prints is not the registry.
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
     let status = wait(&mut child, LIMIT)?;
@@ -87,7 +94,11 @@ fn answer(program: &Path, name: &str, args: &[String], folder: &Path) -> Result<
             if let Some(error) = value["error"].as_str() {
                 bail!("`{name}` has no registry: {error}");
             }
-            Ok(RegistryDocument::parse(&text)?)
+            let mut document = RegistryDocument::parse(&text)?;
+            for worker in &mut document.workers {
+                worker.file = place(&worker.file, metadata.workspace_root.as_str());
+            }
+            Ok(document)
         }
         (Err(_), None) => bail!(
             "`{name}` did not call `nq::open` within {} s and was ended: a program is asked where it opens its store; \
@@ -98,5 +109,36 @@ fn answer(program: &Path, name: &str, args: &[String], folder: &Path) -> Result<
             "`{name}` ended ({status}) before it called `nq::open`: a program is asked where it opens its store; \
              arguments that lead it there stand after `--`"
         ),
+    }
+}
+
+/// A source file without what differs from machine to machine: rustc names those of the workspace that it works
+/// in relative to it, and all others from the root of the disk.
+fn place(file: &str, workspace: &str) -> String {
+    if let Some(below) = Path::new(file).strip_prefix(workspace).ok().and_then(Path::to_str) {
+        return below.replace('\\', "/");
+    }
+    // Cargo's folders of downloaded sources, each with one more folder by the place of origin.
+    let downloaded = ["/registry/src/", "/git/checkouts/"].iter().find_map(|folder| file.split_once(folder));
+    downloaded.and_then(|(_, rest)| rest.split_once('/')).map_or(file, |(_, rest)| rest).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::place;
+
+    #[test]
+    fn a_source_file_is_named_the_same_on_each_machine() {
+        for (file, expected) in [
+            ("examples/hello.rs", "examples/hello.rs"),
+            ("/me/shop/src/main.rs", "src/main.rs"),
+            (
+                "/me/.cargo/registry/src/index.crates.io-1a2b/parcels-1.0.0/src/lib.rs",
+                "parcels-1.0.0/src/lib.rs",
+            ),
+            ("/srv/other/src/lib.rs", "/srv/other/src/lib.rs"),
+        ] {
+            assert_eq!(place(file, "/me/shop"), expected);
+        }
     }
 }

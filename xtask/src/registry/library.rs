@@ -18,23 +18,18 @@ pub(super) fn build(
     let library = package.targets.iter().find(|target| target.is_lib());
     let library =
         library.with_context(|| format!("package `{}` has neither a program nor a library", package.name))?;
-    let nq =
-        metadata.packages.iter().find(|package| package.name == "nq").context("the workspace has no nq")?;
     let folder = folder.join(package.name.as_str());
     std::fs::create_dir_all(folder.join("src"))?;
 
-    let path = |package: &Package| {
-        let folder = package.manifest_path.parent().unwrap_or(&package.manifest_path);
-        serde_json::to_string(folder.as_str())
-    };
+    let own = package.manifest_path.parent().unwrap_or(&package.manifest_path);
     let features: Vec<_> =
         features.unwrap_or_default().split([',', ' ']).filter(|name| !name.is_empty()).collect();
     let name = &package.name;
     let manifest = format!(
         "[package]\nname = \"{name}-registry\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n\
          nq = {{ path = {} }}\n{name} = {{ path = {}, features = {} }}\n",
-        path(nq)?,
-        path(package)?,
+        serde_json::to_string(root())?,
+        serde_json::to_string(own)?,
         serde_json::to_string(&features)?,
     );
     let module = library.name.replace('-', "_");
@@ -45,7 +40,7 @@ pub(super) fn build(
     write(&folder.join("Cargo.toml"), &manifest)?;
     write(&folder.join("src/main.rs"), &main)?;
     // The same versions as in the workspace, so that nothing is fetched and little is built.
-    std::fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock"))?;
+    std::fs::copy(metadata.workspace_root.join("Cargo.lock"), folder.join("Cargo.lock"))?;
     let mut command = cargo();
     command.arg("build").arg("--manifest-path").arg(folder.join("Cargo.toml"));
     command.arg("--target-dir").arg(&metadata.target_directory);

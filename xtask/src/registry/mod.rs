@@ -73,6 +73,10 @@ pub(crate) struct Program {
     #[arg(long, value_name = "FEATURES")]
     pub(crate) features: Option<String>,
 
+    /// The Cargo.toml of the workspace that it is in, if not this repository.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) manifest_path: Option<PathBuf>,
+
     /// Arguments for the program, where it opens nothing without them.
     #[arg(last = true, value_name = "ARGS")]
     pub(crate) args: Vec<String>,
@@ -116,7 +120,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
     };
     match &args.output {
         Some(file) => {
-            std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?
+            std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
         }
         // Whoever reads may have seen enough of it.
         None => drop(std::io::stdout().write_all(text.as_bytes())),

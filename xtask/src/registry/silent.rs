@@ -11,7 +11,7 @@ use crate::cargo::metadata;
 
 /// The crates below the program that depend on nq, but have no worker and no event in its registry.
 pub(super) fn crates(program: &Program, document: &RegistryDocument) -> Result<Vec<Finding>> {
-    let metadata = metadata(true)?;
+    let metadata = metadata(program.manifest_path.as_deref(), true)?;
     let names = document.workers.iter().map(|worker| &worker.path);
     let names = names.chain(document.events.values().filter_map(|event| event.type_path.as_ref()));
     let heard: BTreeSet<_> = names.filter_map(|path| path.split("::").next()).collect();

@@ -3,7 +3,7 @@
 use super::prelude::*;
 
 /// A run with a dead letter in `b` and a held step of `c`.
-async fn dead_letter<'a>(t: &'a Fixture) -> (RunId, Peer<'a>, Lease, Lease) {
+async fn dead_letter(t: &Fixture) -> (RunId, Peer<'_>, Lease, Lease) {
     let run = t.start("r", job("a")).await;
     let mut one = t.peer("one");
     let lease = one.lease("a").await;

@@ -51,6 +51,32 @@ pub(super) async fn the_end_from_outside_wakes_those_who_follow(t: &Fixture) {
     both(woken(t, Interest::Run { run: run.clone(), after: 1 }), t.cancel(&run)).await;
 }
 
+pub(super) async fn the_end_of_a_run_wakes_those_who_wait_for_it(t: &Fixture) {
+    let mut one = t.peer("one");
+    for (run, ends) in [("r1", "done"), ("r2", "dead"), ("r3", "cancelled")] {
+        let run = t.start(run, job("a")).await;
+        let lease = one.lease("a").await;
+        let end = Interest::End { run: run.clone() };
+        let ending = async {
+            t.append(&run, &[line(&lease, "not yet")]).await.unwrap();
+            match ends {
+                "done" => one.commit(done(&lease)).await,
+                "dead" => one.commit(write(&lease).fail("broken")).await,
+                _ => assert_eq!(t.cancel(&run).await, Acted::Done),
+            }
+        };
+        both(woken(t, end.clone()), ending).await;
+        assert!(t.summary(&run).await.status.is_terminal());
+        woken(t, end).await;
+    }
+}
+
+pub(super) async fn waiting_for_the_end_of_a_run_that_goes_on_ends_when_its_time_is_up(t: &Fixture) {
+    let run = t.start("r", job("a")).await;
+    t.wait(&Interest::End { run: run.clone() }, Duration::from_millis(20)).await;
+    assert_eq!(t.summary(&run).await.status, RunStatus::Running);
+}
+
 pub(super) async fn a_start_wakes_those_who_wait_for_its_queue(t: &Fixture) {
     both(woken(t, queues(&["b", "a"])), t.start("r", job("a"))).await;
 }

@@ -13,7 +13,7 @@ fn before(worker: &str) -> JobSpec {
 }
 
 /// A run whose entry step, upstream of `g`, is held.
-async fn open<'a>(t: &'a Fixture) -> (RunId, Peer<'a>, Lease) {
+async fn open(t: &Fixture) -> (RunId, Peer<'_>, Lease) {
     let run = t.start_with("r", before("a"), &g()).await;
     let mut one = t.peer("one");
     let lease = one.lease("a").await;
@@ -21,7 +21,7 @@ async fn open<'a>(t: &'a Fixture) -> (RunId, Peer<'a>, Lease) {
 }
 
 /// A run that has fanned out into so many steps of `b`, all held.
-async fn fan<'a>(t: &'a Fixture, width: usize) -> (RunId, Peer<'a>, Vec<Lease>) {
+async fn fan(t: &Fixture, width: usize) -> (RunId, Peer<'_>, Vec<Lease>) {
     let (run, mut one, lease) = open(t).await;
     let tx = (0..width).fold(write(&lease), |tx, n| tx.emit("part", json!(n)).to(before("b")));
     one.commit(tx.arming(&g()).complete()).await;

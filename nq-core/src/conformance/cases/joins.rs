@@ -3,7 +3,7 @@
 use super::prelude::*;
 
 /// A run whose entry step is held, and its instance.
-async fn open<'a>(t: &'a Fixture) -> (RunId, Peer<'a>, Lease) {
+async fn open(t: &Fixture) -> (RunId, Peer<'_>, Lease) {
     let run = t.start("r", job("a")).await;
     let mut one = t.peer("one");
     let lease = one.lease("a").await;

@@ -75,6 +75,8 @@ macro_rules! __conformance_cases {
                 an_entry_wakes_those_who_follow_its_run
                 a_commit_wakes_those_who_follow_its_run
                 the_end_from_outside_wakes_those_who_follow
+                the_end_of_a_run_wakes_those_who_wait_for_it
+                waiting_for_the_end_of_a_run_that_goes_on_ends_when_its_time_is_up
                 a_start_wakes_those_who_wait_for_its_queue
                 a_commit_wakes_those_who_wait_for_what_it_enqueues
                 a_tick_wakes_those_who_wait_for_what_is_due
@@ -160,7 +162,7 @@ macro_rules! __conformance_cases {
                 a_delayed_job_waits
                 a_delayed_job_comes_when_it_is_due
                 a_job_that_is_delayed_by_nothing_is_there_at_once
-                who_is_due_earlier_comes_earlier
+                all_who_are_due_come
                 a_tick_does_no_more_than_it_may
                 a_tick_says_when_the_next_job_is_due
                 a_delay_beyond_all_time_is_only_long

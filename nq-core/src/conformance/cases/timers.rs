@@ -39,15 +39,17 @@ pub(super) async fn a_job_that_is_delayed_by_nothing_is_there_at_once(t: &Fixtur
     assert_eq!(t.peer("one").lease("a").await.attempt, 2);
 }
 
-pub(super) async fn who_is_due_earlier_comes_earlier(t: &Fixture) {
+/// In what order is not promised: a store may keep its queues in several places.
+pub(super) async fn all_who_are_due_come(t: &Fixture) {
     for (run, delay_ms) in [("late", 150), ("early", 50), ("middle", 100)] {
         delayed(t, run, delay_ms).await;
     }
     t.pass(250).await;
     t.until("all are due", async || t.counts("a").await.queued == 3).await;
-    let order: Vec<_> =
+    let mut came: Vec<_> =
         t.peer("one").leases("a", 3).await.into_iter().map(|lease| lease.run.to_string()).collect();
-    assert_eq!(order, ["early", "middle", "late"]);
+    came.sort();
+    assert_eq!(came, ["early", "late", "middle"]);
 }
 
 pub(super) async fn a_tick_does_no_more_than_it_may(t: &Fixture) {

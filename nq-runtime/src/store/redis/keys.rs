@@ -131,6 +131,6 @@ mod tests {
         let run = |text: &str| RunId::new(text).unwrap();
         assert_eq!(partition_of(&run("a"), 1), 0);
         assert_eq!(partition_of(&run("a"), 16), 0xc);
-        assert_eq!(partition_of(&run("order-7"), 16), 0x3);
+        assert_eq!(partition_of(&run("order-7"), 16), 0xb);
     }
 }

@@ -25,8 +25,8 @@ pub(super) struct Book<'c> {
 }
 
 impl<'c> Book<'c> {
-    pub(super) fn new(conn: &'c Connection, store: String) -> Self {
-        Self { db: Db(conn), cache: Cache::default(), store, logged: 0 }
+    pub(super) fn new(conn: &'c Connection, store: String, logged: usize) -> Self {
+        Self { db: Db(conn), cache: Cache::default(), store, logged }
     }
 
     /// A run that exists.

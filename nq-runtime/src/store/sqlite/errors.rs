@@ -119,13 +119,11 @@ fn message(error: &rusqlite::Error) -> String {
             "the disk failed, so what it holds is not certain any more; open the store again once the disk is sound"
                 .into()
         }
-        Some(ErrorCode::ReadOnly) => {
-            "the file or its directory is read-only; nq must be able to write both".into()
-        }
+        Some(ErrorCode::ReadOnly) => READ_ONLY.into(),
         Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
             "the file cannot be opened; nq must be able to read and write it and its directory".into()
         }
-        Some(ErrorCode::NotADatabase) => "the file is not an SQLite database".into(),
+        Some(ErrorCode::NotADatabase) => "the file is not an SQLite database, and was left as it is".into(),
         Some(ErrorCode::OutOfMemory) => "there is not enough memory".into(),
         Some(ErrorCode::TooBig) => "a value is larger than SQLite can hold".into(),
         Some(ErrorCode::DatabaseCorrupt) => {
@@ -139,3 +137,6 @@ fn message(error: &rusqlite::Error) -> String {
 }
 
 const FULL: &str = "the disk is full: nothing of this was written; it goes on when there is room again";
+
+/// What is said of a file that can only be read.
+pub(super) const READ_ONLY: &str = "the file or its directory is read-only; nq must be able to write both";

@@ -4,6 +4,10 @@
 //! writes of a process go through one thread, which commits everything that waits at once; reads have
 //! connections of their own. An error of the disk ends the store, since what the disk holds is not certain
 //! then; a full disk is an answer, and work goes on when there is room.
+//!
+//! Several processes on one file write in turn. One that is frozen in the middle of a transaction keeps its
+//! turn, and the others wait until it wakes up or is killed; one that is frozen at any other moment keeps
+//! nobody waiting. The file must lie on a disk of this machine: locks over a network are not to be trusted.
 
 mod book;
 mod cache;
@@ -92,6 +96,11 @@ impl SqliteStore {
     ) -> Result<Self, StoreError> {
         let sqlite = rusqlite::version_number();
         Self::open_with(Setup { options, sqlite, clock: Arc::new(clock) }).await
+    }
+
+    /// How many transactions this store has synced: what happened at one moment shared one of them.
+    pub fn commits(&self) -> u64 {
+        self.shared.commits.load(Ordering::Relaxed)
     }
 
     async fn open_with(setup: Setup) -> Result<Self, StoreError> {

@@ -1,7 +1,7 @@
 //! Opening the file: is it nq's, may this process have it, and is it set up as it must be.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use super::db::Db;
-use super::errors::Failure;
+use super::errors::{Failure, READ_ONLY};
 use super::locks::{Admission, Locks};
 use super::schema::{APPLICATION_ID, FORMAT, TABLES};
 
@@ -76,27 +76,33 @@ pub(super) fn find(path: &Path) -> Result<PathBuf, StoreError> {
     std::fs::canonicalize(path).map_err(|cause| system(path, "the file cannot be found", cause))
 }
 
-/// Looks at the first bytes of the file, so that one that is not nq's is refused before SQLite touches it.
+/// Looks whether the file is nq's, so that one that is not is left alone, and nothing put beside it.
+///
+/// It is SQLite that looks: a file that this process opened by itself would, when it is closed, take away
+/// the locks that SQLite holds on it for another store of this process.
 pub(super) fn inspect(path: &Path) -> Result<(), StoreError> {
-    let cannot = |cause| system(path, "the file cannot be opened", cause);
-    let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(cannot)?;
-    let mut header = Vec::new();
-    file.by_ref().take(100).read_to_end(&mut header).map_err(cannot)?;
-    // What a crash left half made is mended from its journal: SQLite's to do, and to judge.
-    if header.is_empty() || beside(path, "-journal").exists() {
-        return Ok(());
+    let has_log = beside(path, "-wal").exists();
+    let conn = connect(path)?;
+    // A log that is there is someone's: closing the last connection would bring it into the file.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, has_log)
+        .map_err(|error| cannot(path, error))?;
+    is_new(Db(&conn), path).map(drop)
+}
+
+/// A connection that can write.
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags).map_err(|error| cannot(path, error))?;
+    prepare(&conn).map_err(|error| cannot(path, error))?;
+    // SQLite does not fail to open what it may only read.
+    if conn.is_readonly("main").map_err(|error| cannot(path, error))? {
+        return Err(error(ErrorKind::Config, path, READ_ONLY));
     }
-    let not_nq = |message| Err(error(ErrorKind::Version, path, message));
-    if !header.starts_with(b"SQLite format 3\0") {
-        return not_nq("this is not an SQLite database; it was left as it is");
-    }
-    if header.len() < 100 {
-        return Err(error(ErrorKind::Corrupt, path, "the file is cut short; restore it from a backup"));
-    }
-    if header[68..72] != APPLICATION_ID.to_be_bytes() {
-        return not_nq(FOREIGN);
-    }
-    Ok(())
+    Ok(conn)
+}
+
+fn cannot(path: &Path, error: impl Into<Failure>) -> StoreError {
+    error.into().report("open", None).key(path.display())
 }
 
 const FOREIGN: &str = "this SQLite database is not nq's; it was left as it is: give nq a file of its own";
@@ -127,14 +133,11 @@ pub(super) fn admit(path: &Path, sqlite: i32) -> Result<Locks, StoreError> {
 
 /// Opens the connection that writes, and makes the tables in a new file. Called within the turnstile.
 pub(super) fn read_write(path: &Path) -> Result<Connection, StoreError> {
-    let failed = |failure: Failure| failure.report("open", None).key(path.display());
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(path, flags).map_err(|error| failed(error.into()))?;
-    set_up(&conn).map_err(|error| failed(error.into()))?;
+    let conn = connect(path)?;
     if is_new(Db(&conn), path)? {
-        create(&conn).map_err(|error| failed(error.into()))?;
+        create(&conn).map_err(|error| cannot(path, error))?;
     }
-    log_ahead(&conn).map_err(|error| failed(error.into()))?;
+    log_ahead(&conn).map_err(|error| cannot(path, error))?;
     Ok(conn)
 }
 
@@ -149,12 +152,12 @@ pub(super) fn read_only(path: &Path) -> rusqlite::Result<Connection> {
 
 /// Whether the file is empty. Refuses one that is another's, or of a newer nq.
 fn is_new(db: Db<'_>, path: &Path) -> Result<bool, StoreError> {
-    let number = |sql: &str| -> Result<i64, StoreError> {
-        let number = db.first(sql, [], |row| Ok(row.get(0)?));
-        Ok(number.map_err(|failure| failure.report("open", None).key(path.display()))?.unwrap_or_default())
-    };
-    let (application, format) = (number("PRAGMA application_id")?, number("PRAGMA user_version")?);
-    let tables = number("SELECT count(*) FROM sqlite_schema")?;
+    // One statement, so that another process which makes the tables has made all of them or none.
+    let sql = "SELECT a.application_id, v.user_version, (SELECT count(*) FROM sqlite_schema) \
+               FROM pragma_application_id a, pragma_user_version v";
+    let found = db.first(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    let (application, format, tables): (i64, i64, i64) =
+        found.map_err(|failure| cannot(path, failure))?.unwrap_or_default();
     if application == 0 && format == 0 && tables == 0 {
         return Ok(true);
     }
@@ -183,14 +186,6 @@ fn prepare(conn: &Connection) -> rusqlite::Result<()> {
     conn.execute_batch("PRAGMA trusted_schema = off; PRAGMA cell_size_check = on")
 }
 
-fn set_up(conn: &Connection) -> rusqlite::Result<()> {
-    prepare(conn)?;
-    conn.execute_batch(
-        "PRAGMA temp_store = memory;
-         PRAGMA cache_size = -32768; PRAGMA fullfsync = on; PRAGMA checkpoint_fullfsync = on",
-    )
-}
-
 /// Makes the tables, in one transaction and before the write-ahead log begins: so that the file itself says
 /// that it is nq's from the moment at which it has any content.
 fn create(conn: &Connection) -> rusqlite::Result<()> {
@@ -204,6 +199,10 @@ fn create(conn: &Connection) -> rusqlite::Result<()> {
 
 /// A write-ahead log, synchronised with every commit, brought into the file by the writer when it is time.
 fn log_ahead(conn: &Connection) -> rusqlite::Result<()> {
+    conn.execute_batch(
+        "PRAGMA temp_store = memory; PRAGMA cache_size = -32768;
+         PRAGMA fullfsync = on; PRAGMA checkpoint_fullfsync = on",
+    )?;
     conn.query_row("PRAGMA journal_mode = wal", [], |_| Ok(()))?;
     conn.execute_batch(
         "PRAGMA synchronous = full; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864",

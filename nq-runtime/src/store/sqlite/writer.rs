@@ -1,7 +1,7 @@
 //! The one thread that writes. It takes everything that waits as one transaction, so that many calls share
 //! one wait for the disk, and answers when the transaction is committed.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -36,6 +36,8 @@ pub(super) struct Shared {
     ended: OnceLock<StoreError>,
     /// How many wait for something that another process may bring.
     pub(super) waiting: AtomicUsize,
+    /// How many transactions have been synced.
+    pub(super) commits: AtomicU64,
 }
 
 impl Shared {
@@ -119,7 +121,8 @@ pub(super) struct Writer<'c> {
 
 impl<'c> Writer<'c> {
     pub(super) fn new(conn: &'c Connection, locks: &'c Locks, shared: Arc<Shared>, clock: Clock) -> Self {
-        let book = Book::new(conn, locks.name().to_owned());
+        // What a process that was killed has left in the write-ahead log is brought into the file soon.
+        let book = Book::new(conn, locks.name().to_owned(), CHECKPOINT_BYTES);
         Self { book, locks, shared, clock, version: 0, others: false, polls: 0 }
     }
 
@@ -205,8 +208,9 @@ impl<'c> Writer<'c> {
         });
         match done {
             Ok(()) => {
-                batch.into_iter().for_each(Task::answer);
+                // Hints first: whoever is answered and then waits is not woken by what it has just done.
                 self.settle();
+                batch.into_iter().for_each(Task::answer);
             }
             Err(failure) if failure.reach() == Reach::Act && batch.len() > 1 => {
                 for task in batch {
@@ -214,6 +218,8 @@ impl<'c> Writer<'c> {
                 }
             }
             Err(failure) => {
+                // On a full disk the write-ahead log may hold what there is room for in the file.
+                self.book.logged = CHECKPOINT_BYTES;
                 let ends = failure.reach() == Reach::Store;
                 let why = failure.report("commit", None);
                 for task in batch {
@@ -255,6 +261,7 @@ impl<'c> Writer<'c> {
         act(&mut self.book, self.locks, (self.clock)())?;
         self.book.flush()?;
         self.book.db.execute("COMMIT", [])?;
+        self.shared.commits.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 

@@ -119,7 +119,7 @@ async fn a_long_run_goes_page_by_page_and_from_sight_at_once() {
     assert_eq!((second.removed, second.more), (0, false));
     let left = store.look("test", None, |db| {
         let all = "SELECT (SELECT count(*) FROM entries) + (SELECT count(*) FROM removed)";
-        Ok(db.first(all, [], |row| Ok(row.get::<_, i64>(0)?))?)
+        db.first(all, [], |row| Ok(row.get::<_, i64>(0)?))
     });
     assert_eq!(left.await.unwrap(), Some(2), "the first entries of two runs");
 }

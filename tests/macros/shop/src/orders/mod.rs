@@ -15,3 +15,10 @@ pub type Placed = OrderPlaced;
 
 #[nq::worker(flow = "order", joins = [Paid, OrderSent], by = "order")]
 async fn close(_both: (Paid, OrderSent)) {}
+
+/// Of the crate, though its worker is public.
+#[nq::event]
+pub(crate) struct Note {}
+
+#[nq::worker(flow = "note")]
+pub async fn note(_note: Note) {}

@@ -1,0 +1,276 @@
+//! What the compiler does not check about the sources: their openings, their words, their size, and what
+//! nq-core keeps away from.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The files of the repository with their texts: those that git knows or would add, or where there is no git
+/// all but what is built.
+fn files() -> Vec<(String, String)> {
+    let git = Command::new("git")
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root())
+        .output();
+    let names: Vec<String> = match git {
+        Ok(output) if output.status.success() => {
+            let text = String::from_utf8(output.stdout).unwrap();
+            text.split('\0').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+        }
+        _ => below(root()),
+    };
+    let read = |name: String| Some((name.clone(), fs::read_to_string(root().join(name)).ok()?));
+    let files: Vec<_> = names.into_iter().filter_map(read).collect();
+    assert!(
+        files.iter().any(|(name, _)| name == "src/lib.rs"),
+        "the sources are not where they are looked for"
+    );
+    files
+}
+
+fn below(folder: &Path) -> Vec<String> {
+    let built = |path: &Path| ["target", ".git"].iter().any(|name| path.ends_with(name));
+    let walk = walkdir::WalkDir::new(folder).into_iter().filter_entry(|entry| !built(entry.path()));
+    let files = walk.filter_map(Result::ok).filter(|entry| entry.file_type().is_file());
+    files.map(|entry| entry.path().strip_prefix(folder).unwrap().to_string_lossy().into_owned()).collect()
+}
+
+fn sources() -> Vec<(String, String)> {
+    files().into_iter().filter(|(name, _)| is_a(name, "rs")).collect()
+}
+
+/// Fails with every file that `judge` has something to say about.
+#[track_caller]
+fn check(files: &[(String, String)], judge: impl Fn(&str, &str) -> Option<String>) {
+    let mut wrong = String::new();
+    for (name, text) in files {
+        if let Some(what) = judge(name, text) {
+            let _ = writeln!(wrong, "{name}: {what}");
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// The first line that holds one of these, with what it holds.
+fn holds(text: &str, words: &[&str]) -> Option<String> {
+    let line = |(number, line): (usize, &str)| {
+        let word = words.iter().find(|word| line.contains(**word))?;
+        Some(format!("line {}: {word}", number + 1))
+    };
+    text.lines().enumerate().find_map(line)
+}
+
+#[test]
+fn every_source_opens_by_saying_what_it_is() {
+    check(&sources(), |name, text| {
+        let exempt = name.starts_with("tests/ui/");
+        (!exempt && !text.starts_with("//! ")).then(|| "does not open with `//!`".into())
+    });
+}
+
+#[test]
+fn no_source_grows_past_what_one_reads_at_a_time() {
+    check(&sources(), |_, text| {
+        let lines = text.lines().count();
+        (lines > 700).then(|| format!("{lines} lines: cut it in two"))
+    });
+}
+
+#[test]
+fn nothing_is_left_undone_or_switched_off() {
+    let marks =
+        [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("#[ig", "nore"), concat!("unimple", "mented!(")];
+    check(&sources(), |_, text| holds(text, &marks));
+}
+
+#[test]
+fn nothing_names_a_folder_of_a_machine() {
+    let folders =
+        [concat!("/ho", "me/"), concat!("/ro", "ot/"), concat!("/Us", "ers/"), concat!("/wo", "rk/")];
+    check(&files(), |name, text| {
+        let exempt = name == "Cargo.lock";
+        (!exempt).then(|| holds(text, &folders)).flatten()
+    });
+}
+
+/// The crates that nq-core is built of, without those that only make its macros and tests.
+fn tree_of_core() -> BTreeSet<String> {
+    let args = [
+        "tree",
+        "-p",
+        "nq-core",
+        "-e",
+        "normal",
+        "--prefix",
+        "none",
+        "--format",
+        "{p}",
+        "--no-dedupe",
+        "--locked",
+    ];
+    let output = Command::new(env!("CARGO")).args(args).current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    // A procedural macro, and what it needs, runs in the compiler.
+    let linked = text.lines().filter(|line| !line.contains("(proc-macro)"));
+    linked.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn core_depends_on_nothing_that_waits_or_reads_a_clock() {
+    const ALLOWED: &[&str] = &[
+        "async-trait",
+        "dyn-clone",
+        "itoa",
+        "memchr",
+        "nq-core",
+        "proc-macro2",
+        "quote",
+        "ref-cast",
+        "ref-cast-impl",
+        "ryu",
+        "schemars",
+        "schemars_derive",
+        "serde",
+        "serde_core",
+        "serde_derive",
+        "serde_derive_internals",
+        "serde_json",
+        "sha1_smol",
+        "syn",
+        "thiserror",
+        "thiserror-impl",
+        "unicode-ident",
+        "uuid",
+        "zmij",
+    ];
+    let tree = tree_of_core();
+    assert!(tree.contains("serde"), "{tree:?}");
+    let others: Vec<_> = tree.iter().filter(|name| !ALLOWED.contains(&name.as_str())).collect();
+    assert!(
+        others.is_empty(),
+        "nq-core depends on {others:?}: does it need them, without I/O, clock or chance?"
+    );
+}
+
+#[test]
+fn core_names_no_clock_no_disk_no_network_and_no_chance() {
+    let banned = [
+        "std::time::SystemTime",
+        "std::time::Instant",
+        "SystemTime::now",
+        "Instant::now",
+        "std::fs",
+        "std::net",
+        "std::process",
+        "std::thread",
+        "std::env",
+        "rand::",
+        "tokio::",
+        "new_v4",
+        "now_v7",
+        ".await",
+    ];
+    let of_core = |name: &str| name.starts_with("nq-core/src/") && !name.contains("conformance");
+    let core: Vec<_> = sources().into_iter().filter(|(name, _)| of_core(name)).collect();
+    assert!(core.len() > 10);
+    check(&core, |_, text| holds(text, &banned));
+}
+
+/// The names that a file makes public, as words: `StepId` is `step`, `id`.
+fn public_names(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let kinds =
+        ["pub struct ", "pub enum ", "pub trait ", "pub fn ", "pub async fn ", "pub const fn ", "pub mod "];
+    text.lines().enumerate().filter_map(move |(number, line)| {
+        let rest = kinds.iter().find_map(|kind| line.trim_start().strip_prefix(kind))?;
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        Some((number + 1, &rest[..end]))
+    })
+}
+
+#[test]
+fn public_names_use_the_words_of_the_vocabulary() {
+    // Each with the word that stands for it.
+    const WORDS: &[(&str, &str)] = &[
+        ("message", "event"),
+        ("topic", "event"),
+        ("workflow", "flow"),
+        ("pipeline", "flow"),
+        ("execution", "run"),
+        ("activity", "step"),
+        ("journal", "timeline"),
+        ("hook", "trigger"),
+        ("signal", "await"),
+        ("backend", "store"),
+        ("adapter", "store"),
+        ("provider", "store"),
+        ("visibility", "lease"),
+        ("channel", "queue"),
+    ];
+    let public = |name: &str| {
+        name.starts_with("src/") || name.contains("nq-core/src") || name.contains("nq-runtime/src")
+    };
+    let sources: Vec<_> = sources().into_iter().filter(|(name, _)| public(name)).collect();
+    check(&sources, |_, text| {
+        public_names(text).find_map(|(line, name)| {
+            let lower = name.to_lowercase();
+            let (word, better) = WORDS.iter().find(|(word, _)| lower.contains(word))?;
+            Some(format!("line {line}: `{name}` says {word}, and the word is {better}"))
+        })
+    });
+}
+
+/// The code of a page below `<!-- examples/… -->`, with the file that it is said to be.
+fn shown_examples(page: &str) -> Vec<(PathBuf, String)> {
+    let marked = page.split("<!-- examples/").skip(1);
+    let block = |part: &str| {
+        let (name, rest) = part.split_once(" -->")?;
+        let (_, code) = rest.split_once("```rust,ignore\n")?;
+        Some((root().join("examples").join(name), code.split_once("```")?.0.to_owned()))
+    };
+    marked.map(|part| block(part).expect("a block of code follows")).collect()
+}
+
+#[test]
+fn the_readme_shows_the_examples_as_they_are() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let shown = shown_examples(&readme);
+    for page in ["front_page.rs", "hello.rs"] {
+        assert!(shown.iter().any(|(file, _)| file.ends_with(page)), "README.md shows {page}");
+    }
+    for (file, code) in shown {
+        let text = fs::read_to_string(&file).unwrap();
+        // The page may leave paragraphs out: what is said of the file, what stands in for a bank, its tests.
+        let mut rest = text.as_str();
+        for paragraph in code.trim_end().split("\n\n") {
+            let found = rest.find(paragraph);
+            let shown = file.display();
+            let at = found.unwrap_or_else(|| panic!("README.md shows what is not in {shown}:\n{paragraph}"));
+            rest = &rest[at + paragraph.len()..];
+        }
+    }
+}
+
+#[test]
+fn pages_link_to_what_is_there() {
+    let pages: Vec<_> = files().into_iter().filter(|(name, _)| is_a(name, "md")).collect();
+    check(&pages, |name, text| {
+        let folder = root().join(name).parent().unwrap().to_path_buf();
+        let links = text.split("](").skip(1).filter_map(|part| part.split_once(')')).map(|(link, _)| link);
+        let mut local =
+            links.filter(|link| !link.contains("://") && !link.starts_with('#') && !link.is_empty());
+        let broken = local.find(|link| !folder.join(link.split('#').next().unwrap_or_default()).exists());
+        broken.map(|link| format!("links to {link}"))
+    });
+}
+
+/// Whether a file has this ending.
+fn is_a(name: &str, ending: &str) -> bool {
+    std::path::Path::new(name).extension().is_some_and(|extension| extension == ending)
+}
