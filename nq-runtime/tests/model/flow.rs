@@ -47,7 +47,7 @@ pub(super) fn transaction(lease: &Lease, write: &Write, count: u64, delay_ms: u6
     let mut tx = Transaction::new(lease.run.clone(), lease.step.clone(), lease.fence, lease.attempt);
     for did in &write.did {
         let entry = tx.entries.len();
-        let key = format!("{}-{entry}", count);
+        let key = format!("{count}-{entry}");
         let (kind, data) = match did {
             Did::Set(key) => (EntryType::StateSet, json!({ "key": key.to_string(), "value": count })),
             Did::Incr(key) => {
@@ -85,7 +85,7 @@ pub(super) fn transaction(lease: &Lease, write: &Write, count: u64, delay_ms: u6
         End::Complete => Outcome::Complete,
         End::Effect => Outcome::Continue,
         End::Retry => Outcome::Retry { delay_ms: 0 },
-        End::Later(_) => Outcome::Retry { delay_ms: delay_ms },
+        End::Later(_) => Outcome::Retry { delay_ms },
         End::Fail => Outcome::Fail { error: "no".into() },
         End::Release => Outcome::Release,
     };
