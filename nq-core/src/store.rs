@@ -7,11 +7,25 @@
 //! What holds for every verb:
 //!
 //! - **Time** is the store's clock, never the caller's; the clock may jump, ids never go back.
-//! - **A call that fails with [`ErrorKind::Unavailable`] is unknown, not undone.** Sending it again, with the
-//!   same content, is safe and answers as the first time did.
-//! - **What was acknowledged is not lost** while the store keeps what its own documentation promises.
+//! - **A call that fails with [`ErrorKind::Unavailable`] is unknown, not undone**: it may have happened, or
+//!   may yet happen. Sending it again with the same content is safe for every verb but [`Store::append`]:
+//!   it is done once. Where an answer tells what a call changed, that of a repeated call may be that
+//!   nothing changed ([`Started::Existing`], [`Acted::Nothing`], the counts of [`Ticked`]); a turn gets the
+//!   same answers.
+//! - **An error that is an answer** ([`ErrorKind::Conflict`], [`ErrorKind::NotFound`], [`ErrorKind::Lane`],
+//!   [`ErrorKind::TooLarge`]) means that nothing was changed. The others say that the store is of no use as
+//!   it is; what was under way then is unknown.
+//! - **What was acknowledged is not lost** while the store keeps what its own documentation promises: an
+//!   entry that was read, a lease that was given, an answer that was sent are there after a crash of the
+//!   caller, and after one of the store as far as it is durable.
 //! - **Two callers** at the same record are served one after the other; the loser is refused by its fence,
 //!   never merged.
+//! - **A reader** sees each commit, start and act whole or not at all, and whoever was answered sees what he
+//!   did in his next read.
+//! - **A future that is dropped** before it is ready leaves a call that may or may not happen, as if its
+//!   reply had been lost. Only [`Store::wait`] changes nothing in any case.
+//!
+//! The suite that proves all this is in `nq_core::conformance` (feature `conformance`).
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,40 +48,66 @@ use crate::transaction::{Transaction, Want};
 pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// The hot path: everything that an instance has finished, renews and can take.
     ///
-    /// Order: renewals, then writes in their order, then leases. Each write is atomic by itself and answered
-    /// by itself; a refused one changes nothing and spoils nothing else. Leasing raises the job's fence and
-    /// appends `flow.step.started` in one act.
+    /// **Order**: renewals, then writes in their order, then leases in the order of the wants. So a job
+    /// that a write enqueues can be leased by the same turn.
     ///
-    /// Idempotent by the lane: the number of the last turn again gets the answers of the last turn, and
-    /// nothing is applied twice. A lower number, or a gap, is [`ErrorKind::Lane`]: two processes use one
-    /// instance id, or the store lost what it had acknowledged. The first number of a lane is 1.
+    /// **Atomicity**: each write is all or nothing by itself and answered by itself; a refused one changes
+    /// nothing and spoils nothing else. What it causes (jobs, arrivals, counts, gathers that fire, the end of
+    /// the run) is part of it. Leasing raises the job's fence and appends `flow.step.started` in one act.
+    ///
+    /// **Leases**: a queue gives its jobs first come, first served, where the store keeps it in one place
+    /// (a store that partitions says so); what comes back goes to the end. A lease that has run out counts
+    /// until a tick takes it away, so its holder may still renew it and commit. The jobs of a run that has
+    /// ended are dropped instead of leased.
+    ///
+    /// **Idempotent by the lane**: the number of the last turn again gets the answers of the last turn, and
+    /// its leases that still stand; nothing is applied twice. A lower number, or a gap, is
+    /// [`ErrorKind::Lane`] and changes nothing: two processes use one instance id, or the store lost what
+    /// it had acknowledged. The first number of a lane is 1. One turn at a time is under way on a lane.
+    ///
+    /// **Limits**: at most [`crate::limits::MAX_TURN_WRITES`] writes and [`crate::limits::MAX_TURN_BYTES`],
+    /// except one larger commit by itself, which the caller sees to; a commit of too many entries is answered
+    /// [`Answer::TooLarge`].
     async fn turn(&self, turn: &Turn) -> Result<TurnReply, StoreError>;
 
     /// Begins a run: its `flow.started` entry and its entry job, all or nothing.
     ///
-    /// A run of this id and the same flow and input exists: [`Started::Existing`], nothing changes. Another
-    /// input or flow: [`ErrorKind::Conflict`].
+    /// Idempotent by the run's id, also when it has ended: where a run of this id has the same flow and an
+    /// equal input, the answer is [`Started::Existing`] and nothing changes; the rest of the entry is not
+    /// compared. Another input or flow: [`ErrorKind::Conflict`]. Of many who start at once one starts. When
+    /// the run is gone its id is free.
     async fn start(&self, start: &Start) -> Result<Started, StoreError>;
 
-    /// Does something to a run from outside. Done twice, it changes nothing the second time and answers
+    /// Does something to a run from outside, all or nothing. Where it is done already, or there is nothing to
+    /// do it to (a run that has ended, a step that is not dead), it changes nothing and answers
     /// [`Acted::Nothing`]. A run that is not there: [`ErrorKind::NotFound`].
+    ///
+    /// A cancel and a last commit that meet leave one terminal entry, that of the first.
     async fn act(&self, run: &RunId, act: &Act) -> Result<Acted, StoreError>;
 
-    /// Appends log lines to a run, in order. Not fenced, and accepted after the end of a run; refused with
-    /// [`ErrorKind::NotFound`] when the run is gone, so that a late line creates nothing. Not idempotent: a
-    /// line whose reply was lost may stand twice.
+    /// Appends log lines to a run, in order, all or nothing. Not fenced, and accepted after the end of a
+    /// run, whose retention it does not prolong; refused with [`ErrorKind::NotFound`] when the run is gone,
+    /// so that a late line creates nothing. Not idempotent: lines whose reply was lost and that are sent
+    /// again may stand twice.
     async fn append(&self, run: &RunId, lines: &[LogLine]) -> Result<(), StoreError>;
 
     /// Returns when there may be something: at once if there is already, else when it comes, else after
-    /// `timeout`. A hint: it may come late or for nothing, and is never the truth. Safe to drop.
+    /// `timeout`. A hint: it may come late or for nothing, and is never the truth; whoever must know reads,
+    /// or takes a turn. Everyone who waits is woken, not one of them. What is about a run that is not there
+    /// returns at once or after `timeout`. Changes nothing, and is safe to drop.
     async fn wait(&self, interest: &Interest, timeout: Duration) -> Result<(), StoreError>;
 
-    /// What time brings: delayed jobs that are due go to their queues, leases that ran out go back (never to
-    /// the caller in the same act) or become dead letters, runs past their retention go. Bounded work: with
-    /// `more` there is more to do at once. Any instance may call it, at any moment, any number of times.
+    /// What time brings: delayed jobs that are due go to their queues, in the order in which they are due;
+    /// leases that ran out go back (never to the caller in the same act) or become dead letters; runs past
+    /// their retention go, with everything that belongs to them. Each of these is one act; a crash in
+    /// between leaves the rest to the next tick. Bounded work: with `more` there is more to do at once. Any
+    /// instance may call it, at any moment, any number of times; of two at once each does what the other
+    /// has not done.
     ///
-    /// A tick that comes more than a third of a lease after the one before takes no lease away for one whole
-    /// lease: the machine slept or the store was away, and every lease looks expired.
+    /// A tick that comes more than a third of a lease after the one before, or before it by the clock,
+    /// takes no lease away for one whole lease: the machine slept, the clock jumped or the store was away,
+    /// and every lease looks expired. A clock that goes back makes the leases of the dead last longer by as
+    /// much.
     async fn tick(&self, tick: &Tick) -> Result<Ticked, StoreError>;
 
     /// The instance stops: its lane goes, and whatever tells others that it lives. Jobs that it still holds
@@ -76,11 +116,14 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     async fn leave(&self, instance: &InstanceId) -> Result<(), StoreError>;
 
     /// Reads entries of a run, at most `limit` and at most about 8 MiB, in order of position (or against it).
-    /// A run that is not there: [`ErrorKind::NotFound`]. An empty answer means that nothing is there now.
+    /// A page is never empty while there is something for it, however large. A run that is not there:
+    /// [`ErrorKind::NotFound`]. An empty answer means that nothing is there now.
     async fn read(&self, read: &Read) -> Result<Vec<Entry>, StoreError>;
 
     /// The events that a gather has got, in the order emitted, from the `from`-th (counted from 0), none
-    /// emitted after position `upto`; at most `limit` and at most about 8 MiB.
+    /// emitted after position `upto`; at most `limit` and at most about 8 MiB, but never an empty page
+    /// while there is something for it. A gather that has got nothing, or is not known: an empty answer. A
+    /// run that is not there: [`ErrorKind::NotFound`].
     async fn gathered(
         &self,
         run: &RunId,
@@ -93,17 +136,22 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// What is known of one run; none if it is not there.
     async fn run(&self, run: &RunId) -> Result<Option<RunSummary>, StoreError>;
 
-    /// Runs, newest first, in pages.
+    /// Runs, newest first, in pages; which of two that began in the same millisecond is the newer is the
+    /// store's to say, but always the same. Runs that begin, end or go meanwhile move no page. A cursor
+    /// that no page has given: [`ErrorKind::NotFound`].
     async fn runs(&self, query: &RunsQuery) -> Result<RunsPage, StoreError>;
 
     /// The counts of every queue that has or had jobs or was paused, by name. A queue that was only asked for
     /// may be among them, with nothing in it.
     async fn queues(&self) -> Result<Vec<QueueCounts>, StoreError>;
 
-    /// The unfinished jobs of a run or a queue, dead letters among them, in pages.
+    /// The unfinished jobs of a run or a queue, dead letters among them, in the order of run and step, in
+    /// pages. The jobs of a run that has ended are among them until they are dropped, its dead letters
+    /// until it goes.
     async fn jobs(&self, query: &JobsQuery) -> Result<Vec<JobSummary>, StoreError>;
 
-    /// Pauses or resumes a queue: a paused one gives out no leases. Idempotent, and kept over restarts.
+    /// Pauses or resumes a queue, one that has no jobs yet too: a paused one gives out no leases, and nothing
+    /// else about it changes. Idempotent, and kept over restarts.
     async fn pause(&self, queue: &QueueName, paused: bool) -> Result<(), StoreError>;
 }
 
@@ -334,7 +382,7 @@ pub struct RunsQuery {
 pub struct RunsPage {
     /// The runs.
     pub runs: Vec<RunSummary>,
-    /// Where the next page begins, if there is one. Opaque; runs that start meanwhile do not move it.
+    /// Where the next page begins; none where this is the last. Opaque.
     pub next: Option<String>,
 }
 
@@ -399,7 +447,7 @@ pub enum ErrorKind {
     Unavailable,
     /// The same id stands for something else already.
     Conflict,
-    /// No such run.
+    /// No such run, or no such page.
     NotFound,
     /// The lane is another's, or the store lost acknowledged turns. The instance must stop.
     Lane,

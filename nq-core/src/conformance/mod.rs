@@ -36,7 +36,7 @@ mod subject;
 pub use self::cases::run;
 pub use self::subject::{Subject, TestClock};
 
-/// Expands to one test for each case of the suite; see [the module](crate::conformance).
+/// Expands to one test for each case of the suite; see [the module](mod@crate::conformance).
 #[macro_export]
 macro_rules! conformance {
     (test = #[$test:meta], subject = $subject:expr $(,)?) => {

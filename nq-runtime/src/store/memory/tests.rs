@@ -22,7 +22,7 @@ async fn one_who_waits_for_a_paused_queue_is_woken_when_it_resumes() {
     let queue = QueueName::of("f", "a");
     store.pause(&queue, true).await.unwrap();
     let interest = Interest::Queues(vec![queue.clone()]);
-    let waiting = store.wait(&interest, Duration::from_secs(60));
+    let waiting = store.wait(&interest, Duration::from_secs(30));
     let resuming = async { store.pause(&queue, false).await.unwrap() };
     let (waited, ()) = tokio::join!(waiting, resuming);
     waited.unwrap();
