@@ -2,6 +2,7 @@
 
 mod support {
     pub(crate) mod stores;
+    pub(crate) mod timeline;
 }
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,6 +13,7 @@ use nq::prelude::*;
 use nq::{Builder, Entry, EntryType, Json, Run, RunError, RunStatus, StartError};
 use serde_json::json;
 use support::stores::on_each_store;
+use support::timeline::sound;
 
 nq::registry!();
 
@@ -38,27 +40,6 @@ async fn kinds(run: &Run) -> Vec<String> {
 
 async fn of_type(run: &Run, kind: EntryType) -> Vec<Entry> {
     run.entries(vec![kind]).await.unwrap()
-}
-
-/// The promises that hold for every timeline.
-async fn sound(run: &Run) {
-    let entries = run.entries(Vec::new()).await.unwrap();
-    let mut last_ms = 0;
-    for (n, entry) in (1..).zip(&entries) {
-        assert_eq!(entry.id.n, n, "the entries count without a gap");
-        assert!(entry.id.ms >= last_ms, "time never falls");
-        last_ms = entry.id.ms;
-    }
-    let ended = entries.iter().filter(|entry| entry.kind.is_terminal()).count();
-    assert_eq!(ended, 1, "a run has one terminal entry");
-    let folded = nq::State::of(&entries).map;
-    assert_eq!(run.state().await.unwrap(), folded, "the state is the fold");
-    let mut done: Vec<_> =
-        entries.iter().filter(|e| e.kind == EntryType::StepCompleted).map(|e| &e.step).collect();
-    let all = done.len();
-    done.sort();
-    done.dedup();
-    assert_eq!(done.len(), all, "no step completes twice");
 }
 
 // A fan-out, closed by a gather, joined with the other branch of the flow.
@@ -612,87 +593,6 @@ async fn log_lines_of_a_step_stand_in_its_timeline() {
     .await;
 }
 
-// Stopping.
-
-#[nq::worker(flow = "slow", concurrency = 2)]
-async fn slow(begin: Begin, ctx: Ctx<slow>) -> nq::Result<bool> {
-    if begin.n == 0 {
-        ctx.stopping().await;
-    }
-    Ok(ctx.is_stopping())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_run_tells_its_steps_and_takes_nothing_more() {
-    on_each_store(
-        |builder| with_probe(builder).lease(Duration::from_millis(600)),
-        async |nq| {
-            let run = nq.start::<slow>(Begin { n: 0 }).await.unwrap();
-            let mut timeline = run.timeline();
-            while timeline.next().await.unwrap().unwrap().kind != EntryType::StepStarted {}
-            assert!(run.cancel("not needed").await.unwrap());
-            assert!(!run.cancel("twice").await.unwrap());
-            let error = run.completed().await.unwrap_err();
-            assert!(
-                matches!(&error, RunError::Cancelled { reason, .. } if reason == "not needed"),
-                "{error}"
-            );
-            // The place of the step comes free: two others run at a time.
-            for _ in 0..2 {
-                nq.start::<slow>(Begin { n: 1 }).await.unwrap().completed().await.unwrap();
-            }
-            sound(&run).await;
-        },
-    )
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_shutdown_lets_steps_finish_and_hands_back_the_others() {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("stop.db").display());
-    let nq = nq::open(&url)
-        .await
-        .unwrap()
-        .data(Probe::default())
-        .grace(Duration::from_secs(10))
-        .start()
-        .await
-        .unwrap();
-    let finishes = nq.start::<slow>(Begin { n: 0 }).await.unwrap();
-    let mut timeline = finishes.timeline();
-    while timeline.next().await.unwrap().unwrap().kind != EntryType::StepStarted {}
-    nq.shutdown().await.unwrap();
-    let client = nq::open(&url).await.unwrap().client().unwrap();
-    let finishes = client.run(finishes.id().as_str()).unwrap();
-    assert_eq!(finishes.completed().await.unwrap().result::<bool>().unwrap(), Some(true));
-
-    let nq =
-        nq::open(&url).await.unwrap().data(Probe::default()).grace(Duration::ZERO).start().await.unwrap();
-    let hangs = nq.start::<trial>(Trial { how: "hang".into() }).await.unwrap();
-    let mut timeline = hangs.timeline();
-    while timeline.next().await.unwrap().unwrap().kind != EntryType::StepStarted {}
-    nq.shutdown().await.unwrap();
-    let jobs = client.jobs(&nq::store::JobsQuery { limit: 10, ..Default::default() }).await.unwrap();
-    assert_eq!(jobs.len(), 1);
-    assert_eq!((&jobs[0].state, jobs[0].attempt), (&nq::store::JobState::Queued, 1), "nothing was counted");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_shutdown_does_not_wait_for_a_worker_that_blocks_its_thread() {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("stuck.db").display());
-    let nq =
-        nq::open(&url).await.unwrap().data(Probe::default()).grace(Duration::ZERO).start().await.unwrap();
-    let run = nq.start::<blocks>(Begin { n: 5_000 }).await.unwrap();
-    let mut timeline = run.timeline();
-    while timeline.next().await.unwrap().unwrap().kind != EntryType::StepStarted {}
-    nq.shutdown().await.unwrap();
-    let client = nq::open(&url).await.unwrap().client().unwrap();
-    let jobs = client.jobs(&nq::store::JobsQuery { limit: 10, ..Default::default() }).await.unwrap();
-    assert_eq!(jobs[0].state, nq::store::JobState::Queued, "handed back while it still blocks");
-}
-
 // Untyped events.
 
 #[nq::worker(flow = "untyped", emits = ["row.read"])]
@@ -714,27 +614,6 @@ async fn untyped_events_flow_by_name() {
         let run = nq.start::<read_rows>(Begin { n: 9 }).await.unwrap();
         assert_eq!(run.completed().await.unwrap().result::<u32>().unwrap(), Some(9));
     })
-    .await;
-}
-
-// A worker that blocks its thread keeps its lease.
-
-#[nq::worker(flow = "blocking", max_crashes = 1)]
-async fn blocks(begin: Begin) -> nq::Result<()> {
-    std::thread::sleep(Duration::from_millis(u64::from(begin.n)));
-    Ok(())
-}
-
-#[tokio::test(flavor = "current_thread")]
-async fn a_worker_that_blocks_its_thread_keeps_its_lease() {
-    on_each_store(
-        |builder| with_probe(builder).lease(Duration::from_millis(150)),
-        async |nq| {
-            let run = nq.start::<blocks>(Begin { n: 700 }).await.unwrap();
-            run.completed().await.unwrap();
-            assert_eq!(of_type(&run, EntryType::StepStarted).await.len(), 1, "one attempt");
-        },
-    )
     .await;
 }
 

@@ -1,0 +1,116 @@
+//! Steps that are told to stop, handed back, or cannot be: cancelled runs, shutdown, blocked threads.
+
+mod support {
+    pub(crate) mod stores;
+    pub(crate) mod timeline;
+}
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use nq::prelude::*;
+use nq::{EntryType, RunError};
+use support::stores::on_each_store;
+use support::timeline::sound;
+
+nq::registry!();
+
+#[nq::event]
+struct Begin {
+    n: u32,
+}
+
+#[nq::worker(flow = "hangs")]
+async fn hangs(_: Begin) {
+    std::future::pending().await
+}
+
+#[nq::worker(flow = "blocking", max_crashes = 1)]
+async fn blocks(begin: Begin) -> nq::Result<()> {
+    std::thread::sleep(Duration::from_millis(u64::from(begin.n)));
+    Ok(())
+}
+
+#[nq::worker(flow = "slow", concurrency = 2)]
+async fn slow(begin: Begin, ctx: Ctx<slow>) -> nq::Result<bool> {
+    if begin.n == 0 {
+        ctx.stopping().await;
+    }
+    Ok(ctx.is_stopping())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_run_tells_its_steps_and_takes_nothing_more() {
+    on_each_store(
+        |builder| builder.lease(Duration::from_millis(600)),
+        async |nq| {
+            let run = nq.start::<slow>(Begin { n: 0 }).await.unwrap();
+            let mut timeline = run.timeline();
+            while timeline.next().await.unwrap().unwrap().kind != EntryType::StepStarted {}
+            assert!(run.cancel("not needed").await.unwrap());
+            assert!(!run.cancel("twice").await.unwrap());
+            let error = run.completed().await.unwrap_err();
+            assert!(
+                matches!(&error, RunError::Cancelled { reason, .. } if reason == "not needed"),
+                "{error}"
+            );
+            // The place of the step comes free: two others run at a time.
+            for _ in 0..2 {
+                nq.start::<slow>(Begin { n: 1 }).await.unwrap().completed().await.unwrap();
+            }
+            sound(&run).await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_lets_steps_finish_and_hands_back_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("stop.db").display());
+    let nq = nq::open(&url).await.unwrap().grace(Duration::from_secs(10)).start().await.unwrap();
+    let finishes = nq.start::<slow>(Begin { n: 0 }).await.unwrap();
+    let mut timeline = finishes.timeline();
+    while timeline.next().await.unwrap().unwrap().kind != EntryType::StepStarted {}
+    nq.shutdown().await.unwrap();
+    let client = nq::open(&url).await.unwrap().client().unwrap();
+    let finishes = client.run(finishes.id().as_str()).unwrap();
+    assert_eq!(finishes.completed().await.unwrap().result::<bool>().unwrap(), Some(true));
+
+    let nq = nq::open(&url).await.unwrap().grace(Duration::ZERO).start().await.unwrap();
+    let hangs = nq.start::<hangs>(Begin { n: 0 }).await.unwrap();
+    let mut timeline = hangs.timeline();
+    while timeline.next().await.unwrap().unwrap().kind != EntryType::StepStarted {}
+    nq.shutdown().await.unwrap();
+    let jobs = client.jobs(&nq::store::JobsQuery { limit: 10, ..Default::default() }).await.unwrap();
+    assert_eq!(jobs.len(), 1);
+    assert_eq!((&jobs[0].state, jobs[0].attempt), (&nq::store::JobState::Queued, 1), "nothing was counted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_does_not_wait_for_a_worker_that_blocks_its_thread() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("stuck.db").display());
+    let nq = nq::open(&url).await.unwrap().grace(Duration::ZERO).start().await.unwrap();
+    let run = nq.start::<blocks>(Begin { n: 5_000 }).await.unwrap();
+    let mut timeline = run.timeline();
+    while timeline.next().await.unwrap().unwrap().kind != EntryType::StepStarted {}
+    nq.shutdown().await.unwrap();
+    let client = nq::open(&url).await.unwrap().client().unwrap();
+    let jobs = client.jobs(&nq::store::JobsQuery { limit: 10, ..Default::default() }).await.unwrap();
+    assert_eq!(jobs[0].state, nq::store::JobState::Queued, "handed back while it still blocks");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_worker_that_blocks_its_thread_keeps_its_lease() {
+    on_each_store(
+        |builder| builder.lease(Duration::from_millis(150)),
+        async |nq| {
+            let run = nq.start::<blocks>(Begin { n: 700 }).await.unwrap();
+            run.completed().await.unwrap();
+            let attempts = run.entries(vec![EntryType::StepStarted]).await.unwrap();
+            assert_eq!(attempts.len(), 1, "one attempt");
+        },
+    )
+    .await;
+}
