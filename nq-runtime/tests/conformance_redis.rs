@@ -47,7 +47,7 @@ async fn three_node_cluster() {
     let cases: Vec<LocalBoxFuture<'_, ()>> = nq_core::__conformance_cases! { [cases] };
     assert!(cases.len() > 120);
     let results = futures_util::stream::iter(cases).map(|case| AssertUnwindSafe(case).catch_unwind());
-    let results: Vec<_> = results.buffer_unordered(8).collect().await;
+    let results: Vec<_> = results.buffer_unordered(4).collect().await;
     let failed = results.iter().filter(|result| result.is_err()).count();
     assert_eq!(failed, 0, "what each says stands above");
 }

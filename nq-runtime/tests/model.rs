@@ -21,7 +21,9 @@ use self::model::world::World;
 mod model {
     //! The operations, and the stores that they happen to.
 
+    mod flow;
     pub(crate) mod ops;
+    mod told;
     pub(crate) mod world;
 }
 

@@ -27,7 +27,6 @@
 //! again is safe.
 
 #![allow(clippy::unwrap_used, reason = "a case that panics has failed, as it should")]
-#![allow(clippy::missing_panics_doc, reason = "a case that panics has failed, as it should")]
 
 mod build;
 mod cases;

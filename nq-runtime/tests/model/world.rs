@@ -6,58 +6,25 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use nq_core::conformance::TestClock;
-use nq_core::def::OnFailure;
 use nq_core::entry::{EntryType, NewEntry};
-use nq_core::id::{InstanceId, Name, QueueName, RunId, StepId};
+use nq_core::id::{InstanceId, RunId, StepId};
 use nq_core::record::JobState;
 use nq_core::state::State;
 use nq_core::status::RunView;
 use nq_core::store::{
     Answer, JobSummary, JobsQuery, Lease, Read, RenewAnswer, Retention, RunsQuery, Started, Store,
-    StoreError, Tick, TurnReply,
+    StoreError, Tick,
 };
-use nq_core::transaction::{
-    Act, GatherArrival, GatherSpec, JobSpec, JoinArrival, LogLine, NewJob, Outcome, Renewal, Start,
-    Transaction, Turn, Want,
-};
+use nq_core::transaction::{Act, LogLine, Outcome, Start, Transaction, Turn, Want};
 use serde_json::{Value, json};
 
-use super::ops::{Did, End, Op, Pick, Write};
+use super::flow::{GATHERS, WORKERS, gathers, job, name, renewal, run_id, transaction};
+use super::ops::{End, Op, Pick};
+use super::told::{error, step, timeless, told};
 
 /// How long a lease lasts. Time passes in steps of a quarter of it, so that no tick is late.
 const LEASE_MS: u64 = 400;
 const STEP_MS: u64 = LEASE_MS / 4;
-
-/// The workers: the entry, two subscribers, a join, and two gathers of which one feeds the other.
-const WORKERS: [&str; 6] = ["a", "b", "c", "j", "g", "h"];
-const GATHERS: [&str; 2] = ["g", "h"];
-
-fn name(text: &str) -> Name {
-    Name::new(text).unwrap()
-}
-
-fn run_id(number: usize) -> RunId {
-    RunId::new(format!("r{number}")).unwrap()
-}
-
-fn job(worker: &str) -> JobSpec {
-    let holds: &[&str] = match worker {
-        "a" | "b" | "j" => &GATHERS,
-        "g" => &["h"],
-        _ => &[],
-    };
-    JobSpec {
-        worker: name(worker),
-        queue: QueueName::of("f", worker),
-        holds: holds.iter().map(|gather| name(gather)).collect(),
-        max_crashes: 2,
-        on_failure: if worker == "a" { OnFailure::Fail } else { OnFailure::Continue },
-    }
-}
-
-fn gathers() -> Vec<GatherSpec> {
-    (0..).zip(GATHERS).map(|(rank, worker)| GatherSpec { spec: job(worker), rank }).collect()
-}
 
 /// A store and those who use it.
 pub(crate) struct World {
@@ -131,7 +98,10 @@ impl World {
             Op::Turn { peer, writes, renew, want } => {
                 let mut turn = self.next(*peer);
                 for write in writes {
-                    turn.writes.extend(self.transaction(write));
+                    if let Some(lease) = self.pick(write.lease).cloned() {
+                        let delay_ms = self.delay_ms(write.end);
+                        turn.writes.push(transaction(&lease, write, self.count, delay_ms));
+                    }
                 }
                 turn.renewals = renew.and_then(|pick| self.pick(pick)).map(renewal).into_iter().collect();
                 if let Some(want) = want {
@@ -194,59 +164,9 @@ impl World {
         }
     }
 
-    fn transaction(&mut self, write: &Write) -> Option<Transaction> {
-        let lease = self.pick(write.lease)?;
-        let mut tx = Transaction::new(lease.run.clone(), lease.step.clone(), lease.fence, lease.attempt);
-        for did in &write.did {
-            let entry = tx.entries.len();
-            let key = format!("{}-{entry}", self.count);
-            let (kind, data) = match did {
-                Did::Set(key) => {
-                    (EntryType::StateSet, json!({ "key": key.to_string(), "value": self.count }))
-                }
-                Did::Incr(key) => {
-                    let operations = [json!({ "action": "incr", "key": key.to_string(), "by": 1 })];
-                    (EntryType::StateBatch, json!({ "operations": operations }))
-                }
-                _ => (EntryType::EventEmitted, json!({ "name": "e", "payload": key })),
-            };
-            match did {
-                Did::To(worker) => {
-                    tx.jobs.push(NewJob { spec: job(WORKERS[*worker % 3]), cause: entry, key });
-                }
-                Did::Join { side, by } => {
-                    let (side, by) = (*side, by.to_string());
-                    tx.joins.push(JoinArrival { spec: job("j"), sides: 2, side, by, entry, key });
-                }
-                Did::Gather(gather) => {
-                    tx.gathered.push(GatherArrival { worker: name(GATHERS[*gather]), entry });
-                }
-                Did::Set(_) | Did::Incr(_) => {}
-            }
-            tx.entries.push(NewEntry::new(kind, data));
-        }
-        tx.gathers = gathers();
-        let said = match write.end {
-            End::Complete => Some(EntryType::StepCompleted),
-            End::Effect => Some(EntryType::StepEffect),
-            End::Retry | End::Later(_) => Some(EntryType::StepRetrying),
-            End::Fail => Some(EntryType::StepFailed),
-            End::Release => None,
-        };
-        tx.entries.extend(said.map(|kind| NewEntry::new(kind, json!({ "error": "no" }))));
-        tx.recorded = u32::from(matches!(write.end, End::Effect));
-        tx.outcome = match write.end {
-            End::Complete => Outcome::Complete,
-            End::Effect => Outcome::Continue,
-            End::Retry => Outcome::Retry { delay_ms: 0 },
-            End::Later(steps) => Outcome::Retry { delay_ms: self.delay_ms(steps) },
-            End::Fail => Outcome::Fail { error: "no".into() },
-            End::Release => Outcome::Release,
-        };
-        Some(tx)
-    }
-
-    fn delay_ms(&mut self, steps: u64) -> u64 {
+    /// How long it takes until an attempt that ends like this runs again.
+    fn delay_ms(&mut self, end: End) -> u64 {
+        let End::Later(steps) = end else { return 0 };
         // Without a clock, never.
         let Some(now_ms) = self.clock.as_ref().map(|clock| clock.now_ms()) else { return 1 << 40 };
         let mut due_ms = now_ms + steps * STEP_MS;
@@ -464,78 +384,5 @@ impl World {
                 timeless(entry.data)
             ));
         }
-    }
-}
-
-fn renewal(lease: &Lease) -> Renewal {
-    Renewal { run: lease.run.clone(), step: lease.step.clone(), fence: lease.fence }
-}
-
-fn error(error: StoreError) -> Value {
-    json!(format!("{:?}", error.kind))
-}
-
-/// A step by the position of its cause.
-fn step(step: &StepId) -> String {
-    format!("{}@{}", step.worker(), step.cause().n)
-}
-
-fn told(reply: &TurnReply) -> Value {
-    let answers: Vec<_> = reply
-        .answers
-        .iter()
-        .map(|answer| match answer {
-            Answer::Committed { last } => format!("committed {}", last.n),
-            other => format!("{other:?}"),
-        })
-        .collect();
-    let leases: Vec<_> = reply
-        .leases
-        .iter()
-        .map(|lease| {
-            let inputs: Vec<_> = lease
-                .inputs
-                .iter()
-                .map(|input| json!([input.id.n, input.event, input.payload, input.key]))
-                .collect();
-            json!([
-                lease.run,
-                lease.flow,
-                step(&lease.step),
-                lease.queue,
-                [
-                    lease.fence,
-                    u64::from(lease.attempt),
-                    u64::from(lease.failures),
-                    lease.read,
-                    u64::from(lease.recorded)
-                ],
-                inputs
-            ])
-        })
-        .collect();
-    json!({ "answers": answers, "renewed": reply.renewed, "leases": leases })
-}
-
-/// The data of an entry without the moments in it.
-fn timeless(data: Value) -> Value {
-    match data {
-        Value::Object(map) => map
-            .into_iter()
-            .map(|(key, value)| {
-                let value = match key.as_str() {
-                    "durationMs" => Value::Null,
-                    "event" => value
-                        .as_str()
-                        .and_then(|id| id.split_once('-'))
-                        .map(|(_, n)| json!(n))
-                        .unwrap_or(value),
-                    _ => timeless(value),
-                };
-                (key, value)
-            })
-            .collect(),
-        Value::Array(values) => values.into_iter().map(timeless).collect(),
-        other => other,
     }
 }

@@ -208,8 +208,9 @@ impl<'c> Writer<'c> {
         });
         match done {
             Ok(()) => {
-                batch.into_iter().for_each(Task::answer);
+                // Hints first: whoever is answered and then waits is not woken by what it has just done.
                 self.settle();
+                batch.into_iter().for_each(Task::answer);
             }
             Err(failure) if failure.reach() == Reach::Act && batch.len() > 1 => {
                 for task in batch {

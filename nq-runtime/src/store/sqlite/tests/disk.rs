@@ -49,7 +49,7 @@ async fn a_disk_that_fails_ends_the_store_with_its_cause() {
     let store = open(folder.path()).await;
     store.start(&begin("r")).await.unwrap();
     let interest = Interest::Run { run: run_id("r"), after: 1 };
-    let waiting = store.wait(&interest, Duration::from_secs(600));
+    let waiting = store.wait(&interest, Duration::from_secs(500));
     let failing = store
         .write("test", None, |_, _, _| -> Result<(), Failure> { Err(sqlite_error(ffi::SQLITE_IOERR_FSYNC)) });
     let (waited, failed) = tokio::join!(waiting, failing);
@@ -81,7 +81,7 @@ async fn an_act_that_panics_closes_the_store() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).await;
     let interest = Interest::Queues(vec![queue("a")]);
-    let waiting = store.wait(&interest, Duration::from_secs(600));
+    let waiting = store.wait(&interest, Duration::from_secs(500));
     let panicking = store.write("test", None, |_, _, _| -> Result<(), Failure> { panic!("half way") });
     let (waited, panicked) = tokio::join!(waiting, panicking);
     assert_eq!(waited.unwrap_err().kind, ErrorKind::Closed);

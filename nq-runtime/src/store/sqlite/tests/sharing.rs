@@ -124,7 +124,7 @@ async fn one_who_waits_learns_what_another_process_brings() {
     let folder = tempfile::tempdir().unwrap();
     let (one, two) = (open(folder.path()).await, open(folder.path()).await);
     one.start(&begin("seen")).await.unwrap();
-    let patience = Duration::from_secs(600);
+    let patience = Duration::from_secs(500);
     let queues = Interest::Queues(vec![queue("a"), queue("b")]);
     Peer::new("i").lease(&one, "a", 1).await;
     let started = async { two.start(&begin("new")).await.unwrap() };
