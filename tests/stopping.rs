@@ -22,7 +22,7 @@ struct Begin {
 
 #[nq::worker(flow = "hangs")]
 async fn hangs(_: Begin) {
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[nq::worker(flow = "blocking", max_crashes = 1)]
