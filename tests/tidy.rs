@@ -176,7 +176,10 @@ fn core_names_no_clock_no_disk_no_network_and_no_chance() {
         "now_v7",
         ".await;",
         ".await?",
+<<<<<<< HEAD
         ".await.",
+=======
+>>>>>>> main
     ];
     let of_core = |name: &str| name.starts_with("nq-core/src/") && !name.contains("conformance");
     let core: Vec<_> = sources().into_iter().filter(|(name, _)| of_core(name)).collect();

@@ -1,6 +1,7 @@
 //! The conformance suite against Redis: a server of its own for each case, with and without partitions, and a
 //! cluster.
 #![cfg(feature = "redis")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot have its server has failed")]
 
 mod support;
 
@@ -9,7 +10,7 @@ use std::sync::Arc;
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::StreamExt;
-use nq_core::conformance::{Subject, run};
+use nq_core::conformance::{Subject, TestClock, run};
 use nq_core::store::Store;
 use nq_runtime::store::redis::RedisStore;
 
@@ -23,6 +24,18 @@ async fn server(options: &str) -> Subject {
     let server = RedisServer::start(EVERY_SECOND);
     let url = server.url(options);
     Subject::real(open(url.clone()).await).reopen(move || open(url.clone())).keep(server)
+}
+
+/// A store that goes by the clock of the test.
+async fn by_test_clock() -> Subject {
+    let server = RedisServer::start(EVERY_SECOND);
+    let clock = TestClock::new();
+    let now_ms = {
+        let clock = clock.clone();
+        move || clock.now_ms()
+    };
+    let store = RedisStore::open_with_clock(&server.url(""), now_ms).await.unwrap();
+    Subject::with_clock(Arc::new(store), clock).keep(server)
 }
 
 /// Every case, on namespaces of one cluster: a cluster for each would take most of the time.
@@ -56,6 +69,12 @@ mod one_server {
     use super::server;
 
     nq_core::conformance! { test = #[tokio::test], subject = server("").await }
+}
+
+mod one_server_by_test_clock {
+    use super::by_test_clock;
+
+    nq_core::conformance! { test = #[tokio::test], subject = by_test_clock().await }
 }
 
 mod partitions {

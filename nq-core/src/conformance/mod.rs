@@ -9,7 +9,7 @@
 //! # macro_rules! conformance { ($($tokens:tt)*) => {} }
 //! async fn fresh() -> Subject {
 //!     // Subject::real(Arc::new(MyStore::open(…).await)).reopen(…)
-//!     # unimplemented!()
+//!     # std::process::abort()
 //! }
 //!
 //! # conformance! {

@@ -73,9 +73,9 @@ pub(crate) fn done(lease: &Lease, next: Option<&str>) -> Transaction {
 
 /// An instance, for as long as its lane goes.
 pub(crate) struct Peer {
-    pub id: InstanceId,
-    pub number: u64,
-    pub lease_ms: u64,
+    pub(crate) id: InstanceId,
+    pub(crate) number: u64,
+    pub(crate) lease_ms: u64,
 }
 
 impl Peer {

@@ -1,6 +1,8 @@
 //! The Redis store where it is more than the contract: what it asks of a server, what it survives, how much it
 //! takes. Needs `redis-server`; each test runs its own.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
 mod away;
 mod faults;
 mod flow;

@@ -1,6 +1,11 @@
 //! Redis servers of a test's own: on free ports, in temporary folders, gone with the test.
 
 #![allow(dead_code, reason = "each test uses the part that it needs")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a test that cannot have its server has failed"
+)]
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -95,10 +100,8 @@ impl RedisServer {
     fn try_command(&self, words: &[&str]) -> std::io::Result<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        let mut request = format!("*{}\r\n", words.len());
-        for word in words {
-            request.push_str(&format!("${}\r\n{word}\r\n", word.len()));
-        }
+        let bulk: Vec<_> = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
+        let request = format!("*{}\r\n{}", words.len(), bulk.concat());
         stream.write_all(request.as_bytes())?;
         reply(&mut BufReader::new(stream))
     }

@@ -73,7 +73,10 @@ pub(super) fn word(text: &str) -> String {
     for (at, c) in text.char_indices() {
         let marks = at == 0 && matches!(c, '-' | '#');
         if c.is_ascii() && (c <= ' ' || matches!(c, '%' | '\u{7f}') || marks) {
-            word.push_str(&format!("%{:02x}", c as u8));
+            word.push('%');
+            word.extend(
+                [c as u32 >> 4, c as u32 & 15].into_iter().filter_map(|digit| char::from_digit(digit, 16)),
+            );
         } else {
             word.push(c);
         }
@@ -90,13 +93,9 @@ pub(super) fn unword(word: &str) -> String {
     let mut rest = word;
     while let Some((before, after)) = rest.split_once('%') {
         text.push_str(before);
-        if let Some(byte) = after.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            text.push(char::from(byte));
-            rest = &after[2..];
-        } else {
-            text.push('%');
-            rest = after;
-        }
+        let byte = after.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        text.push(byte.map_or('%', char::from));
+        rest = if byte.is_some() { &after[2..] } else { after };
     }
     text.push_str(rest);
     text

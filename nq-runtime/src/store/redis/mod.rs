@@ -20,7 +20,7 @@
 //! | `resumed` | stream | queues that were resumed, for those who wait |
 //! | `runs:<status>:<flow>` | sorted set | runs by start, in µs |
 //! | `ended:completed`, `ended:failed` | list | `<ended> <run> <flow> <status>`, oldest first, for the retention |
-//! | `lane:<instance>` | string | the number and answers of its last turn (`MessagePack`) |
+//! | `lane:<instance>` | string | the number and answers of its last turn, as `cmsgpack` packs them |
 //! | `meta` | hash | `version`, `partitions`, `epoch`; of the last tick `tick`, `spared`, `sweep`, `keepCompleted`, `keepFailed` |
 //!
 //! A job is `<state> <fence> <earlier> <failures> <crashes> <read> <recorded> <at> <instance>⇥<spec>⇥<inputs>`;
@@ -83,6 +83,9 @@ use self::options::Options;
 use self::wait::Waiting;
 use super::hints::Hints;
 
+/// A clock: milliseconds since 1970.
+type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
 /// A store on a Redis server, behind sentinels, or on a cluster.
 pub struct RedisStore {
     options: Options,
@@ -106,6 +109,8 @@ pub(super) struct Partition {
     meta: String,
     /// What tells these data from those that someone put in their place.
     epoch: String,
+    /// The clock of a test, in place of the server's.
+    clock: Option<Clock>,
     /// For turns and ticks; it lives with the engine that takes them.
     turns: Arc<Link>,
     /// For everything else that does not block.

@@ -14,7 +14,7 @@ use super::link::Link;
 use super::options::{Durability, Options, Topology};
 use super::reply::{Reply, text};
 use super::wait::{BLOCK, Waiting};
-use super::{Partition, RedisStore};
+use super::{Clock, Partition, RedisStore};
 use crate::store::hints::Hints;
 
 const OP: &str = "open";
@@ -34,6 +34,18 @@ impl RedisStore {
     ///
     /// Refused with [`ErrorKind::Config`] if the server is older than 7.0, evicts keys, or keeps nothing.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
+        Self::open_with(url, None).await
+    }
+
+    /// Opens the store that a URL names, which then goes by this clock. For tests.
+    pub async fn open_with_clock(
+        url: &str,
+        clock: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Result<Self, StoreError> {
+        Self::open_with(url, Some(Arc::new(clock))).await
+    }
+
+    async fn open_with(url: &str, clock: Option<Clock>) -> Result<Self, StoreError> {
         let options = Options::parse(url)?;
         let home = Home::new()?;
         let said = Arc::new(AtomicBool::new(false));
@@ -67,8 +79,8 @@ impl RedisStore {
                 }
             };
             reader_of.push(links.len() - 1);
-            let mut partition =
-                Partition { meta: format!("{prefix}meta"), prefix, epoch: String::new(), turns, calls };
+            let (meta, epoch, clock) = (format!("{prefix}meta"), String::new(), clock.clone());
+            let mut partition = Partition { prefix, meta, epoch, clock, turns, calls };
             partition.epoch = found(&partition, count).await?;
             partitions.push(partition);
         }

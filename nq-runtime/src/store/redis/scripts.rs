@@ -11,15 +11,33 @@ use super::link::Link;
 
 /// A script as the server gets it.
 pub(super) struct Script {
-    code: &'static str,
-    digest: LazyLock<String>,
+    /// It goes by the clock of the server.
+    real: LazyLock<Text>,
+    /// It goes by the clock of a test, which comes as a second key.
+    tested: LazyLock<Text>,
 }
+
+struct Text {
+    code: String,
+    digest: String,
+}
+
+impl Text {
+    fn new(code: String) -> Self {
+        let digest = redis::Script::new(&code).get_hash().to_owned();
+        Self { code, digest }
+    }
+}
+
+/// Where the scripts get the time, and where they get it in a test.
+const TIME: &str = "call('TIME')";
+const TEST_TIME: &str = "{ match(KEYS[2], '(%d+) (%d+)') }";
 
 macro_rules! scripts {
     ($($(#[$doc:meta])* $name:ident = $($file:literal)+;)*) => {
         $($(#[$doc])* pub(super) static $name: Script = Script {
-            code: concat!($(include_str!(concat!("scripts/", $file))),+),
-            digest: LazyLock::new(|| redis::Script::new($name.code).get_hash().to_owned()),
+            real: LazyLock::new(|| Text::new(concat!($(include_str!(concat!("scripts/", $file))),+).into())),
+            tested: LazyLock::new(|| Text::new($name.real.code.replace(TIME, TEST_TIME))),
         };)*
     };
 }
@@ -47,17 +65,23 @@ scripts! {
 
 /// One call of a script in a partition.
 pub(super) struct Call {
-    script: &'static Script,
+    text: &'static Text,
     command: Cmd,
 }
 
 impl Call {
     /// A call without arguments but the partition's prefix.
     pub(super) fn new(script: &'static Script, partition: &Partition) -> Self {
+        let text = if partition.clock.is_some() { &*script.tested } else { &*script.real };
         let mut command = redis::cmd("EVALSHA");
         // The one key tells a cluster where to run it; the others share its slot.
-        command.arg(&*script.digest).arg(1).arg(&partition.meta).arg(&partition.prefix);
-        Self { script, command }
+        command.arg(&text.digest).arg(1 + u8::from(partition.clock.is_some())).arg(&partition.meta);
+        if let Some(clock) = &partition.clock {
+            let now_ms = clock();
+            command.arg(format!("{} {}", now_ms / 1_000, now_ms % 1_000 * 1_000));
+        }
+        command.arg(&partition.prefix);
+        Self { text, command }
     }
 
     /// Adds an argument.
@@ -102,7 +126,7 @@ impl Call {
     /// The same call with the script itself, which the server then knows.
     fn with_text(&self) -> Cmd {
         let mut command = redis::cmd("EVAL");
-        command.arg(self.script.code);
+        command.arg(&self.text.code);
         for arg in self.command.args_iter().skip(2) {
             if let redis::Arg::Simple(bytes) = arg {
                 command.arg(bytes);

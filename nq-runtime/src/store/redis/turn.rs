@@ -82,7 +82,9 @@ impl RedisStore {
             let may_end = matches!(write.outcome, Outcome::Complete | Outcome::Fail { .. });
             self.hints.run(&write.run, may_end);
         }
-        leases.iter().for_each(|(_, lease)| self.hints.run(&lease.run, false));
+        for (_, lease) in &leases {
+            self.hints.run(&lease.run, false);
+        }
         Ok(TurnReply {
             answers: answers.into_iter().collect::<Option<_>>().ok_or_else(|| garbled(OP))?,
             renewed: renewed.into_iter().collect::<Option<_>>().ok_or_else(|| garbled(OP))?,
