@@ -2,7 +2,6 @@
 
 mod support {
     pub(crate) mod stores;
-    pub(crate) mod timeline;
 }
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,7 +12,6 @@ use nq::prelude::*;
 use nq::{Builder, Entry, EntryType, Json, Run, RunError, RunStatus, StartError};
 use serde_json::json;
 use support::stores::on_each_store;
-use support::timeline::sound;
 
 nq::registry!();
 
@@ -40,6 +38,27 @@ async fn kinds(run: &Run) -> Vec<String> {
 
 async fn of_type(run: &Run, kind: EntryType) -> Vec<Entry> {
     run.entries(vec![kind]).await.unwrap()
+}
+
+/// The promises that hold for every timeline.
+async fn sound(run: &Run) {
+    let entries = run.entries(Vec::new()).await.unwrap();
+    let mut last_ms = 0;
+    for (n, entry) in (1..).zip(&entries) {
+        assert_eq!(entry.id.n, n, "the entries count without a gap");
+        assert!(entry.id.ms >= last_ms, "time never falls");
+        last_ms = entry.id.ms;
+    }
+    let ended = entries.iter().filter(|entry| entry.kind.is_terminal()).count();
+    assert_eq!(ended, 1, "a run has one terminal entry");
+    let folded = nq::State::of(&entries).map;
+    assert_eq!(run.state().await.unwrap(), folded, "the state is the fold");
+    let mut done: Vec<_> =
+        entries.iter().filter(|e| e.kind == EntryType::StepCompleted).map(|e| &e.step).collect();
+    let all = done.len();
+    done.sort();
+    done.dedup();
+    assert_eq!(done.len(), all, "no step completes twice");
 }
 
 // A fan-out, closed by a gather, joined with the other branch of the flow.

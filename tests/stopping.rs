@@ -1,16 +1,8 @@
-<<<<<<< HEAD
-//! Steps that are told to stop, handed back, or cannot be: cancelled runs, shutdown, blocked threads.
-
-mod support {
-    pub(crate) mod stores;
-    pub(crate) mod timeline;
-=======
 //! How instances and runs stop, and what a worker that blocks its thread can and cannot hold up.
 
 mod support {
     pub(crate) mod sound;
     pub(crate) mod stores;
->>>>>>> main
 }
 
 use std::time::Duration;
@@ -18,13 +10,8 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use nq::prelude::*;
 use nq::{EntryType, RunError};
-<<<<<<< HEAD
-use support::stores::on_each_store;
-use support::timeline::sound;
-=======
 use support::sound::sound;
 use support::stores::on_each_store;
->>>>>>> main
 
 nq::registry!();
 
@@ -33,30 +20,12 @@ struct Begin {
     n: u32,
 }
 
-<<<<<<< HEAD
-#[nq::worker(flow = "hangs")]
-async fn hangs(_: Begin) {
-    std::future::pending::<()>().await;
-}
-
-#[nq::worker(flow = "blocking", max_crashes = 1)]
-async fn blocks(begin: Begin) -> nq::Result<()> {
-    std::thread::sleep(Duration::from_millis(u64::from(begin.n)));
-    Ok(())
-}
-
-#[nq::worker(flow = "slow", concurrency = 2)]
-async fn slow(begin: Begin, ctx: Ctx<slow>) -> nq::Result<bool> {
-    if begin.n == 0 {
-        ctx.stopping().await;
-=======
 #[nq::worker(flow = "slow", concurrency = 2)]
 async fn slow(begin: Begin, ctx: Ctx<slow>) -> nq::Result<bool> {
     match begin.n {
         0 => ctx.stopping().await,
         2 => std::future::pending().await,
         _ => {}
->>>>>>> main
     }
     Ok(ctx.is_stopping())
 }
@@ -100,11 +69,7 @@ async fn a_shutdown_lets_steps_finish_and_hands_back_the_others() {
     assert_eq!(finishes.completed().await.unwrap().result::<bool>().unwrap(), Some(true));
 
     let nq = nq::open(&url).await.unwrap().grace(Duration::ZERO).start().await.unwrap();
-<<<<<<< HEAD
-    let hangs = nq.start::<hangs>(Begin { n: 0 }).await.unwrap();
-=======
     let hangs = nq.start::<slow>(Begin { n: 2 }).await.unwrap();
->>>>>>> main
     let mut timeline = hangs.timeline();
     while timeline.next().await.unwrap().unwrap().kind != EntryType::StepStarted {}
     nq.shutdown().await.unwrap();
@@ -127,15 +92,12 @@ async fn a_shutdown_does_not_wait_for_a_worker_that_blocks_its_thread() {
     assert_eq!(jobs[0].state, nq::store::JobState::Queued, "handed back while it still blocks");
 }
 
-<<<<<<< HEAD
-=======
 #[nq::worker(flow = "blocking", max_crashes = 1)]
 async fn blocks(begin: Begin) -> nq::Result<()> {
     std::thread::sleep(Duration::from_millis(u64::from(begin.n)));
     Ok(())
 }
 
->>>>>>> main
 #[tokio::test(flavor = "current_thread")]
 async fn a_worker_that_blocks_its_thread_keeps_its_lease() {
     on_each_store(
@@ -143,12 +105,7 @@ async fn a_worker_that_blocks_its_thread_keeps_its_lease() {
         async |nq| {
             let run = nq.start::<blocks>(Begin { n: 700 }).await.unwrap();
             run.completed().await.unwrap();
-<<<<<<< HEAD
-            let attempts = run.entries(vec![EntryType::StepStarted]).await.unwrap();
-            assert_eq!(attempts.len(), 1, "one attempt");
-=======
             assert_eq!(run.entries(vec![EntryType::StepStarted]).await.unwrap().len(), 1, "one attempt");
->>>>>>> main
         },
     )
     .await;
