@@ -29,6 +29,9 @@ struct Args {
 
 /// Expands `registry!(…)`.
 pub(crate) fn expand(args: TokenStream) -> TokenStream {
+    if cfg!(nq_unproven) {
+        return TokenStream::new();
+    }
     let mut errors = Errors::default();
     let args = Args::parse(args, &mut errors);
     let found = if args.explicit.is_empty() { walk(&mut errors) } else { Vec::new() };

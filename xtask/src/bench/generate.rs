@@ -17,16 +17,19 @@ const FILE: usize = 20;
 pub(super) enum Variant {
     /// Nothing: plain functions.
     Plain,
+    /// `#[nq::worker]` and `nq::registry!()`, with the macros built so that they leave the proof out.
+    Unproven,
     /// `#[nq::worker]`, and `nq::registry!()` in the root.
     Proven,
 }
 
 impl Variant {
-    pub(super) const ALL: [Self; 2] = [Self::Plain, Self::Proven];
+    pub(super) const ALL: [Self; 3] = [Self::Plain, Self::Unproven, Self::Proven];
 
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
+            Self::Unproven => "unproven",
             Self::Proven => "proven",
         }
     }
@@ -74,7 +77,7 @@ fn crate_of(folder: &Path, variant: Variant, workers: usize) -> Result<()> {
         let _ = writeln!(main, "mod steps_{file};");
     }
     main.push_str(match variant {
-        Variant::Proven => "\nnq::registry!();\n\nfn main() {}\n",
+        Variant::Proven | Variant::Unproven => "\nnq::registry!();\n\nfn main() {}\n",
         // What the functions call has to be there.
         Variant::Plain => {
             "\npub struct Ctx;\n\nimpl Ctx {\n    pub fn emit<E: nq::Event>(&self, _event: E) -> nq::Result<()> {\n        \
@@ -102,7 +105,7 @@ fn step(variant: Variant, number: usize, workers: usize) -> String {
     let mut text = format!(
         "#[nq::event]\npub struct Event{number} {{\n    pub id: u64,\n    pub text: String,\n    pub parts: Vec<u32>,\n}}\n\n"
     );
-    if variant == Variant::Proven {
+    if variant != Variant::Plain {
         let flow = number / FLOW;
         let takes = if first { String::new() } else { format!(", subscribes = [Event{number}]") };
         let emits = if last { String::new() } else { format!(", emits = [Event{}]", number + 1) };
@@ -113,7 +116,7 @@ fn step(variant: Variant, number: usize, workers: usize) -> String {
     }
     let context = match variant {
         Variant::Plain => "Ctx".to_owned(),
-        Variant::Proven => format!("Ctx<step{number}>"),
+        Variant::Proven | Variant::Unproven => format!("Ctx<step{number}>"),
     };
     let _ =
         writeln!(text, "async fn step{number}(input: Event{number}, ctx: {context}) -> nq::Result<u64> {{");

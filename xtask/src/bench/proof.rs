@@ -10,8 +10,9 @@ use super::generate::{CHANGING, Variant, changing, package, workspace};
 use crate::cargo::{cargo, metadata};
 
 /// Measure what the proof adds to `cargo check`: generated crates of workers with 30 lines each, in flows of 10 and
-/// files of 20, beside the same functions without `#[nq::worker]` and `nq::registry!()`. Dependencies are
-/// compiled before and not counted.
+/// files of 20. `plain` are the same functions without `#[nq::worker]` and `nq::registry!()`; `unproven` has
+/// both, with macros that leave the proof out; `adds` is what the proof adds to that. Dependencies are compiled
+/// before and not counted.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// How many workers the crates have.
@@ -43,25 +44,24 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     workspace(&folder, &args.workers)?;
     let of = if args.cpu { "seconds of the processor" } else { "seconds" };
     println!("cargo check, {of}, medians of {} rounds\n", args.rounds);
-    println!(
-        "{:>7}  {:>23}  {:>23}  {:>23}  {:>14}",
-        "", "cold", "a changed body", "a line added on top", "cold, ms a"
-    );
-    let columns = format!("{:>7} {:>7} {:>7}", "plain", "proven", "adds");
-    println!("{:>7}  {columns}  {columns}  {columns}  {:>14}", "workers", "proven worker");
+    let columns = format!("{:>7} {:>8} {:>7} {:>6}", "plain", "unproven", "proven", "adds");
+    println!("{:>7}  {:^31}  {:^31}  {:^31}", "", "cold", "a changed body", "a line added on top");
+    println!("{:>7}  {columns}  {columns}  {columns}", "workers");
     let mut each = Vec::new();
     for workers in &args.workers {
-        let plain = measure(&folder, Variant::Plain, *workers, args)?;
-        let proven = measure(&folder, Variant::Proven, *workers, args)?;
-        let pair = |plain: f64, proven: f64| format!("{plain:>7.2} {proven:>7.2} {:>7.2}", proven - plain);
-        let adds = 1_000.0 * (proven.cold - plain.cold) / *workers as f64;
+        let [plain, unproven, proven] = Variant::ALL.map(|variant| measure(&folder, variant, *workers, args));
+        let (plain, unproven, proven) = (plain?, unproven?, proven?);
+        let columns = |of: fn(&Took) -> f64| {
+            let (plain, unproven, proven) = (of(&plain), of(&unproven), of(&proven));
+            format!("{plain:>7.2} {unproven:>8.2} {proven:>7.2} {:>6.2}", proven - unproven)
+        };
         println!(
-            "{workers:>7}  {}  {}  {}  {adds:>14.2}",
-            pair(plain.cold, proven.cold),
-            pair(plain.body, proven.body),
-            pair(plain.top, proven.top),
+            "{workers:>7}  {}  {}  {}",
+            columns(|took| took.cold),
+            columns(|took| took.body),
+            columns(|took| took.top)
         );
-        each.push((*workers, 1_000.0 * proven.cold / *workers as f64));
+        each.push((*workers, proven.cold / *workers as f64));
     }
     let at = |wanted: usize| each.iter().find(|(workers, _)| *workers == wanted).map(|(_, ms)| ms);
     if let (Some(some), Some(many)) = (at(300), at(3_000)) {
@@ -72,39 +72,43 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 fn measure(folder: &Path, variant: Variant, workers: usize, args: &Args) -> Result<Took> {
     let name = package(variant, workers);
+    let unproven = variant == Variant::Unproven;
     let source = folder.join(&name).join(changing(workers));
     let original = std::fs::read_to_string(&source)?;
     // Dependencies are compiled here, and what is wrong with the crate shows.
-    check(folder, &name, false).with_context(|| format!("`{name}` does not compile"))?;
+    check(folder, &name, unproven, false).with_context(|| format!("`{name}` does not compile"))?;
     let mut times: [Vec<f64>; 3] = Default::default();
     for round in 0..args.rounds {
-        let mut clean = command(folder, "clean");
+        let mut clean = command(folder, "clean", unproven);
         ensure!(clean.args(["--package", &name]).status()?.success(), "`{name}` cannot be cleaned");
-        times[0].push(check(folder, &name, args.cpu)?);
+        times[0].push(check(folder, &name, unproven, args.cpu)?);
         let changed = original.replacen(CHANGING, &format!("    let salt: u64 = {};\n", round + 8), 1);
         ensure!(changed != original, "`{name}` has no line to change");
         std::fs::write(&source, &changed)?;
-        times[1].push(check(folder, &name, args.cpu)?);
+        times[1].push(check(folder, &name, unproven, args.cpu)?);
         std::fs::write(&source, format!("// A line more.\n{changed}"))?;
-        times[2].push(check(folder, &name, args.cpu)?);
+        times[2].push(check(folder, &name, unproven, args.cpu)?);
         std::fs::write(&source, &original)?;
     }
     let [cold, body, top] = times.map(median);
     Ok(Took { cold, body, top })
 }
 
-fn command(folder: &Path, verb: &str) -> Command {
+fn command(folder: &Path, verb: &str, unproven: bool) -> Command {
     let mut command = cargo();
+    // Flags of their own, so dependencies of their own.
+    let (flags, target) = if unproven { ("--cfg nq_unproven", "target-unproven") } else { ("", "target") };
     command
         .current_dir(folder)
         .args([verb, "--quiet", "--offline"])
-        .env("CARGO_TARGET_DIR", folder.join("target"));
+        .env("CARGO_TARGET_DIR", folder.join(target));
+    command.env("RUSTFLAGS", flags);
     command
 }
 
 /// Checks a package, and returns the seconds that it took.
-fn check(folder: &Path, package: &str, cpu: bool) -> Result<f64> {
-    let mut command = command(folder, "check");
+fn check(folder: &Path, package: &str, unproven: bool, cpu: bool) -> Result<f64> {
+    let mut command = command(folder, "check", unproven);
     command.args(["--package", package]).stdout(Stdio::null());
     let (start, before) = (Instant::now(), if cpu { children_seconds()? } else { 0.0 });
     let output = command.stderr(Stdio::piped()).output()?;
