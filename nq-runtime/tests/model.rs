@@ -4,9 +4,6 @@
 //! The sequences are the same in every run. To try others, set `PROPTEST_RNG_SEED`; to try more,
 //! `PROPTEST_CASES`.
 
-#[cfg(feature = "redis")]
-mod support;
-
 use std::sync::Arc;
 
 use nq_core::conformance::TestClock;
@@ -124,39 +121,11 @@ fn redis_is_like_memory() {
     let count = AtomicU32::new(0);
     check(40, async || {
         let count = count.fetch_add(1, Ordering::Relaxed);
-        let url = server.url(&format!("namespace=model{count}"));
-        let store = RedisStore::open(&url).await.unwrap();
-        (World::new(Arc::new(MemoryStore::new()), None, false), World::new(Arc::new(store), None, false))
+        let (url, clock) = (server.url(&format!("namespace=model{count}")), TestClock::new());
+        let store = {
+            let clock = clock.clone();
+            RedisStore::open_with_clock(&url, move || clock.now_ms()).await.unwrap()
+        };
+        (memory(), World::new(Arc::new(store), Some(clock), false))
     });
-}
-
-#[cfg(feature = "redis")]
-mod redis {
-    //! Redis is like the memory store, which the ledger itself runs.
-
-    use std::sync::atomic::{AtomicU64, Ordering};
-
-    use nq_runtime::store::redis::RedisStore;
-
-    use super::support::redis::{RedisServer, VOLATILE};
-    use super::{TestClock, World, check, memory, world};
-
-    async fn both(
-        server: &RedisServer,
-        first: std::sync::Arc<TestClock>,
-        second: std::sync::Arc<TestClock>,
-    ) -> (World, World) {
-        static CASES: AtomicU64 = AtomicU64::new(0);
-        let case = CASES.fetch_add(1, Ordering::Relaxed);
-        let url = server.url(&format!("allow_volatile=true&namespace=case{case}"));
-        let clock = second.clone();
-        let redis = RedisStore::open_with_clock(&url, move || clock.now_ms()).await.unwrap();
-        (world(memory(&first), first), world(redis, second))
-    }
-
-    #[test]
-    fn a_redis_store_ends_like_a_memory_store() {
-        let server = RedisServer::start(VOLATILE);
-        check(60, 100, async |first, second| both(&server, first, second).await);
-    }
 }
