@@ -4,9 +4,6 @@
 //! The sequences are the same in every run. To try others, set `PROPTEST_RNG_SEED`; to try more,
 //! `PROPTEST_CASES`.
 
-#[cfg(feature = "redis")]
-mod support;
-
 use std::sync::Arc;
 
 use nq_core::conformance::TestClock;
@@ -121,8 +118,11 @@ fn redis_is_like_memory() {
     let count = AtomicU32::new(0);
     check(40, async || {
         let count = count.fetch_add(1, Ordering::Relaxed);
-        let url = server.url(&format!("namespace=model{count}"));
-        let store = RedisStore::open(&url).await.unwrap();
-        (World::new(Arc::new(MemoryStore::new()), None, false), World::new(Arc::new(store), None, false))
+        let (url, clock) = (server.url(&format!("namespace=model{count}")), TestClock::new());
+        let store = {
+            let clock = clock.clone();
+            RedisStore::open_with_clock(&url, move || clock.now_ms()).await.unwrap()
+        };
+        (memory(), World::new(Arc::new(store), Some(clock), false))
     });
 }
