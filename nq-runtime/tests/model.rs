@@ -15,6 +15,9 @@ use proptest::test_runner::{RngSeed, TestRunner};
 use self::model::ops::{Op, sequence};
 use self::model::world::World;
 
+#[cfg(feature = "redis")]
+mod support;
+
 mod model {
     //! The operations, and the stores that they happen to.
 
