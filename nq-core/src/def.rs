@@ -1,13 +1,19 @@
 //! What `#[event]` and `#[worker]` say, as constants: rustc evaluates the proof over them, and the running
 //! program builds its registry from them.
 
+use crate::keys;
+
 /// An event type, as `#[event]` declares it.
 #[derive(Clone, Copy, Debug)]
 pub struct EventDef {
     /// The name in timelines, unique within a program: `order.placed`.
     pub name: &'static str,
+    /// The key of the name.
+    pub key: u64,
     /// The path of the Rust type, which tells two types of one name apart.
     pub type_path: &'static str,
+    /// The key of the type's path.
+    pub type_key: u64,
     /// Makes the JSON Schema of the payload.
     pub schema: fn() -> schemars::Schema,
 }
@@ -26,7 +32,8 @@ pub trait Event: serde::Serialize + serde::de::DeserializeOwned + Send + Sync + 
 impl EventDef {
     /// A mention of this event.
     pub const fn mention(&self) -> EventRef {
-        EventRef { name: self.name, type_path: Some(self.type_path) }
+        let Self { name, key, type_path, type_key, .. } = *self;
+        EventRef { name, key, type_path: Some(type_path), type_key }
     }
 }
 
@@ -35,8 +42,25 @@ impl EventDef {
 pub struct EventRef {
     /// The event's name.
     pub name: &'static str,
+    /// The key of the name.
+    pub key: u64,
     /// The path of the Rust type; none for an untyped event, named by a string.
     pub type_path: Option<&'static str>,
+    /// The key of the type's path; zero where there is none.
+    pub type_key: u64,
+}
+
+impl EventRef {
+    /// An untyped event.
+    pub const fn untyped(name: &'static str) -> Self {
+        Self { name, key: keys::of(keys::EVENT, name), type_path: None, type_key: 0 }
+    }
+
+    /// An event of the type with this path.
+    pub const fn typed(name: &'static str, path: &'static str) -> Self {
+        let (key, type_key) = (keys::of(keys::EVENT, name), keys::of(keys::PATH, path));
+        Self { name, key, type_path: Some(path), type_key }
+    }
 }
 
 /// How the delay between two attempts grows.
@@ -67,6 +91,19 @@ pub enum OnFailure {
     Continue,
 }
 
+/// What the proof finds a worker by: [`keys`] of texts, most of them computed by the macro, since constant
+/// evaluation is slow. Where nothing was computed, the proof does it.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerKeys {
+    /// Of the path of the function and the name of its file: a binary and a library of one name may each have a
+    /// worker of one path.
+    pub path: u64,
+    /// Of the name.
+    pub name: u64,
+    /// Of the flows, in their order.
+    pub flows: &'static [u64],
+}
+
 /// A worker, as `#[worker]` declares it.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerDef {
@@ -76,6 +113,8 @@ pub struct WorkerDef {
     pub path: &'static str,
     /// The path of the type beside the function, by which `registry!(also = […])` lists it.
     pub type_path: &'static str,
+    /// What the proof finds it by.
+    pub keys: WorkerKeys,
     /// The flows that it is a step of; empty for a plain queue worker, which is a flow of its own.
     pub flows: &'static [&'static str],
     /// The queue that it shares limits with others in.
@@ -112,8 +151,9 @@ pub struct WorkerDef {
     pub broken: bool,
     /// The source file, as `file!()` names it.
     pub file: &'static str,
-    /// The line of the function's name.
-    pub line: u32,
+    /// The line of the function's name. A function, so that a definition whose file grows above it stays the same
+    /// to rustc, and with it what the proof made of it.
+    pub line: fn() -> u32,
 }
 
 impl WorkerDef {
@@ -125,6 +165,7 @@ impl WorkerDef {
         name: "",
         path: "",
         type_path: "",
+        keys: WorkerKeys { path: 0, name: 0, flows: &[] },
         flows: &[],
         queue: None,
         input: None,
@@ -142,7 +183,7 @@ impl WorkerDef {
         on_failure: OnFailure::Fail,
         broken: false,
         file: "",
-        line: 0,
+        line: || 0,
     };
 
     /// Whether a run can begin with this worker.

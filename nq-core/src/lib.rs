@@ -17,6 +17,8 @@ pub mod def;
 pub mod entry;
 pub mod export;
 pub mod id;
+#[doc(hidden)]
+pub mod keys;
 pub mod ledger;
 pub mod limits;
 #[doc(hidden)]

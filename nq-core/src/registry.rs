@@ -278,7 +278,7 @@ mod tests {
     use crate::def::EventRef;
 
     const fn event(name: &'static str) -> EventRef {
-        EventRef { name, type_path: None }
+        EventRef::untyped(name)
     }
     const A: EventRef = event("a");
     const B: EventRef = event("b");

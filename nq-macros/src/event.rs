@@ -7,6 +7,7 @@ use syn::{Attribute, Item, Meta, Path, Token, punctuated::Punctuated};
 use crate::attr::options;
 use crate::errors::Errors;
 use crate::glue::{generated_at, nq_path};
+use crate::keys;
 use crate::names::{dotted, plain, refuse_event_name};
 
 const OPTIONS: &[&str] = &["name", "crate"];
@@ -108,12 +109,15 @@ fn definition(ident: &Ident, generics: &syn::Generics, name: &str, private: &Tok
     }
     let clause = &generics.where_clause;
     let shown = plain(ident);
+    let (key, type_key) = (keys::of(keys::EVENT, name), keys::of(keys::PATH, &shown));
     quote_spanned! {generated_at(ident.span())=>
         #[automatically_derived]
         impl #impl_generics #private::Event for #ident #type_generics #clause {
             const DEF: #private::EventDef = #private::EventDef {
                 name: #name,
+                key: #key,
                 type_path: ::core::concat!(::core::module_path!(), "::", #shown),
+                type_key: #private::keys::within(::core::module_path!(), #type_key),
                 schema: #private::schema::<Self>,
             };
         }

@@ -1,5 +1,7 @@
 //! `#[worker]`: the function as written, and beside it what makes it a worker.
 
+use std::path::Path;
+
 use proc_macro2::{Delimiter, Group, Ident, Literal, Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
@@ -10,6 +12,7 @@ use crate::attr::EventItem;
 use crate::check;
 use crate::errors::Errors;
 use crate::glue::{generated_at, nq_path, respan};
+use crate::keys;
 use crate::names::{bucket, plain};
 
 /// Expands `#[worker(…)]`.
@@ -115,10 +118,13 @@ impl<'a> Worker<'a> {
         let (definition, impls, checks) = (self.definition(), self.impls(), self.checks());
         let handler = self.callable.then(|| self.handler());
         let import = self.import();
+        let key = keys::of(keys::WORKER, &path);
         let proof = quote_spanned! {self.at=>
             #import
-            impl #private::Slot<__NqRegistry, { #private::slot(::core::module_path!(), #path) }>
-                for #private::bucket::#bucket
+            impl #private::Slot<
+                __NqRegistry,
+                { #private::keys::slot(::core::module_path!(), <__NqRegistry as #private::Root>::PATH, #key) },
+            > for #private::bucket::#bucket
             {
                 const DEF: &'static #private::WorkerDef = <#ty as #private::Worker>::DEF;
             }
@@ -165,12 +171,16 @@ impl<'a> Worker<'a> {
         let mut fields = quote_spanned! {self.at=>
             name: #name,
             file: ::core::file!(),
-            line: #line,
+            line: || #line,
+
         };
         let mut field = |key: &str, value: TokenStream| {
             let key = Ident::new(key, self.at);
             fields.extend(quote_spanned!(self.at=> #key: #value,));
         };
+        if !cfg!(nq_unproven) {
+            field("keys", self.keys());
+        }
         let flows = &options.flows;
         if !flows.is_empty() {
             field("flows", quote!(&[#(#flows),*]));
@@ -229,12 +239,35 @@ impl<'a> Worker<'a> {
         fields
     }
 
+    /// What the proof finds the worker by.
+    fn keys(&self) -> TokenStream {
+        let private = &self.private;
+        let file = self.function.span().unwrap().local_file();
+        let file = file.as_deref().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+        let function =
+            keys::of(keys::WORKER, &self.function.sig.ident.to_string()) ^ keys::of(keys::PATH, &file);
+        let name = keys::of(keys::WORKER, &self.name.value());
+        let flows = self.options.flows.iter().map(|flow| keys::of(keys::FLOW, &flow.value()));
+        quote! {
+            #private::WorkerKeys {
+                path: #private::keys::within(::core::module_path!(), #function),
+                name: #name,
+                flows: &[#(#flows),*],
+            }
+        }
+    }
+
     fn mention(&self, item: &EventItem) -> TokenStream {
         match item {
             EventItem::Type(ty) => self.mention_type(ty),
             EventItem::Name(name) => {
                 let private = &self.private;
-                quote!(#private::EventRef { name: #name, type_path: ::core::option::Option::None })
+                let key = keys::of(keys::EVENT, &name.value());
+                quote! {
+                    #private::EventRef {
+                        name: #name, key: #key, type_path: ::core::option::Option::None, type_key: 0,
+                    }
+                }
             }
         }
     }
@@ -259,56 +292,70 @@ impl<'a> Worker<'a> {
         impls
     }
 
-    /// The checks of the graph, each spanned at what it judges.
+    /// The checks of the graph, each a call at what it judges, since that is where rustc says that it failed.
     ///
-    /// A constant reports its first mistake only, and costs rustc time. What waits for events, where a worker
-    /// may well have two mistakes, has one for each event; what is hardly ever wrong twice shares one.
+    /// A constant ends with its first mistake, and costs rustc time. So a worker has one; where it waits for
+    /// several events, each has one of its own.
     fn checks(&self) -> TokenStream {
         let options = self.options;
-        let mut shared = match &options.name {
-            Some(name) => self.check(name, "member", TokenStream::new()),
-            None => self.check(&self.function.sig.ident, "member", TokenStream::new()),
-        };
-        for (number, flow) in options.flows.iter().enumerate() {
-            let number = Literal::usize_unsuffixed(number);
-            shared.extend(self.check(flow, "flow", quote!(#number)));
-        }
-        if let (true, Some(input)) = (self.is_entry() && self.callable, self.input()) {
-            shared.extend(self.check_mention(input, "Input", 0));
-        }
-        for (number, item) in options.emits.items.iter().enumerate() {
-            shared.extend(self.check_mention(item, "Emits", number));
-        }
-        let mut checks = quote_spanned!(self.at=> const _: () = { #shared };);
+        let mut calls = TokenStream::new();
+        let mut others = TokenStream::new();
         let lists: [(&str, &EventList); 3] =
             [("Subscribes", &options.subscribes), ("Joins", &options.joins), ("Gathers", &options.gathers)];
         for (role, list) in lists {
             for (number, item) in list.items.iter().enumerate() {
-                let check = self.check_mention(item, role, number);
-                checks.extend(quote_spanned!(self.at=> const _: () = { #check };));
+                let call = self.check_mention(item, role, number);
+                if list.items.len() == 1 {
+                    calls.extend(call);
+                } else {
+                    others.extend(self.constant(&call));
+                }
             }
         }
-        checks
+        calls.extend(match &options.name {
+            Some(name) => self.check(name, "member", TokenStream::new()),
+            None => self.check(&self.function.sig.ident, "member", TokenStream::new()),
+        });
+        for (number, flow) in options.flows.iter().enumerate() {
+            let number = Literal::usize_unsuffixed(number);
+            calls.extend(self.check(flow, "flow", quote!(#number)));
+        }
+        if let (true, Some(input)) = (self.is_entry() && self.callable, self.input()) {
+            calls.extend(self.check_mention(input, "Input", 0));
+        }
+        for (number, item) in options.emits.items.iter().enumerate() {
+            calls.extend(self.check_mention(item, "Emits", number));
+        }
+        let checks = self.constant(&calls);
+        quote!(#checks #others)
+    }
+
+    /// A constant that makes these checks.
+    fn constant(&self, calls: &TokenStream) -> TokenStream {
+        let (private, ty) = (&self.private, &self.ty);
+        quote_spanned! {self.at=>
+            const _: () = {
+                let graph = <__NqRegistry as #private::Registered>::GRAPH;
+                let worker = <#ty as #private::Worker>::DEF;
+                #calls
+            };
+        }
     }
 
     fn check_mention(&self, item: impl ToTokens, role: &str, number: usize) -> TokenStream {
-        let private = respan(&self.private, self.at);
+        let private = &self.private;
         let (role, number) = (Ident::new(role, self.at), Literal::usize_unsuffixed(number));
-        self.check(item, "mention", quote!(#private::proof::Role::#role, #number))
+        self.check(item, "mention", quote_spanned!(self.at=> #private::proof::Role::#role, #number))
     }
 
     fn check(&self, guilty: impl ToTokens, name: &str, rest: TokenStream) -> TokenStream {
-        // All of the call lies at the guilty tokens, from the first to the last, or rustc would point at the
-        // attribute.
+        // The call lies at the guilty tokens, from the first to the last, or rustc would point at the
+        // attribute. What is between its parentheses does not matter.
         let guilty = guilty.into_token_stream().into_iter().map(|token| token.span());
         let (first, last) = guilty.fold((None, self.at), |(first, _), span| (first.or(Some(span)), span));
         let first = first.unwrap_or(self.at);
-        let (name, ty, private) =
-            (Ident::new(name, first), respan(&self.ty, first), respan(&self.private, first));
-        let rest = respan(rest, first);
-        let args = quote_spanned! {first=>
-            <__NqRegistry as #private::Registered>::GRAPH, <#ty as #private::Worker>::DEF, #rest
-        };
+        let (name, private) = (Ident::new(name, first), respan(&self.private, first));
+        let args = quote_spanned!(self.at=> graph, worker, #rest);
         let mut args = Group::new(Delimiter::Parenthesis, args);
         args.set_span(last);
         quote_spanned!(first=> #private::proof::#name #args;)

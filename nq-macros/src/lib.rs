@@ -15,9 +15,11 @@ mod expand;
 mod glue;
 mod handler;
 mod input;
+mod keys;
 mod names;
 mod registry;
 mod scan;
+mod skim;
 mod uses;
 
 use proc_macro::TokenStream;

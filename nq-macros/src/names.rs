@@ -4,6 +4,8 @@
 use proc_macro2::Ident;
 use quote::format_ident;
 
+use crate::keys;
+
 /// The longest name of a flow, a worker or a queue, in bytes: two of them make the name of a queue in stores.
 const LONGEST_NAME: usize = 99;
 /// The longest name of an event, in bytes.
@@ -87,25 +89,13 @@ fn edits(left: &str, right: &str) -> usize {
 
 /// The type that a worker's definition lies on, chosen by the function's name.
 pub(crate) fn bucket(function: &Ident) -> Ident {
-    let hash = fnv(&plain(function));
-    format_ident!("B{:02x}", (hash ^ hash >> 32) & 0xff)
-}
-
-/// Under what a worker's definition lies there: the hash of its path inside the crate, `::steps::charge`. The
-/// worker computes the same from what rustc says its module is.
-pub(crate) fn slot(path: &str) -> u64 {
-    fnv(path)
-}
-
-/// FNV-1a: the registry and the worker must agree, in every build.
-fn fnv(text: &str) -> u64 {
-    let step = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
+    let key = keys::of(keys::WORKER, &plain(function));
+    format_ident!("B{:02x}", key & 0xff)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{dotted, nearest, refuse_event_name, refuse_name, slot};
+    use super::{dotted, nearest, refuse_event_name, refuse_name};
 
     #[test]
     fn events_are_named_after_their_types() {
@@ -133,12 +123,6 @@ mod tests {
         }
         assert_eq!(refuse_event_name("github/push"), None);
         assert!(refuse_event_name(&"x".repeat(201)).is_some());
-    }
-
-    #[test]
-    fn slots_are_those_that_workers_compute() {
-        assert_eq!(slot("::charge"), 0xdbcb_d0d0_55e3_5b81);
-        assert_eq!(slot("::steps::r#type"), 0xcf0f_106b_c9af_bd57);
     }
 
     #[test]

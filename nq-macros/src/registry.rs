@@ -11,7 +11,8 @@ use syn::{Token, parse::Parse};
 use crate::attr::list;
 use crate::errors::Errors;
 use crate::glue::{nq_name, nq_path, respan};
-use crate::names::{bucket, nearest, plain, slot};
+use crate::keys;
+use crate::names::{bucket, nearest, plain};
 use crate::scan::{Found, scan};
 
 const OPTIONS: &[&str] = &["library", "also", "include", "crate"];
@@ -118,7 +119,7 @@ fn registry(args: &Args, found: &[Found]) -> TokenStream {
     let private = quote!(#nq::__private);
     let span = Span::call_site();
     let name = Ident::new("add_nq_registry_to_the_crate_root", span);
-    let mut workers: Vec<TokenStream> = found.iter().map(|found| listed(found, &private)).collect();
+    let mut workers: Vec<TokenStream> = found.iter().map(listed).collect();
     for path in args.explicit.iter().chain(&args.also) {
         let private = respan(&private, path.span());
         workers.push(quote_spanned!(path.span()=> <#path as #private::Worker>::DEF));
@@ -132,6 +133,15 @@ fn registry(args: &Args, found: &[Found]) -> TokenStream {
             quote_spanned!(path.span()=> <#path::#name as #private::Registered>)
         })
         .collect();
+    let lists = if libraries.is_empty() {
+        quote_spanned!(span=> const WORKERS: &[&#private::WorkerDef] = HERE;)
+    } else {
+        quote_spanned! {span=>
+            const LISTS: &[&[&#private::WorkerDef]] = &[HERE, #(#libraries::WORKERS),*];
+            const COUNT: usize = #private::proof::count(LISTS);
+            const WORKERS: &[&#private::WorkerDef; COUNT] = &#private::proof::concat(LISTS);
+        }
+    };
     let checks = args.include.iter().enumerate().map(|(number, path)| {
         let shown = quote!(#path).to_string().replace(' ', "");
         let (from, to) = (number + 1, number + 2);
@@ -154,13 +164,18 @@ fn registry(args: &Args, found: &[Found]) -> TokenStream {
         const _: () = {
             // By the path that workers use: elsewhere than in the root there is one error, not one for each.
             use crate::#name as __NqRegistry;
-            const HERE: &[&#private::WorkerDef] = &[#(#workers),*];
-            const LISTS: &[&[&#private::WorkerDef]] = &[HERE, #(#libraries::WORKERS),*];
-            const COUNT: usize = #private::proof::count(LISTS);
-            const WORKERS: &[&#private::WorkerDef; COUNT] = &#private::proof::concat(LISTS);
+            const HERE: &[&#private::WorkerDef] = {
+                #[allow(unused_imports)]
+                use #private::{Slot, bucket::*};
+                &[#(#workers),*]
+            };
+            #lists
             const SIZE: #private::proof::Size = #private::proof::Size::of(WORKERS);
             const PLAN: &#private::proof::Plan<{ SIZE.places }, { SIZE.nodes }, { SIZE.mentions }> =
                 &#private::proof::Plan::build(WORKERS, #open);
+            impl #private::Root for __NqRegistry {
+                const PATH: &'static str = ::core::module_path!();
+            }
             impl #private::Registered for __NqRegistry {
                 const WORKERS: &'static [&'static #private::WorkerDef] = WORKERS;
                 const GRAPH: &'static #private::proof::Graph = &PLAN.graph();
@@ -171,6 +186,7 @@ fn registry(args: &Args, found: &[Found]) -> TokenStream {
                     name: ::core::module_path!(),
                     library: #open && !::core::cfg!(test),
                     workers: WORKERS,
+                    clean: <__NqRegistry as #private::Registered>::GRAPH.is_clean(),
                 }
             }
         };
@@ -178,18 +194,14 @@ fn registry(args: &Args, found: &[Found]) -> TokenStream {
 }
 
 /// The definition of a worker that the walk found.
-fn listed(found: &Found, private: &TokenStream) -> TokenStream {
+fn listed(found: &Found) -> TokenStream {
     let span = Span::call_site();
     let cfgs = found.cfgs.iter().map(|cfg| respan(cfg, span));
     let bucket = format_ident!("{}", bucket(&found.function), span = span);
-    let mut path = String::new();
-    for part in found.modules.iter().chain([&found.function.to_string()]) {
-        path.push_str("::");
-        path.push_str(part);
-    }
-    let slot = slot(&path);
+    let module: String = found.modules.iter().flat_map(|module| ["::", module]).collect();
+    let slot = keys::slot(&module, &found.function.to_string());
     quote_spanned! {span=>
         #(#[cfg(#cfgs)])*
-        <#private::bucket::#bucket as #private::Slot<__NqRegistry, #slot>>::DEF
+        <#bucket as Slot<__NqRegistry, #slot>>::DEF
     }
 }

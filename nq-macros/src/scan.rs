@@ -1,7 +1,7 @@
 //! The walk over a crate's modules, in search of workers.
 //!
-//! It lexes files and matches token trees: it parses no bodies, so it takes a crate of any size in its stride,
-//! and understands syntax that is newer than itself.
+//! It matches token trees and steps over bodies, so it takes a crate of any size in its stride, and understands
+//! syntax that is newer than itself.
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use proc_macro2::{Delimiter, Ident, TokenStream, TokenTree};
 use quote::quote;
 
 use crate::attrs::{Attr, What};
+use crate::skim::skim;
 use crate::uses::{Names, is_punct};
 
 /// Deeper nesting is a circle of `#[path]`s, which rustc reports.
@@ -72,8 +73,9 @@ impl Walk<'_> {
         let source = source.strip_prefix('\u{feff}').unwrap_or(&source);
         let shebang = source.starts_with("#!") && !source[2..].trim_start().starts_with('[');
         let source = if shebang { source.split_once('\n').map_or("", |(_, rest)| rest) } else { source };
+        let skimmed = skim(source);
         // What does not lex, rustc reports.
-        if let Ok(tokens) = source.parse::<TokenStream>() {
+        if let Ok(tokens) = skimmed.as_deref().unwrap_or(source).parse::<TokenStream>() {
             let tokens: Vec<_> = tokens.into_iter().collect();
             let names = names.in_file(&tokens);
             self.items(&tokens, here.clone(), &names);

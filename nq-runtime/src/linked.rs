@@ -16,6 +16,9 @@ pub struct Proven {
     pub library: bool,
     /// The workers, with those of the libraries that it includes.
     pub workers: &'static [&'static WorkerDef],
+    /// Whether it found nothing wrong, as in every program that compiles. It is asked for because rustc, when
+    /// it compiles again, only remembers the graph if a static has looked at it the last time.
+    pub clean: bool,
 }
 inventory::collect!(Proven);
 
@@ -51,7 +54,7 @@ pub fn linked_if_any() -> Result<Vec<&'static Handler>, RegistryError> {
 
 /// Where a worker stands: what tells two of them apart.
 fn place(def: &WorkerDef) -> (&'static str, &'static str, u32) {
-    (def.path, def.file, def.line)
+    (def.path, def.file, (def.line)())
 }
 
 fn crate_of(path: &str) -> &str {
@@ -139,14 +142,14 @@ mod tests {
     }
 
     fn program(workers: &'static [&'static WorkerDef]) -> Proven {
-        Proven { name: "shop", library: false, workers }
+        Proven { name: "shop", library: false, workers, clean: true }
     }
 
     #[test]
     fn what_is_linked_must_be_proven() {
         check(&[&CHARGE, &SHIP], &[program(&[&CHARGE, &SHIP])], &[]);
         check(&[&CHARGE, &PACK], &[program(&[&CHARGE, &PACK])], &[]);
-        let library = || Proven { name: "shipping", library: true, workers: &[&PACK] };
+        let library = || Proven { name: "shipping", library: true, workers: &[&PACK], clean: true };
         check(
             &[&CHARGE, &PACK],
             &[program(&[&CHARGE]), library()],

@@ -260,7 +260,7 @@ impl Worker {
             queue: def.queue.map(str::to_owned),
             path: def.path.to_owned(),
             file: def.file.replace('\\', "/"),
-            line: def.line,
+            line: (def.line)(),
             flows: texts(def.flows),
             input: def.input.filter(|_| def.is_entry()).map(|event| event.name.to_owned()),
             emits: sorted(def.emits),

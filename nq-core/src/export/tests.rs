@@ -7,7 +7,7 @@ use crate::def::{EventDef, EventRef, WorkerDef};
 use crate::registry::Registry;
 
 const fn event(name: &'static str) -> EventRef {
-    EventRef { name, type_path: None }
+    EventRef::untyped(name)
 }
 const A: EventRef = event("a");
 const B: EventRef = event("b");
@@ -49,7 +49,8 @@ fn all() -> Vec<WorkerDef> {
 
 #[test]
 fn the_document_has_the_shape_of_its_json_schema() {
-    let number = EventDef { name: "a", type_path: "f::A", schema: || schemars::schema_for!(u32) };
+    let number =
+        EventDef { name: "a", key: 0, type_path: "f::A", type_key: 0, schema: || schemars::schema_for!(u32) };
     let document = with_events(all(), [number]);
     let json: Value = serde_json::from_str(&document.to_json()).unwrap();
     let schema: Value = serde_json::from_str(JSON_SCHEMA).unwrap();
@@ -212,7 +213,7 @@ struct ByNothing {
 #[test]
 fn a_join_by_fields_that_are_never_equal_is_found() {
     fn of<T: schemars::JsonSchema>(name: &'static str) -> EventDef {
-        EventDef { name, type_path: name, schema: || schemars::schema_for!(T) }
+        EventDef { name, key: 0, type_path: name, type_key: 0, schema: || schemars::schema_for!(T) }
     }
     let workers =
         || [entry("start", &[A, B]), WorkerDef { joins: &[A, B], by: Some("id"), ..worker("both") }];
@@ -273,7 +274,7 @@ fn what_breaks_runs_in_flight_is_told_from_what_does_not() {
     becomes(|all| all.push(WorkerDef { gathers: &[A], ..worker("more") }), &["MayBreak workerAdded more"]);
     becomes(|all| all.push(WorkerDef { joins: &[A, B], ..worker("more") }), &["MayBreak workerAdded more"]);
     becomes(|all| (all[1].retries, all[1].timeout_ms) = (9, None), &["Safe policyChanged each"]);
-    becomes(|all| (all[1].line, all[1].file, all[1].path) = (9, "src/g.rs", "g::each"), &[]);
+    becomes(|all| (all[1].line, all[1].file, all[1].path) = (|| 9, "src/g.rs", "g::each"), &[]);
     becomes(|all| all[1].emits = &[B, C], &["Safe emitAdded each c"]);
     // `pair` gets a way to the gather: what is queued of it does not hold the gather up.
     becomes(
@@ -295,7 +296,16 @@ fn a_flow_that_is_gone_is_told_once() {
 #[test]
 fn a_narrowed_event_breaks_and_a_widened_one_does_not() {
     fn of<T: schemars::JsonSchema>() -> RegistryDocument {
-        with_events(all(), [EventDef { name: "a", type_path: "A", schema: || schemars::schema_for!(T) }])
+        with_events(
+            all(),
+            [EventDef {
+                name: "a",
+                key: 0,
+                type_path: "A",
+                type_key: 0,
+                schema: || schemars::schema_for!(T),
+            }],
+        )
     }
     assert_eq!(changed(&of::<u64>(), &of::<u32>()), ["Breaks eventNarrowed a "]);
     assert_eq!(changed(&of::<u32>(), &of::<u64>()), ["Safe eventWidened a"]);

@@ -1,21 +1,14 @@
 //! The graph of a registry: which worker is a step of which flow, which event leads where in it, and the
 //! verdict on each.
 
-use super::hash::{hash, join, same};
 use super::reach;
 use super::table::{Index, Table};
-use super::workers::{Role, flow_count, flow_name, mention, mention_count};
+use super::workers::{Role, flow_count, flow_key, flow_name, mention, mention_count, name_key, path_key};
 use crate::def::{EventRef, WorkerDef};
+use crate::keys;
 
 /// No mention: the end of a list.
 pub(super) const NONE: u32 = u32::MAX;
-
-/// What a key of the index stands for.
-const WORKER: u64 = 1;
-const FLOW: u64 = 2;
-const MEMBER: u64 = 3;
-const EVENT: u64 = 4;
-const TYPE: u64 = 5;
 
 /// What is wrong with a node or a mention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,17 +75,14 @@ pub(super) struct Flow {
     pub(super) muted: bool,
 }
 
-const fn worker_key(def: &WorkerDef) -> u64 {
-    // A binary and a library of one name may each have a worker of one path.
-    join(WORKER, join(hash(def.path), def.line as u64))
-}
-
 /// A graph in the making, and then the memory behind a [`Graph`].
 pub struct Plan<const PLACES: usize, const NODES: usize, const MENTIONS: usize> {
     workers: &'static [&'static WorkerDef],
     table: Table<PLACES>,
     pub(super) nodes: [Node; NODES],
     pub(super) mentions: [Mention; MENTIONS],
+    /// The key of each mention's type; zero where it has none.
+    types: [u64; MENTIONS],
     pub(super) events: [Event; MENTIONS],
     pub(super) event_count: u32,
     pub(super) flows: [Flow; NODES],
@@ -112,6 +102,7 @@ impl<const PLACES: usize, const NODES: usize, const MENTIONS: usize> Plan<PLACES
             nodes: [Node { worker: 0, flow: 0, mentions: 0, verdict: Verdict::Fine }; NODES],
             mentions: [Mention { node: 0, role: Role::Emits, event: 0, next: NONE, verdict: Verdict::Fine };
                 MENTIONS],
+            types: [0; MENTIONS],
             events: [Event { emitters: 0, consumers: NONE }; MENTIONS],
             event_count: 0,
             flows: [Flow { first: 0, entries: 0, steps: 0, plain: NONE, muted: false }; NODES],
@@ -152,35 +143,36 @@ impl<const PLACES: usize, const NODES: usize, const MENTIONS: usize> Plan<PLACES
         self.workers[self.nodes[node as usize].worker as usize]
     }
 
-    /// Enters every worker, flow and event.
+    /// Enters every worker, flow and event. The index has a worker under the key of its path, a flow and an
+    /// event type under the keys of their names, and an event and a worker of a flow under the pair.
     const fn wire(&mut self) {
         let (mut worker, mut node, mut mentions) = (0, 0, 0);
         while worker < self.workers.len() {
             let def = self.workers[worker];
-            let repeated = self.table.intern(worker_key(def), node) != node;
-            let flows = flow_count(def);
-            let mut at = 0;
+            let repeated = self.table.intern(path_key(def), node) != node;
+            let (mut at, flows) = (0, flow_count(def));
             while at < flows {
-                self.nodes[node as usize].worker = worker as u32;
-                self.nodes[node as usize].mentions = mentions;
+                let info = &mut self.nodes[node as usize];
+                info.worker = worker as u32;
+                info.mentions = mentions;
                 if repeated {
-                    self.nodes[node as usize].verdict = Verdict::Repeated;
+                    // It owns no mention.
+                    info.verdict = Verdict::Repeated;
                 } else {
-                    let flow_hash = hash(flow_name(def, at));
-                    self.enter(def, node, flow_hash);
-                    mentions = self.mention_all(def, node, mentions, flow_hash, at == 0);
+                    let flow = flow_key(def, at);
+                    self.enter(def, node, flow);
+                    mentions = self.mention_all(def, node, mentions, flow);
                 }
                 node += 1;
                 at += 1;
             }
             worker += 1;
         }
-        // Nodes that stay unused, those of repeated workers, own no mention.
     }
 
     /// Enters a worker into a flow.
-    const fn enter(&mut self, def: &'static WorkerDef, node: u32, flow_hash: u64) {
-        let flow = self.table.intern(join(FLOW, flow_hash), self.flow_count);
+    const fn enter(&mut self, def: &'static WorkerDef, node: u32, flow_key: u64) {
+        let flow = self.table.intern(flow_key, self.flow_count);
         if flow == self.flow_count {
             self.flow_count += 1;
             self.flows[flow as usize].first = node;
@@ -195,30 +187,51 @@ impl<const PLACES: usize, const NODES: usize, const MENTIONS: usize> Plan<PLACES
         if def.broken {
             info.muted = true;
             self.doubtful = true;
-            if !def.flows.is_empty() && same(def.flows[0], WorkerDef::UNKNOWN_FLOW) {
-                self.muted = true;
-            }
+            self.muted |= flow_key == keys::of(keys::FLOW, WorkerDef::UNKNOWN_FLOW);
         }
-        if self.table.intern(join(MEMBER, join(flow_hash, hash(def.name))), node) != node {
+        if self.table.intern(flow_key ^ name_key(def), node) != node {
             self.blame(node, Verdict::Duplicate);
         }
     }
 
     /// Enters what a worker mentions, and returns where the next worker's mentions begin.
-    const fn mention_all(
+    const fn mention_all(&mut self, def: &'static WorkerDef, node: u32, first: u32, flow: u64) -> u32 {
+        let mut at = first;
+        // In the order in which `workers::mention` counts them.
+        if !def.emits.is_empty() {
+            at = self.mention_list(def.emits, Role::Emits, node, at, flow);
+        }
+        let waits = at;
+        if !def.subscribes.is_empty() {
+            at = self.mention_list(def.subscribes, Role::Subscribes, node, at, flow);
+        }
+        if !def.joins.is_empty() {
+            at = self.mention_list(def.joins, Role::Joins, node, at, flow);
+        }
+        if !def.gathers.is_empty() {
+            at = self.mention_list(def.gathers, Role::Gathers, node, at, flow);
+        }
+        if at > waits + 1 && !def.broken {
+            self.judge_repeats(node, waits, at);
+        }
+        if let Some(input) = def.input {
+            at = self.mention_list(&[input], Role::Input, node, at, flow);
+        }
+        at
+    }
+
+    const fn mention_list(
         &mut self,
-        def: &'static WorkerDef,
+        list: &[EventRef],
+        role: Role,
         node: u32,
-        first: u32,
-        flow_hash: u64,
-        judge_types: bool,
+        mut at: u32,
+        flow_key: u64,
     ) -> u32 {
-        let (count, mut number) = (mention_count(def), 0);
-        while number < count {
-            let at = first + number as u32;
-            let (role, event_ref, _) = mention(def, number);
-            let name_hash = hash(event_ref.name);
-            let event = self.table.intern(join(EVENT, join(flow_hash, name_hash)), self.event_count);
+        let mut number = 0;
+        while number < list.len() {
+            let EventRef { key, type_key, .. } = list[number];
+            let event = self.table.intern(flow_key ^ key, self.event_count);
             if event == self.event_count {
                 self.event_count += 1;
             }
@@ -234,30 +247,39 @@ impl<const PLACES: usize, const NODES: usize, const MENTIONS: usize> Plan<PLACES
                 }
             }
             let mut verdict = Verdict::Fine;
-            if next != NONE && self.mentions[next as usize].node == node && !def.broken {
-                verdict = Verdict::Twice;
-                self.clean = false;
-            }
-            if judge_types && let Some(path) = event_ref.type_path {
-                let known = self.table.intern(join(TYPE, name_hash), at);
-                if known != at && !self.is_of_type(known, path) {
-                    verdict = Verdict::TypeClash;
-                    self.clean = false;
+            if type_key != 0 {
+                let known = self.table.intern(key, at);
+                if known != at && self.types[known as usize] != type_key {
+                    // A worker of several flows is told once.
+                    if self.is_first(node) {
+                        verdict = Verdict::TypeClash;
+                        self.clean = false;
+                    }
                 }
             }
+            self.types[at as usize] = type_key;
             self.mentions[at as usize] = Mention { node, role, event, next, verdict };
             number += 1;
+            at += 1;
         }
-        first + count as u32
+        at
     }
 
-    /// Whether an earlier mention is of the type with this path.
-    const fn is_of_type(&self, at: u32, path: &str) -> bool {
-        let node = self.mentions[at as usize].node;
-        let number = at - self.nodes[node as usize].mentions;
-        match mention(self.worker(node), number as usize).1.type_path {
-            Some(known) => same(known, path),
-            None => true,
+    /// Whether this is the node of its worker's first flow.
+    const fn is_first(&self, node: u32) -> bool {
+        node == 0 || self.nodes[node as usize - 1].worker != self.nodes[node as usize].worker
+    }
+
+    /// Blames what a worker waits for twice, the second time.
+    const fn judge_repeats(&mut self, node: u32, from: u32, to: u32) {
+        let mut at = from;
+        while at < to {
+            let next = self.mentions[at as usize].next;
+            if next != NONE && self.mentions[next as usize].node == node {
+                self.mentions[at as usize].verdict = Verdict::Twice;
+                self.clean = false;
+            }
+            at += 1;
         }
     }
 
@@ -322,9 +344,14 @@ pub struct Graph {
 }
 
 impl Graph {
+    /// Whether nothing is wrong.
+    pub const fn is_clean(&self) -> bool {
+        self.clean
+    }
+
     /// The first node of a worker; the others, one for each of its flows, follow.
     pub(super) const fn node_of(&self, def: &WorkerDef) -> Option<u32> {
-        self.index.get(worker_key(def))
+        self.index.get(path_key(def))
     }
 
     /// The nodes of the workers at these places of the list.
@@ -380,13 +407,19 @@ impl Graph {
 
     /// The mention whose type the name of this event belongs to.
     pub(super) const fn owner(&self, event: EventRef) -> Option<u32> {
-        self.index.get(join(TYPE, hash(event.name)))
+        self.index.get(event.key)
     }
 
     /// The node that has this name in this flow.
     pub(super) const fn member(&self, flow: &str, name: &str) -> Option<u32> {
-        self.index.get(join(MEMBER, join(hash(flow), hash(name))))
+        self.index.get(keys::of(keys::FLOW, flow) ^ keys::of(keys::WORKER, name))
     }
+}
+
+/// The root of a crate, where its registry stands.
+pub trait Root {
+    /// Its path: the name of the crate.
+    const PATH: &'static str;
 }
 
 /// The registry of a crate: what `registry!` makes.

@@ -1,13 +1,12 @@
 //! The proof: `registry!` gathers the definitions of a crate's workers into one constant [`Graph`], and each
 //! worker asks it, in constants of its own, whether it is wired. Everything here runs in rustc.
 //!
-//! Constant evaluation is slow (about a microsecond for ten simple operations) and counts its steps, so all
-//! verdicts fall in one pass over the graph, on hashes; a check reads its verdict, and only one that fails
-//! compares strings and writes a text.
+//! Constant evaluation is slow (about a microsecond for a simple operation) and counts its steps, so all
+//! verdicts fall in one pass over the graph, on [keys](crate::keys) that are mostly there already; a check reads
+//! its verdict, and only one that fails compares strings and writes a text.
 
 mod check;
 mod graph;
-mod hash;
 mod reach;
 mod suggest;
 mod table;
@@ -18,6 +17,5 @@ mod text;
 mod workers;
 
 pub use check::{flow, included, member, mention, root};
-pub use graph::{Graph, Plan, Registered};
-pub use hash::slot;
+pub use graph::{Graph, Plan, Registered, Root};
 pub use workers::{Role, Size, concat, count};

@@ -1,4 +1,4 @@
-//! A hash table in a constant: open addressing, keys that are hashes already.
+//! A hash table in a constant: open addressing, keys that are well mixed already.
 
 /// A table of `N` places, a power of two of which at most half are taken.
 pub(super) struct Table<const N: usize> {

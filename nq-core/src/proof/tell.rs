@@ -2,7 +2,6 @@
 //! are strings compared, and only for what has failed.
 
 use super::graph::{Graph, Verdict};
-use super::hash::same;
 use super::suggest::Nearest;
 use super::text::Text;
 use super::workers::Role;
@@ -63,8 +62,7 @@ const fn duplicate(graph: &Graph, node: u32) -> Text {
     text.push("\nhelp: rename one of them, or give it a name of its own: `name = \"…\"`");
     if let Some(other) = graph.member(flow, def.name) {
         let other = graph.worker(other);
-        text.push("\nnote: the other one is ").name(other.path).push(", ");
-        text.push(other.file).push(":").number(other.line as usize);
+        text.push("\nnote: the other one is ").name(other.path).push(", in ").push(other.file);
     }
     text
 }
@@ -189,7 +187,7 @@ const fn is_emitted_by(graph: &Graph, event: u32, node: u32) -> bool {
 
 /// A worker that emits the event of a mention: in its flow, or else in another.
 const fn emitter(graph: &Graph, at: u32, in_flow: bool) -> Option<u32> {
-    let wanted = graph.event(at).name;
+    let wanted = graph.event(at).key;
     let event = graph.mentions[at as usize].event;
     let mut node = 0;
     while node < graph.nodes.len() as u32 {
@@ -198,7 +196,7 @@ const fn emitter(graph: &Graph, at: u32, in_flow: bool) -> Option<u32> {
             let end = other + graph.worker(node).emits.len() as u32;
             while other < end {
                 let here = graph.mentions[other as usize].event == event;
-                if if in_flow { here } else { !here && same(graph.event(other).name, wanted) } {
+                if if in_flow { here } else { !here && graph.event(other).key == wanted } {
                     return Some(node);
                 }
                 other += 1;
@@ -245,7 +243,7 @@ const fn unmatched(graph: &Graph, at: u32) -> Text {
                 let candidate = graph.event(other);
                 match graph.mentions[other as usize].role {
                     Role::Emits => near.consider(candidate.name),
-                    Role::Input if same(candidate.name, event.name) => started = Some(node),
+                    Role::Input if candidate.key == event.key => started = Some(node),
                     _ => {}
                 }
                 other += 1;

@@ -37,15 +37,15 @@ macro_rules! check {
 }
 
 const fn event(name: &'static str) -> EventRef {
-    EventRef { name, type_path: None }
+    EventRef::untyped(name)
 }
 const A: EventRef = event("a");
 const B: EventRef = event("b");
 const C: EventRef = event("c");
 
 /// Two types of one name.
-const ONE: EventRef = EventRef { name: "a", type_path: Some("one::A") };
-const TWO: EventRef = EventRef { name: "a", type_path: Some("two::A") };
+const ONE: EventRef = EventRef::typed("a", "one::A");
+const TWO: EventRef = EventRef::typed("a", "two::A");
 
 /// A worker of flow `f`.
 const fn worker(name: &'static str) -> WorkerDef {

@@ -1,6 +1,7 @@
 //! The workers of a registry as lists: their flows, and the events that they mention, by number.
 
 use crate::def::{EventRef, WorkerDef};
+use crate::keys;
 
 /// How a worker mentions an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,21 @@ pub(super) const fn mention_count(def: &WorkerDef) -> usize {
 /// The flow of that number of a worker; a plain queue worker is a flow of its own.
 pub(super) const fn flow_name(def: &'static WorkerDef, at: usize) -> &'static str {
     if def.flows.is_empty() { def.name } else { def.flows[at] }
+}
+
+/// The key of that flow.
+pub(super) const fn flow_key(def: &'static WorkerDef, at: usize) -> u64 {
+    if at < def.keys.flows.len() { def.keys.flows[at] } else { keys::of(keys::FLOW, flow_name(def, at)) }
+}
+
+/// The key of a worker's name.
+pub(super) const fn name_key(def: &WorkerDef) -> u64 {
+    if def.keys.name == 0 { keys::of(keys::WORKER, def.name) } else { def.keys.name }
+}
+
+/// The key of a worker's path.
+pub(super) const fn path_key(def: &WorkerDef) -> u64 {
+    if def.keys.path == 0 { keys::of(keys::PATH, def.path) } else { def.keys.path }
 }
 
 /// The mention of that number of a worker.

@@ -1,0 +1,52 @@
+//! Keys: hashes of texts by which the proof finds workers, flows and events, computed here where the text is
+//! seen. `nq_core::keys` computes the same in constants, and says what the keys are for.
+
+/// What a path is hashed with.
+pub(crate) const PATH: u64 = 0x6a09_e667_f3bc_c909;
+/// What the name of a flow is hashed with.
+pub(crate) const FLOW: u64 = 0xbb67_ae85_84ca_a73b;
+/// What the name of a worker is hashed with.
+pub(crate) const WORKER: u64 = 0x3c6e_f372_fe94_f82b;
+/// What the name of an event is hashed with.
+pub(crate) const EVENT: u64 = 0xa54f_f53a_5f1d_36f1;
+
+const SPREAD: u128 = 0x9e37_79b9_7f4a_7c15;
+
+/// The key of a text.
+pub(crate) fn of(seed: u64, text: &str) -> u64 {
+    let text = text.as_bytes();
+    let (words, tail) = text.as_chunks::<8>();
+    let fold = |product: u128| (product >> 64) as u64 ^ product as u64;
+    let mut product = u128::from(seed ^ text.len() as u64) * SPREAD;
+    let mut mix = |word: u64| product = u128::from(fold(product) ^ word) * SPREAD;
+    words.iter().for_each(|word| mix(u64::from_le_bytes(*word)));
+    if !tail.is_empty() {
+        mix(match text.last_chunk::<8>() {
+            Some(last) => u64::from_le_bytes(*last),
+            None => tail.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        });
+    }
+    fold(product)
+}
+
+/// Under what the definition of the worker with this function lies, in the module with this path inside its
+/// crate: `::steps`.
+pub(crate) fn slot(module: &str, function: &str) -> u64 {
+    of(PATH, module) ^ of(WORKER, function)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EVENT, FLOW, PATH, WORKER, of, slot};
+
+    #[test]
+    fn constants_compute_the_same() {
+        // The same numbers stand in `nq_core::keys`.
+        let keys = [of(PATH, "shop"), of(FLOW, "order"), of(EVENT, "order.paid"), of(WORKER, "r#type")];
+        assert_eq!(
+            keys,
+            [0x0791_2c85_08e2_8b64, 0x46f9_cff4_2230_929b, 0x0b67_d3d4_499c_ad47, 0xb265_72b4_deb6_981a]
+        );
+        assert_eq!(slot("::steps", "charge"), 0x18ac_112c_0fa7_3cc8);
+    }
+}

@@ -1,0 +1,283 @@
+//! What of a file can hold modules, imports and attributes: everything but the bodies of functions, types and
+//! `impl` blocks. They are most of a file, and the compiler's lexer takes fifty times as long for them as it
+//! takes to step over them here.
+//!
+//! Only comments, quotes and braces are told apart. Where something else might be meant, [`skim`] says so, and
+//! the file is lexed whole.
+
+/// The file with empty bodies and without comments; none where that is in doubt.
+pub(crate) fn skim(source: &str) -> Option<String> {
+    let mut skim = Skim { source: source.as_bytes(), at: 0 };
+    // What is a comment in such a file is for a newer compiler to know.
+    if source.starts_with("---") {
+        return None;
+    }
+    let mut kept = Vec::with_capacity(source.len() / 4);
+    let (mut open, mut import) = (0_usize, false);
+    // The last two words, with nothing else between or after them.
+    let (mut before, mut last): (&[u8], &[u8]) = (b"", b"");
+    while let Some(piece) = skim.next()? {
+        match piece {
+            Piece::Space => kept.push(b' '),
+            Piece::Word(word) => {
+                (before, last) = (last, word);
+                import |= word == b"use";
+                kept.extend_from_slice(word);
+            }
+            Piece::Quoted(text) => {
+                (before, last) = (b"", b"");
+                kept.extend_from_slice(text);
+            }
+            Piece::Mark(mark) => {
+                kept.push(mark);
+                match mark {
+                    b'{' if import || before == b"mod" => open += 1,
+                    b'{' => {
+                        skim.body()?;
+                        kept.push(b'}');
+                    }
+                    b'}' => open = open.checked_sub(1)?,
+                    b';' => import = false,
+                    _ => {}
+                }
+                (before, last) = (b"", b"");
+            }
+        }
+    }
+    if open > 0 {
+        return None;
+    }
+    String::from_utf8(kept).ok()
+}
+
+struct Skim<'a> {
+    source: &'a [u8],
+    at: usize,
+}
+
+enum Piece<'a> {
+    /// White space or a comment.
+    Space,
+    /// A name, a keyword or a number.
+    Word(&'a [u8]),
+    /// A string, a character or a lifetime.
+    Quoted(&'a [u8]),
+    /// Anything else.
+    Mark(u8),
+}
+
+impl<'a> Skim<'a> {
+    /// Steps over the rest of a body, up to the brace that closes it.
+    fn body(&mut self) -> Option<()> {
+        let mut open = 1;
+        while open > 0 {
+            match self.next()?? {
+                Piece::Mark(b'{') => open += 1,
+                Piece::Mark(b'}') => open -= 1,
+                _ => {}
+            }
+        }
+        Some(())
+    }
+
+    /// The next piece; nothing at the end, and none where it is in doubt.
+    #[allow(clippy::option_option, reason = "doubt and the end are two things")]
+    fn next(&mut self) -> Option<Option<Piece<'a>>> {
+        let (source, from) = (self.source, self.at);
+        let Some(&first) = source.get(from) else { return Some(None) };
+        self.at += 1;
+        let piece = match first {
+            b' ' | b'\t' | b'\n' | b'\r' => Piece::Space,
+            b'/' if self.peek() == Some(b'/') => {
+                while self.peek().is_some_and(|byte| byte != b'\n') {
+                    self.at += 1;
+                }
+                Piece::Space
+            }
+            b'/' if self.peek() == Some(b'*') => {
+                self.comment()?;
+                Piece::Space
+            }
+            b'"' => {
+                self.string()?;
+                Piece::Quoted(&source[from..self.at])
+            }
+            b'\'' => {
+                self.quote()?;
+                Piece::Quoted(&source[from..self.at])
+            }
+            _ if is_word(first) => {
+                while self.peek().is_some_and(is_word) {
+                    self.at += 1;
+                }
+                match (&source[from..self.at], self.peek()) {
+                    (b"r" | b"br" | b"cr", Some(b'"' | b'#')) if self.raw()? => {
+                        Piece::Quoted(&source[from..self.at])
+                    }
+                    // A raw name: its second part comes as a word of its own would, so it is taken along.
+                    (b"r", Some(b'#')) => {
+                        self.at += 1;
+                        while self.peek().is_some_and(is_word) {
+                            self.at += 1;
+                        }
+                        Piece::Word(&source[from..self.at])
+                    }
+                    (b"b" | b"c", Some(b'"')) => {
+                        self.at += 1;
+                        self.string()?;
+                        Piece::Quoted(&source[from..self.at])
+                    }
+                    // Some prefix that this does not know.
+                    (b"b", Some(b'\'')) => Piece::Word(b"b"),
+                    (_, Some(b'"' | b'\'')) => return None,
+                    (word, _) => Piece::Word(word),
+                }
+            }
+            _ => Piece::Mark(first),
+        };
+        Some(Some(piece))
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.source.get(self.at).copied()
+    }
+
+    /// Steps over the rest of a block comment; they nest.
+    fn comment(&mut self) -> Option<()> {
+        let mut open = 0;
+        self.at -= 1;
+        loop {
+            match self.source.get(self.at..self.at + 2)? {
+                b"/*" => (open, self.at) = (open + 1, self.at + 2),
+                b"*/" => (open, self.at) = (open - 1, self.at + 2),
+                _ => self.at += 1,
+            }
+            if open == 0 {
+                return Some(());
+            }
+        }
+    }
+
+    /// Steps over the rest of a string.
+    fn string(&mut self) -> Option<()> {
+        loop {
+            match self.peek()? {
+                b'"' => break,
+                b'\\' => self.at += 2,
+                _ => self.at += 1,
+            }
+        }
+        self.at += 1;
+        Some(())
+    }
+
+    /// Steps over a raw string, or finds that this is none.
+    fn raw(&mut self) -> Option<bool> {
+        let rest = &self.source[self.at..];
+        let marks = rest.iter().take_while(|byte| **byte == b'#').count();
+        if rest.get(marks) != Some(&b'"') {
+            return Some(false);
+        }
+        let mut end = vec![b'#'; marks + 1];
+        end[0] = b'"';
+        let length = rest[marks + 1..].windows(marks + 1).position(|window| window == end)?;
+        self.at += marks + 1 + length + marks + 1;
+        Some(true)
+    }
+
+    /// Steps over the rest of a character, or over the quote of a lifetime.
+    fn quote(&mut self) -> Option<()> {
+        let rest = &self.source[self.at..];
+        if rest.first()? == &b'\\' {
+            let escaped = rest.get(2..)?;
+            self.at += 2 + escaped.iter().position(|byte| *byte == b'\'')? + 1;
+            return Some(());
+        }
+        // A character is up to four bytes long: the first says how many.
+        let width = match rest.first()? {
+            0..0x80 => 1,
+            0x80..0xe0 => 2,
+            0xe0..0xf0 => 3,
+            _ => 4,
+        };
+        if rest.get(width) == Some(&b'\'') {
+            self.at += width + 1;
+        }
+        Some(())
+    }
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80
+}
+
+#[cfg(test)]
+mod tests {
+    use super::skim;
+
+    fn check(source: &str, expected: &str) {
+        let squeezed = skim(source).map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+        assert_eq!(squeezed.as_deref(), Some(expected), "{source}");
+    }
+
+    #[test]
+    fn bodies_and_comments_go() {
+        check("fn a() { b { } } struct C { d: u8 }", "fn a() {} struct C {}");
+        check("/// x {\nfn a() {} // }\n/* { /* { */ */ mod b;", "fn a() {} mod b;");
+        check("impl A for B<{ 3 }> { fn c() {} }", "impl A for B<{}> {}");
+        check("macro_rules! a { ($b:ident) => { mod $b {} } }", "macro_rules! a {}");
+    }
+
+    #[test]
+    fn modules_imports_and_attributes_stay() {
+        check("pub mod a { mod r#b { fn c() { } } }", "pub mod a { mod r#b { fn c() {} } }");
+        check("use a::{b, c::{self, d}}; fn e() { f }", "use a::{b, c::{self, d}}; fn e() {}");
+        check(
+            "#[nq::worker(flow = \"a{\", timeout = r#\"\"}\"#)] async fn b(c: u8) { d }",
+            "#[nq::worker(flow = \"a{\", timeout = r#\"\"}\"#)] async fn b(c: u8) {}",
+        );
+        check("#![cfg(a)] #[path = \"b.rs\"] mod c;", "#![cfg(a)] #[path = \"b.rs\"] mod c;");
+    }
+
+    #[test]
+    fn quotes_hide_what_is_in_them() {
+        for body in [
+            "'{'",
+            "'\\''",
+            "'\\u{7b}'",
+            "b'{'",
+            "b'\\''",
+            "'ä'",
+            "'€'",
+            "'😀'",
+            "\"{\\\"{\"",
+            "b\"{\"",
+            "c\"{\"",
+            "r\"{\\\"",
+            "r##\"\"#{\"##",
+            "br#\"{\"#",
+            "'a: loop { break 'a; }",
+            "f::<'_>()",
+            "r#fn",
+            "1.0e3",
+            "\"\"",
+            "'\"'",
+            "\"'\"",
+            "a / b /* { */",
+            "\"\\\\\"",
+        ] {
+            check(&format!("fn a() {{ {body} }} fn b() {{}}"), "fn a() {} fn b() {}");
+        }
+        check("fn a<'a>(b: &'a u8) -> [u8; 2] { *b\"ab\" }", "fn a<'a>(b: &'a u8) -> [u8; 2] {}");
+        check("const A: char = '{'; static B: &str = \"}\";", "const A: char = '{'; static B: &str = \"}\";");
+    }
+
+    #[test]
+    fn what_is_in_doubt_is_left_to_the_compiler() {
+        for source in
+            ["fn a() {", "}", "fn a() { \"", "/* ", "k\"x\"", "'\\", "---\n{\n---", "r#\"", "mod a {"]
+        {
+            assert_eq!(skim(source), None, "{source}");
+        }
+    }
+}
