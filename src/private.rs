@@ -5,7 +5,7 @@ pub use nq_core::bounds::{EmittedBy, InputOf, InputOfGather, Own, Worker, input_
 pub use nq_core::bucket::{self, Slot};
 pub use nq_core::def::{Backoff, Event, EventDef, EventRef, OnFailure, WorkerDef, WorkerKeys};
 pub use nq_core::keys;
-pub use nq_core::proof::{self, Registered, Root};
+pub use nq_core::proof::{self, Registered};
 pub use nq_runtime::ask::answer;
 pub use nq_runtime::handler::{
     Handler, Proven, arm, arm_json, arm_untyped, call0, call1, call2, call3, call4, call5, call6, call7,

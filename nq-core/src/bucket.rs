@@ -1,9 +1,9 @@
-//! Where the definitions of workers lie, so that `registry!` finds them by path: implementations of
-//! [`Slot`] on 256 types. With all of them on one type, coherence would compare every pair.
+//! Where the definitions of workers lie, so that `registry!` finds them whatever module they stand in:
+//! implementations of [`Slot`] on 256 types. With all of them on one type, coherence would compare every pair.
 
 use crate::def::WorkerDef;
 
-/// One worker's definition in the registry `R`, under the hash of the worker's path in its crate.
+/// One worker's definition in the registry `R`, under the key of the place where the function stands.
 ///
 /// Implementations are visible everywhere, whatever module they stand in: a worker needs no `pub`.
 #[diagnostic::on_unimplemented(

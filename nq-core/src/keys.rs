@@ -44,13 +44,6 @@ pub const fn within(module: &str, name: u64) -> u64 {
     of(PATH, module) ^ name
 }
 
-/// Under what a worker's definition lies: the key of its path inside the crate, from the paths of its module
-/// and of the crate's root, and the key of the function's name. `registry!` computes the same from the files
-/// that it reads.
-pub const fn slot(module: &str, root: &str, function: u64) -> u64 {
-    within(module.split_at(root.len()).1, function)
-}
-
 const fn little(word: [u8; 8]) -> u64 {
     // One call less than `from_le_bytes`.
     let word = u64::from_ne_bytes(word);
@@ -78,7 +71,6 @@ mod tests {
             keys,
             [0x0791_2c85_08e2_8b64, 0x46f9_cff4_2230_929b, 0x0b67_d3d4_499c_ad47, 0xb265_72b4_deb6_981a]
         );
-        assert_eq!(slot("shop::steps", "shop", of(WORKER, "charge")), 0x18ac_112c_0fa7_3cc8);
     }
 
     #[test]
@@ -103,13 +95,5 @@ mod tests {
             assert_ne!(of(FLOW, left), of(EVENT, left));
             assert_ne!(of(PATH, left), 0);
         }
-    }
-
-    #[test]
-    fn a_slot_leaves_out_the_crate() {
-        let name = of(WORKER, "charge");
-        assert_eq!(slot("shop", "shop", name), within("", name));
-        assert_eq!(slot("shop::steps", "shop", name), within("::steps", name));
-        assert_ne!(slot("shop::steps", "shop", name), slot("shop::other", "shop", name));
     }
 }

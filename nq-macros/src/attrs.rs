@@ -16,6 +16,8 @@ pub(crate) enum What {
     Worker,
     Cfg(TokenStream),
     Path(String),
+    /// The line that a function stands in, noted by [`skim`](crate::skim).
+    Line(u32),
 }
 
 /// Reads the inside of `#[…]`.
@@ -39,6 +41,11 @@ pub(crate) fn read(attr: TokenStream, when: &[TokenStream], names: &Names, list:
                 && let Ok(text) = syn::parse_str::<syn::LitStr>(&literal.to_string())
             {
                 push(What::Path(text.value()));
+            }
+        }
+        ([crate::skim::LINE], Some(equals)) if is_punct(equals, '=') => {
+            if let Some(Ok(line)) = tokens.get(at + 1).map(|line| line.to_string().parse()) {
+                push(What::Line(line));
             }
         }
         (["cfg_attr"], Some(TokenTree::Group(group))) => {

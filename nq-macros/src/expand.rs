@@ -118,14 +118,12 @@ impl<'a> Worker<'a> {
         let (definition, impls, checks) = (self.definition(), self.impls(), self.checks());
         let handler = self.callable.then(|| self.handler());
         let import = self.import();
-        let key = keys::of(keys::WORKER, &path);
+        let at = self.function.sig.fn_token.span.unwrap();
+        let file = at.local_file().unwrap_or_default();
+        let slot = keys::slot(&file, u32::try_from(at.line()).unwrap_or_default(), &path);
         let proof = quote_spanned! {self.at=>
             #import
-            impl #private::Slot<
-                __NqRegistry,
-                { #private::keys::slot(::core::module_path!(), <__NqRegistry as #private::Root>::PATH, #key) },
-            > for #private::bucket::#bucket
-            {
+            impl #private::Slot<__NqRegistry, #slot> for #private::bucket::#bucket {
                 const DEF: &'static #private::WorkerDef = <#ty as #private::Worker>::DEF;
             }
             #checks

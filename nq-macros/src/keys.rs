@@ -1,6 +1,9 @@
 //! Keys: hashes of texts by which the proof finds workers, flows and events, computed here where the text is
 //! seen. `nq_core::keys` computes the same in constants, and says what the keys are for.
 
+use std::ffi::OsStr;
+use std::path::{Component, Path};
+
 /// What a path is hashed with.
 pub(crate) const PATH: u64 = 0x6a09_e667_f3bc_c909;
 /// What the name of a flow is hashed with.
@@ -29,15 +32,25 @@ pub(crate) fn of(seed: u64, text: &str) -> u64 {
     fold(product)
 }
 
-/// Under what the definition of the worker with this function lies, in the module with this path inside its
-/// crate: `::steps`.
-pub(crate) fn slot(module: &str, function: &str) -> u64 {
-    of(PATH, module) ^ of(WORKER, function)
+/// Under what the definition of a worker lies: the key of the place where the function stands. `registry!`
+/// finds the same place in the files that it reads.
+pub(crate) fn slot(file: &Path, line: u32, function: &str) -> u64 {
+    // As rustc and the walk join paths, there may be other ways to the same file.
+    let mut path: Vec<&OsStr> = Vec::new();
+    for part in file.components() {
+        match part {
+            Component::ParentDir if path.last().is_some_and(|last| *last != "..") => _ = path.pop(),
+            Component::CurDir => {}
+            part => path.push(part.as_os_str()),
+        }
+    }
+    let path: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
+    of(PATH, &format!("{}:{line}", path.join("/"))) ^ of(WORKER, function)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{EVENT, FLOW, PATH, WORKER, of, slot};
+    use super::{EVENT, FLOW, PATH, Path, WORKER, of, slot};
 
     #[test]
     fn constants_compute_the_same() {
@@ -47,6 +60,14 @@ mod tests {
             keys,
             [0x0791_2c85_08e2_8b64, 0x46f9_cff4_2230_929b, 0x0b67_d3d4_499c_ad47, 0xb265_72b4_deb6_981a]
         );
-        assert_eq!(slot("::steps", "charge"), 0x18ac_112c_0fa7_3cc8);
+    }
+    #[test]
+    fn a_slot_is_a_place() {
+        let place = |file: &str, line| slot(Path::new(file), line, "charge");
+        assert_eq!(place("src/a.rs", 3), place("src/b/.././a.rs", 3));
+        assert_ne!(place("src/a.rs", 3), place("src/a.rs", 4));
+        assert_ne!(place("src/a.rs", 3), place("a.rs", 3));
+        assert_ne!(place("src/a.rs", 3), place("../src/a.rs", 3));
+        assert_ne!(place("../../a.rs", 3), place("a.rs", 3));
     }
 }

@@ -173,9 +173,6 @@ fn registry(args: &Args, found: &[Found]) -> TokenStream {
             const SIZE: #private::proof::Size = #private::proof::Size::of(WORKERS);
             const PLAN: &#private::proof::Plan<{ SIZE.places }, { SIZE.nodes }, { SIZE.mentions }> =
                 &#private::proof::Plan::build(WORKERS, #open);
-            impl #private::Root for __NqRegistry {
-                const PATH: &'static str = ::core::module_path!();
-            }
             impl #private::Registered for __NqRegistry {
                 const WORKERS: &'static [&'static #private::WorkerDef] = WORKERS;
                 const GRAPH: &'static #private::proof::Graph = &PLAN.graph();
@@ -198,8 +195,8 @@ fn listed(found: &Found) -> TokenStream {
     let span = Span::call_site();
     let cfgs = found.cfgs.iter().map(|cfg| respan(cfg, span));
     let bucket = format_ident!("{}", bucket(&found.function), span = span);
-    let module: String = found.modules.iter().flat_map(|module| ["::", module]).collect();
-    let slot = keys::slot(&module, &found.function.to_string());
+    let (file, line) = &found.place;
+    let slot = keys::slot(file, *line, &found.function.to_string());
     quote_spanned! {span=>
         #(#[cfg(#cfgs)])*
         <#bucket as Slot<__NqRegistry, #slot>>::DEF

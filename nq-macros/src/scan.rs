@@ -20,8 +20,8 @@ const DEEPEST: usize = 64;
 pub(crate) struct Found {
     /// What `#[cfg(…)]`s it stands under.
     pub(crate) cfgs: Vec<TokenStream>,
-    /// The modules that it is in, from the crate root.
-    pub(crate) modules: Vec<String>,
+    /// The file and the line that it stands in.
+    pub(crate) place: (PathBuf, u32),
     /// Its name as written.
     pub(crate) function: Ident,
 }
@@ -33,7 +33,13 @@ pub(crate) type Read<'a> = &'a dyn Fn(&Path) -> Option<String>;
 pub(crate) fn scan(root: &Path, nq: &[&str], read: Read<'_>) -> Vec<Found> {
     let mut walk = Walk { read, found: Vec::new() };
     let directory = root.parent().unwrap_or(Path::new("")).to_owned();
-    let here = Module { children: directory.clone(), beside: directory, path: Vec::new(), cfgs: Vec::new() };
+    let here = Module {
+        children: directory.clone(),
+        beside: directory,
+        file: PathBuf::new(),
+        depth: 0,
+        cfgs: Vec::new(),
+    };
     walk.file(root, &here, &Names::of_crate(nq));
     walk.found
 }
@@ -50,14 +56,16 @@ struct Module {
     children: PathBuf,
     /// What `#[path]` is relative to.
     beside: PathBuf,
-    path: Vec<String>,
+    /// The file that is being read.
+    file: PathBuf,
+    depth: usize,
     cfgs: Vec<TokenStream>,
 }
 
 impl Module {
-    fn enter(&self, name: &str, cfgs: Vec<TokenStream>) -> Self {
+    fn enter(&self, cfgs: Vec<TokenStream>) -> Self {
         let mut inner = self.clone();
-        inner.path.push(name.to_owned());
+        inner.depth += 1;
         inner.cfgs.extend(cfgs);
         inner
     }
@@ -66,19 +74,19 @@ impl Module {
 impl Walk<'_> {
     /// Whether the file is there.
     fn file(&mut self, file: &Path, here: &Module, names: &Names) -> bool {
-        if here.path.len() > DEEPEST {
+        if here.depth > DEEPEST {
             return true;
         }
         let Some(source) = (self.read)(file) else { return false };
         let source = source.strip_prefix('\u{feff}').unwrap_or(&source);
         let shebang = source.starts_with("#!") && !source[2..].trim_start().starts_with('[');
-        let source = if shebang { source.split_once('\n').map_or("", |(_, rest)| rest) } else { source };
-        let skimmed = skim(source);
+        // Its end of line stays, so that lines are counted as rustc counts them.
+        let source = if shebang { &source[source.find('\n').unwrap_or(source.len())..] } else { source };
         // What does not lex, rustc reports.
-        if let Ok(tokens) = skimmed.as_deref().unwrap_or(source).parse::<TokenStream>() {
+        if let Ok(tokens) = skim(source).parse::<TokenStream>() {
             let tokens: Vec<_> = tokens.into_iter().collect();
             let names = names.in_file(&tokens);
-            self.items(&tokens, here.clone(), &names);
+            self.items(&tokens, Module { file: file.to_owned(), ..here.clone() }, &names);
         }
         true
     }
@@ -124,7 +132,11 @@ impl Walk<'_> {
             let mut all = here.cfgs.clone();
             all.extend(cfgs(attrs));
             all.extend(attr.when.clone());
-            self.found.push(Found { cfgs: all, modules: here.path.clone(), function: name.clone() });
+            let line = attrs
+                .iter()
+                .find_map(|attr| if let What::Line(line) = attr.what { Some(line) } else { None });
+            let place = (here.file.clone(), line.unwrap_or_default());
+            self.found.push(Found { cfgs: all, place, function: name.clone() });
         }
     }
 
@@ -136,7 +148,7 @@ impl Walk<'_> {
         here: &Module,
         names: &Names,
     ) {
-        let (written, plain) = (name.to_string(), crate::names::plain(name));
+        let plain = crate::names::plain(name);
         // `#[path]` may depend on the configuration: each path holds under its own condition, and the usual
         // place where no condition does.
         let mut elsewhere = Vec::new();
@@ -156,7 +168,7 @@ impl Walk<'_> {
         for (path, when) in places {
             let mut all = cfgs(attrs);
             all.extend(when);
-            let mut inner = here.enter(&written, all);
+            let mut inner = here.enter(all);
             match body {
                 Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => {
                     let directory = path.unwrap_or_else(|| here.children.join(&plain));

@@ -416,12 +416,6 @@ impl Graph {
     }
 }
 
-/// The root of a crate, where its registry stands.
-pub trait Root {
-    /// Its path: the name of the crate.
-    const PATH: &'static str;
-}
-
 /// The registry of a crate: what `registry!` makes.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a registry",

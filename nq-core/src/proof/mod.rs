@@ -17,5 +17,5 @@ mod text;
 mod workers;
 
 pub use check::{flow, included, member, mention, root};
-pub use graph::{Graph, Plan, Registered, Root};
+pub use graph::{Graph, Plan, Registered};
 pub use workers::{Role, Size, concat, count};

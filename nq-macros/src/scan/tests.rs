@@ -16,7 +16,9 @@ fn check(files: &[(&str, &str)], expected: &[&str]) {
     let found: Vec<String> = found
         .iter()
         .map(|found| {
-            let path = [found.modules.as_slice(), &[found.function.to_string()]].concat().join("::");
+            let (file, line) = &found.place;
+            assert_eq!(*line, 1);
+            let path = format!("{} {}", file.display(), found.function);
             let cfgs = found.cfgs.iter().map(|cfg| format!(" if {}", cfg.to_token_stream()));
             let text = path + &cfgs.collect::<String>();
             text.replace(" (", "(").replace("( ", "(").replace(" )", ")").replace(" ,", ",")
@@ -30,15 +32,18 @@ const STEP: &str =
 
 #[test]
 fn modules_are_found_where_rustc_finds_them() {
-    check(&[("src/lib.rs", STEP)], &["step"]);
+    check(&[("src/lib.rs", STEP)], &["src/lib.rs step"]);
     check(
         &[("src/lib.rs", "mod a; pub mod b;"), ("src/a.rs", STEP), ("src/b/mod.rs", STEP)],
-        &["a::step", "b::step"],
+        &["src/a.rs step", "src/b/mod.rs step"],
     );
-    check(&[("src/lib.rs", "mod a;"), ("src/a.rs", "mod b;"), ("src/a/b.rs", STEP)], &["a::b::step"]);
-    check(&[("src/lib.rs", "mod a;"), ("src/a/mod.rs", "mod b;"), ("src/a/b.rs", STEP)], &["a::b::step"]);
-    check(&[("src/lib.rs", "mod a { mod b { mod c; } }"), ("src/a/b/c.rs", STEP)], &["a::b::c::step"]);
-    check(&[("src/lib.rs", "mod r#type;"), ("src/type.rs", STEP)], &["r#type::step"]);
+    check(&[("src/lib.rs", "mod a;"), ("src/a.rs", "mod b;"), ("src/a/b.rs", STEP)], &["src/a/b.rs step"]);
+    check(
+        &[("src/lib.rs", "mod a;"), ("src/a/mod.rs", "mod b;"), ("src/a/b.rs", STEP)],
+        &["src/a/b.rs step"],
+    );
+    check(&[("src/lib.rs", "mod a { mod b { mod c; } }"), ("src/a/b/c.rs", STEP)], &["src/a/b/c.rs step"]);
+    check(&[("src/lib.rs", "mod r#type;"), ("src/type.rs", STEP)], &["src/type.rs step"]);
     check(&[("src/lib.rs", "mod gone;")], &[]);
 }
 
@@ -46,20 +51,20 @@ fn modules_are_found_where_rustc_finds_them() {
 fn paths_lead_elsewhere() {
     check(
         &[("src/lib.rs", "#[path = \"x/y.rs\"] mod a;"), ("src/x/y.rs", "mod b;"), ("src/x/b.rs", STEP)],
-        &["a::b::step"],
+        &["src/x/b.rs step"],
     );
     check(
         &[("src/lib.rs", "mod a;"), ("src/a.rs", "#[path = \"z.rs\"] mod b;"), ("src/z.rs", STEP)],
-        &["a::b::step"],
+        &["src/z.rs step"],
     );
-    check(&[("src/lib.rs", "#[path = \"x\"] mod a { mod b; }"), ("src/x/b.rs", STEP)], &["a::b::step"]);
+    check(&[("src/lib.rs", "#[path = \"x\"] mod a { mod b; }"), ("src/x/b.rs", STEP)], &["src/x/b.rs step"]);
     check(
         &[
             ("src/lib.rs", "#[cfg_attr(unix, path = \"unix.rs\")] mod a;"),
             ("src/unix.rs", STEP),
             ("src/a.rs", STEP),
         ],
-        &["a::step if unix", "a::step if not(any(all(unix)))"],
+        &["src/unix.rs step if unix", "src/a.rs step if not(any(all(unix)))"],
     );
     // A circle ends.
     check(&[("src/lib.rs", "#[path = \"lib.rs\"] mod a;")], &[]);
@@ -69,21 +74,21 @@ fn paths_lead_elsewhere() {
 fn conditions_are_kept() {
     check(
         &[("src/lib.rs", "#[cfg(feature = \"a\")] mod a;"), ("src/a.rs", &format!("#![cfg(unix)] {STEP}"))],
-        &["a::step if feature = \"a\" if unix"],
+        &["src/a.rs step if feature = \"a\" if unix"],
     );
     check(
         &[(
             "src/lib.rs",
             "#[cfg(test)] #[nq::worker] async fn a(o: O) {} #[nq::worker] #[cfg(unix)] async fn b(o: O) {}",
         )],
-        &["a if test", "b if unix"],
+        &["src/lib.rs a if test", "src/lib.rs b if unix"],
     );
     check(
         &[(
             "src/lib.rs",
             "#[cfg_attr(feature = \"a\", nq::worker(flow = \"x\"), cfg(unix))] async fn a(o: O) {}",
         )],
-        &["a if any(not(all(feature = \"a\")), unix) if feature = \"a\""],
+        &["src/lib.rs a if any(not(all(feature = \"a\")), unix) if feature = \"a\""],
     );
 }
 
@@ -94,7 +99,7 @@ fn only_the_workers_of_nq_are_taken() {
             "src/lib.rs",
             "use nq::worker; #[worker] async fn a(o: O) {} mod b { use super::*; #[worker] async fn c() {} }",
         )],
-        &["a", "b::c"],
+        &["src/lib.rs a", "src/lib.rs c"],
     );
     check(
         &[
@@ -102,7 +107,7 @@ fn only_the_workers_of_nq_are_taken() {
             ("src/b.rs", "use super::*; #[job] async fn a() {}"),
             ("src/c.rs", "#[job] async fn a() {}"),
         ],
-        &["b::a"],
+        &["src/b.rs a"],
     );
     check(&[("src/lib.rs", "#[worker] async fn a(o: O) {} #[apalis::worker] async fn b(o: O) {}")], &[]);
 }
