@@ -302,11 +302,12 @@ impl<'a> Worker<'a> {
             [("Subscribes", &options.subscribes), ("Joins", &options.joins), ("Gathers", &options.gathers)];
         for (role, list) in lists {
             for (number, item) in list.items.iter().enumerate() {
-                let call = self.check_mention(item, role, number);
                 if list.items.len() == 1 {
-                    calls.extend(call);
+                    let (private, role) = (&self.private, Ident::new(role, self.at));
+                    let role = quote_spanned!(self.at=> #private::proof::Role::#role);
+                    calls.extend(self.check(item, "waits", role));
                 } else {
-                    others.extend(self.constant(&call));
+                    others.extend(self.constant(&self.check_mention(item, role, number)));
                 }
             }
         }

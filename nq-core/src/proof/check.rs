@@ -75,6 +75,32 @@ pub const fn mention(graph: &Graph, def: &WorkerDef, role: Role, number: usize) 
     }
 }
 
+/// The one event that a worker waits for. The other checks of the worker are in the same constant, which ends
+/// here where this fails: so it says what they would.
+#[track_caller]
+pub const fn waits(graph: &Graph, def: &WorkerDef, role: Role) {
+    if graph.clean {
+        return;
+    }
+    if let Some(first) = graph.node_of(def) {
+        let mut node = first;
+        while node < first + flows(def) {
+            let at = graph.find(node, role, 0);
+            let mut text = tell::mention(graph, at);
+            if !text.is_empty() {
+                let mut mistakes = 1;
+                let mut other = first;
+                while other < first + flows(def) {
+                    say_all(graph, other, Some(at), &mut text, &mut mistakes);
+                    other += 1;
+                }
+                fail(&text);
+            }
+            node += 1;
+        }
+    }
+}
+
 /// The workers of an included library, at its name: those between two places of the list.
 #[track_caller]
 pub const fn included(graph: &Graph, library: &str, from: usize, to: usize) {
@@ -84,22 +110,8 @@ pub const fn included(graph: &Graph, library: &str, from: usize, to: usize) {
     let (mut node, end) = graph.nodes_between(from, to);
     let (mut all, mut mistakes) = (Text::new(), 0);
     while node < end {
-        let info = graph.nodes[node as usize];
-        if !matches!(info.verdict, Verdict::Repeated) {
-            let text = tell::node(graph, node);
-            if !text.is_empty() {
-                all.push(if mistakes > 0 { "\nalso: " } else { "" }).push(text.as_str());
-                mistakes += 1;
-            }
-            let mut at = info.mentions;
-            while at < info.mentions + graph.mention_count(node) {
-                let text = tell::mention(graph, at);
-                if !text.is_empty() {
-                    all.push(if mistakes > 0 { "\nalso: " } else { "" }).push(text.as_str());
-                    mistakes += 1;
-                }
-                at += 1;
-            }
+        if !matches!(graph.nodes[node as usize].verdict, Verdict::Repeated) {
+            say_all(graph, node, None, &mut all, &mut mistakes);
         }
         node += 1;
     }
@@ -107,6 +119,26 @@ pub const fn included(graph: &Graph, library: &str, from: usize, to: usize) {
         let mut text = Text::new();
         text.push("library ").name(library).push(" does not fit in here: ").push(all.as_str());
         fail(&text);
+    }
+}
+
+/// Appends everything that is wrong with a node, except with the mention that was `said` already.
+const fn say_all(graph: &Graph, node: u32, said: Option<u32>, all: &mut Text, mistakes: &mut u32) {
+    say(&tell::node(graph, node), all, mistakes);
+    let first = graph.nodes[node as usize].mentions;
+    let mut at = first;
+    while at < first + graph.mention_count(node) {
+        if !matches!(said, Some(said) if said == at) {
+            say(&tell::mention(graph, at), all, mistakes);
+        }
+        at += 1;
+    }
+}
+
+const fn say(text: &Text, all: &mut Text, mistakes: &mut u32) {
+    if !text.is_empty() {
+        all.push(if *mistakes > 0 { "\nalso: " } else { "" }).push(text.as_str());
+        *mistakes += 1;
     }
 }
 

@@ -16,6 +16,6 @@ mod tests;
 mod text;
 mod workers;
 
-pub use check::{flow, included, member, mention, root};
+pub use check::{flow, included, member, mention, root, waits};
 pub use graph::{Graph, Plan, Registered};
 pub use workers::{Role, Size, concat, count};
