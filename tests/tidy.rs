@@ -271,6 +271,17 @@ fn pages_link_to_what_is_there() {
     });
 }
 
+#[test]
+fn the_macro_knows_the_rules_of_the_check() {
+    let line = |file: &str| {
+        let text = fs::read_to_string(root().join(file)).unwrap();
+        text.lines()
+            .find_map(|line| line.split_once("const RULES: ").map(|(_, rules)| rules.to_owned()))
+            .expect("a list of rules")
+    };
+    assert_eq!(line("nq-macros/src/ast.rs"), line("nq-core/src/export/check.rs"));
+}
+
 /// Whether a file has this ending.
 fn is_a(name: &str, ending: &str) -> bool {
     std::path::Path::new(name).extension().is_some_and(|extension| extension == ending)

@@ -5,9 +5,9 @@ use syn::parse::{ParseStream, Parser};
 use syn::spanned::Spanned;
 use syn::{Attribute, LitStr, Signature, Type, Visibility};
 
-use crate::attr::{EventItem, Opt, check_name, duration_ms, options};
+use crate::attr::{EventItem, Opt, check_name, duration_ms, list, options};
 use crate::errors::Errors;
-use crate::names::{plain, refuse_event_name, refuse_name};
+use crate::names::{nearest, plain, refuse_event_name, refuse_name};
 
 /// The options of `#[worker]`, in the order in which messages list them.
 const OPTIONS: &[&str] = &[
@@ -113,7 +113,11 @@ impl Options {
             "concurrency" => self.concurrency = errors.take(option.number(1)),
             "max_crashes" => self.max_crashes = errors.take(option.number(1)),
             "on_failure" => self.continues = errors.take(on_failure(option)).unwrap_or_default(),
-            "allow" => self.allow = errors.take(option.list("\"no-timeout\"")).unwrap_or_default(),
+            "allow" => {
+                let rules: Vec<LitStr> = errors.take(option.list("\"no-timeout\"")).unwrap_or_default();
+                self.allow =
+                    rules.into_iter().filter(|rule| errors.take(known_rule(rule)).is_some()).collect();
+            }
             "crate" => self.nq = errors.take(option.path()),
             _ => {}
         }
@@ -135,6 +139,19 @@ impl Options {
             }
         }
     }
+}
+
+/// What `cargo xtask registry --check` looks for, by the names that `nq_core::export` gives to it.
+const RULES: [&str; 4] = ["unconsumed", "cycle", "unpaired", "no-timeout"];
+
+fn known_rule(rule: &LitStr) -> syn::Result<()> {
+    let text = rule.value();
+    if RULES.contains(&text.as_str()) {
+        return Ok(());
+    }
+    let meant = nearest(&text, RULES).map(|meant| format!("\nhelp: did you mean `{meant}`?"));
+    let (meant, known) = (meant.unwrap_or_default(), list(&RULES));
+    Err(syn::Error::new(rule.span(), format!("`{text}` is no rule{meant}\nnote: rules are {known}")))
 }
 
 fn events(option: &Opt, errors: &mut Errors) -> EventList {

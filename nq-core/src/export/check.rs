@@ -34,7 +34,6 @@ pub const RULES: [&str; 4] = ["unconsumed", "cycle", "unpaired", "no-timeout"];
 pub fn check(document: &RegistryDocument) -> Vec<Finding> {
     let mut findings = Vec::new();
     for worker in &document.workers {
-        findings.extend(unknown(worker));
         findings.extend(unconsumed(document, worker));
         findings.extend(no_timeout(worker));
         findings.extend(unlike_sides(document, worker));
@@ -52,17 +51,6 @@ fn finding(rule: &'static str, worker: &Worker, message: String, help: impl Into
     let allowed = worker.allow.iter().any(|allowed| allowed == rule);
     let (file, line, worker_id) = (worker.file.clone(), worker.line, worker.id.clone());
     (!allowed).then(|| Finding { file, line, rule, worker_id, message, help: help.into() })
-}
-
-/// An `allow` that allows nothing.
-fn unknown(worker: &Worker) -> Vec<Finding> {
-    let unknown = worker.allow.iter().filter(|allowed| !RULES.contains(&allowed.as_str()));
-    let known = RULES.map(|rule| format!("`{rule}`")).join(", ");
-    let found = unknown.filter_map(|allowed| {
-        let message = format!("worker `{}` allows `{allowed}`, which is no rule", worker.name);
-        finding("unknown", worker, message, format!("rules are {known}"))
-    });
-    found.collect()
 }
 
 /// An event that goes nowhere.

@@ -185,15 +185,6 @@ fn a_circle_with_a_way_out_is_not_suspicious() {
     assert_eq!(suspicious(&document(out)), "");
 }
 
-#[test]
-fn an_allow_that_allows_nothing_is_found() {
-    let odd = WorkerDef { allow: &["unconsummed"], ..entry("start", &[]) };
-    assert_eq!(
-        suspicious(&document([odd])),
-        "unknown: worker `start` allows `unconsummed`, which is no rule"
-    );
-}
-
 #[derive(schemars::JsonSchema)]
 #[expect(dead_code, reason = "its schema is what is looked at")]
 struct ByNumber {

@@ -9,7 +9,7 @@ async fn charge(_order: OrderPlaced) {}
 #[nq::worker(flow = "a/b", name = "", type = "Charge", crate = "nq", retries, 7)]
 async fn pay(_order: OrderPlaced) {}
 
-#[nq::worker(flows = "order", emits = OrderPlaced, subscribes = [])]
+#[nq::worker(flows = "order", emits = OrderPlaced, subscribes = [], allow = ["no-timeouts", "x"])]
 async fn ship(_order: OrderPlaced) {}
 
 #[nq::worker(flow = "order", subscribes = [""], joins = 3, gathers = [1 2], by = 7)]

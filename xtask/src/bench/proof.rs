@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 
 use super::generate::{CHANGING, Variant, changing, package, workspace};
-use crate::cargo::{cargo, metadata};
+use crate::cargo::{cargo, metadata, run as run_command};
 
 /// Measure what the proof adds to `cargo check`: generated crates of workers with 30 lines each, in flows of 10 and
 /// files of 20. `plain` are the same functions without `#[nq::worker]` and `nq::registry!()`; `unproven` has
@@ -42,6 +42,8 @@ struct Took {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let folder = metadata(None, false)?.target_directory.join("xtask/proof").into_std_path_buf();
     workspace(&folder, &args.workers)?;
+    // Afterwards nothing is fetched, nor is that counted.
+    run_command(cargo().args(["fetch", "--quiet", "--locked"]))?;
     let of = if args.cpu { "seconds of the processor" } else { "seconds" };
     println!("cargo check, {of}, medians of {} rounds\n", args.rounds);
     let columns = format!("{:>7} {:>8} {:>7} {:>6}", "plain", "unproven", "proven", "adds");
