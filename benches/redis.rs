@@ -73,7 +73,6 @@ async fn main() -> nq::Result<()> {
     let mut bare = Bare::new(&server).await?;
     let (mut bare_times, mut own_times, mut other_times) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..PINGS {
-        sleep(PAUSE).await;
         bare_times.push(bare.ping().await?);
         sleep(PAUSE).await;
         let begun = Instant::now();
@@ -112,7 +111,7 @@ async fn main() -> nq::Result<()> {
 /// The shortest way through Redis Streams: one adds, the other is blocked in a read and gets it.
 struct Bare {
     writer: MultiplexedConnection,
-    picks: mpsc::UnboundedReceiver<Instant>,
+    reader: MultiplexedConnection,
 }
 
 impl Bare {
@@ -120,29 +119,30 @@ impl Bare {
         let client = redis::Client::open(format!("redis://127.0.0.1:{}/", server.port()))?;
         let config = redis::AsyncConnectionConfig::new().set_response_timeout(None);
         let mut writer = client.get_multiplexed_async_connection_with_config(&config).await?;
-        let mut reader = client.get_multiplexed_async_connection_with_config(&config).await?;
+        let reader = client.get_multiplexed_async_connection_with_config(&config).await?;
         let mut create = redis::cmd("XGROUP");
         create.arg("CREATE").arg("bare").arg("g").arg("0").arg("MKSTREAM");
         let _: () = create.query_async(&mut writer).await?;
-        let (picked, picks) = mpsc::unbounded_channel::<Instant>();
-        tokio::spawn(async move {
-            for _ in 0..PINGS {
-                let mut read = redis::cmd("XREADGROUP");
-                read.arg("GROUP").arg("g").arg("c").arg("COUNT").arg(1).arg("BLOCK").arg(0);
-                read.arg("STREAMS").arg("bare").arg(">");
-                let _: redis::Value = read.query_async(&mut reader).await?;
-                let _ = picked.send(Instant::now());
-            }
-            nq::Ok(())
-        });
-        Ok(Self { writer, picks })
+        Ok(Self { writer, reader })
     }
 
     async fn ping(&mut self) -> nq::Result<Duration> {
-        let begun = Instant::now();
-        let mut add = redis::cmd("XADD");
-        let _: String = add.arg("bare").arg("*").arg("pad").arg(pad()).query_async(&mut self.writer).await?;
-        let picked = self.picks.recv().await.ok_or_else(|| nq::Error::msg("the reader has failed"))?;
-        Ok(picked - begun)
+        let Self { writer, reader } = self;
+        let read = async {
+            let mut read = redis::cmd("XREADGROUP");
+            read.arg("GROUP").arg("g").arg("c").arg("COUNT").arg(1).arg("BLOCK").arg(5_000);
+            let _: redis::Value = read.arg("STREAMS").arg("bare").arg(">").query_async(reader).await?;
+            nq::Ok(Instant::now())
+        };
+        let write = async {
+            // The read blocks by then.
+            sleep(PAUSE).await;
+            let begun = Instant::now();
+            let mut add = redis::cmd("XADD");
+            let _: String = add.arg("bare").arg("*").arg("pad").arg(pad()).query_async(writer).await?;
+            nq::Ok(begun)
+        };
+        let (read, begun) = tokio::join!(read, write);
+        Ok(read? - begun?)
     }
 }
