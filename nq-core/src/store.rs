@@ -154,14 +154,7 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// emitted after position `upto`; at most `limit` and at most about 8 MiB, but never an empty page
     /// while there is something for it. A gather that has got nothing, or is not known: an empty answer. A
     /// run that is not there: [`ErrorKind::NotFound`].
-    async fn gathered(
-        &self,
-        run: &RunId,
-        worker: &Name,
-        upto: u64,
-        from: u64,
-        limit: usize,
-    ) -> Result<Vec<Entry>, StoreError>;
+    async fn gathered(&self, gathered: &Gathered) -> Result<Vec<Entry>, StoreError>;
 
     /// What is known of one run; none if it is not there. All of it is of one moment: a status that is terminal
     /// comes with the end and with a last entry that is the terminal one, or a log line behind it.
@@ -374,6 +367,21 @@ impl Read {
             reverse: false,
         }
     }
+}
+
+/// Which events of a gather to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gathered {
+    /// The run.
+    pub run: RunId,
+    /// The worker that gathers.
+    pub worker: Name,
+    /// None that was emitted after this position.
+    pub upto: u64,
+    /// How many to leave out from the beginning.
+    pub from: u64,
+    /// At most this many, and never more than [`crate::limits::MAX_READ_ENTRIES`].
+    pub limit: usize,
 }
 
 /// What is known of a run without reading its timeline.
