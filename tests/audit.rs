@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by it")]
 
+#[cfg(feature = "redis")]
+#[path = "../nq-runtime/tests/support/redis.rs"]
+mod redis;
 mod support {
     pub(crate) mod example;
     pub(crate) mod sound;
@@ -74,25 +77,21 @@ impl Project {
 
     /// A command that audits the project. It keeps its runs in `<store>.db` and writes `<store>.md`.
     fn audit(&self, store: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program("audit"));
-        command.current_dir(self.folder.path()).env("CARGO_HOME", self.path("home"));
-        command
-            .args(["--store", &format!("sqlite:{store}.db"), "-o", &format!("{store}.md")])
-            .args(arguments);
-        command
+        self.audit_in(&format!("sqlite:{store}.db"), store, arguments)
     }
 
-    async fn client(&self, store: &str) -> Client {
-        let url = format!("sqlite:{}", self.path(&format!("{store}.db")).display());
-        nq::open(&url).await.unwrap().client().unwrap()
+    /// A command that audits the project, keeps its runs at this URL and writes `<name>.md`.
+    fn audit_in(&self, url: &str, name: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program("audit"));
+        command.current_dir(self.folder.path()).env("CARGO_HOME", self.path("home"));
+        command.args(["--store", url, "-o", &format!("{name}.md")]).args(arguments);
+        command
     }
 
     /// The only run in a store.
     async fn run(&self, store: &str) -> Run {
-        let client = self.client(store).await;
-        let runs = client.runs().all().await.unwrap();
-        let [run] = &runs[..] else { panic!("one run is in the store: {runs:?}") };
-        client.run(&run.run).unwrap()
+        let path = self.path(&format!("{store}.db"));
+        only_run(&nq::open(&format!("sqlite:{}", path.display())).await.unwrap().client().unwrap()).await
     }
 
     /// Checks that a run is whole and inspected each package to completion once.
@@ -112,6 +111,12 @@ impl Project {
         );
         entries
     }
+}
+
+async fn only_run(client: &Client) -> Run {
+    let runs = client.runs().all().await.unwrap();
+    let [run] = &runs[..] else { panic!("one run is in the store: {runs:?}") };
+    client.run(&run.run).unwrap()
 }
 
 fn steps(entries: &[Entry], kind: EntryType) -> impl Iterator<Item = &Entry> {
@@ -241,7 +246,7 @@ async fn mistakes_are_told_before_anything_starts() {
     }
     let cases: [(&[&str], i32, &str); 4] = [
         (&["--timeline", "audit-0"], 1, "there is no such run"),
-        (&["--store", "mysql://localhost"], 1, "`memory:` or `sqlite:`"),
+        (&["--store", "mysql://localhost"], 1, "`memory:`, `sqlite:` or `redis://`"),
         (&["--store", "sqlite:no/such/folder/a.db"], 1, "no/such/folder"),
         (&["--list", "--again"], 2, "cannot be used with"),
     ];
@@ -328,6 +333,46 @@ async fn a_worker_works_for_others_until_it_is_interrupted() {
     assert_eq!(worker.status.code(), Some(130), "{}", worker.stderr);
     let entries = project.check(&project.run("a").await).await;
     assert_eq!(instances(&entries).len(), 2, "both did some");
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn processes_on_redis_share_an_audit_and_go_on_for_those_that_are_killed() {
+    let project = Project::new(200);
+    Example::start(&mut project.audit("undisturbed", &[])).ended().await.success();
+    let server = redis::RedisServer::start(redis::EVERY_SECOND);
+    let url = server.url("");
+    let options = ["--delay-ms", "20", "--lease-ms", "600"];
+    let audit = || Example::start(&mut project.audit_in(&url, "shared", &options));
+    let work =
+        || Example::start(&mut project.audit_in(&url, "worker", &[&options[..], &["--worker"]].concat()));
+    let client = nq::open(&url).await.unwrap().client().unwrap();
+    let inspected = async |by: usize| {
+        while client.runs().all().await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let run = only_run(&client).await;
+        while instances(&run.entries(Vec::new()).await.unwrap()).len() < by {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+
+    // Each of them is killed once it holds packages; the others, and those that come, go on.
+    let (first, worker) = (audit(), work());
+    inspected(2).await;
+    first.kill().await;
+    let other = work();
+    inspected(3).await;
+    worker.kill().await;
+    audit().ended().await.success();
+    other.interrupt();
+    assert_eq!(other.ended().await.status.code(), Some(130));
+    assert_eq!(project.read("shared.md"), project.read("undisturbed.md"));
+    let entries = project.check(&only_run(&client).await).await;
+    assert!(
+        steps(&entries, EntryType::StepStarted).any(|entry| entry.attempt > Some(1)),
+        "the kills hit work"
+    );
 }
 
 #[tokio::test]

@@ -24,7 +24,8 @@ pub(crate) struct Cli {
     #[arg(value_name = "LOCKFILE", default_value = "Cargo.lock")]
     pub(crate) lockfile: PathBuf,
 
-    /// Where runs are kept, and shared with other processes.
+    /// Where runs are kept, and shared with other processes: `sqlite:PATH`, or, built with the feature `redis`,
+    /// `redis://HOST` for processes on several machines.
     #[arg(long, value_name = "URL", default_value = "sqlite:audit.db")]
     pub(crate) store: String,
 
@@ -55,6 +56,10 @@ pub(crate) struct Cli {
     /// How many milliseconds longer each inspection takes than it must.
     #[arg(long, value_name = "MS", default_value_t = 0, hide = true)]
     pub(crate) delay_ms: u64,
+
+    /// After how many milliseconds the packages of a process that died are another's.
+    #[arg(long, value_name = "MS", default_value_t = 30_000, hide = true)]
+    pub(crate) lease_ms: u64,
 }
 
 impl Cli {
@@ -63,8 +68,19 @@ impl Cli {
         if self.all { usize::MAX } else { 20 }
     }
 
+    /// The store as it may be shown: without user and password.
+    pub(crate) fn shown_store(&self) -> String {
+        let parts = self.store.split_once("://").zip(self.store.rsplit_once('@'));
+        parts.map_or_else(|| self.store.clone(), |((scheme, _), (_, host))| format!("{scheme}://…@{host}"))
+    }
+
     /// How much longer each inspection takes than it must.
     pub(crate) fn delay(&self) -> Duration {
         Duration::from_millis(self.delay_ms)
+    }
+
+    /// After how long the packages of a process that died are another's.
+    pub(crate) fn lease(&self) -> Duration {
+        Duration::from_millis(self.lease_ms)
     }
 }

@@ -65,7 +65,7 @@ async fn act(cli: Cli) -> nq::Result<ExitCode> {
     let cargo_home =
         source::cargo_home().ok_or_else(|| nq::Error::msg("there is no home directory: set CARGO_HOME"))?;
     let inspector = Inspector { cargo_home, delay: cli.delay() };
-    let nq = nq::open(&cli.store).await?.data(inspector).start().await?;
+    let nq = nq::open(&cli.store).await?.data(inspector).lease(cli.lease()).start().await?;
     let ended = tokio::select! {
         ended = work(&nq, &cli, lockfile.as_ref(), &mut out) => ended,
         stopped = nq.stopped() => stopped.map(|()| ExitCode::SUCCESS).map_err(nq::Error::from),
@@ -85,7 +85,7 @@ async fn act(cli: Cli) -> nq::Result<ExitCode> {
 /// Works until the report is there, or, as a worker only, for ever.
 async fn work(nq: &Nq, cli: &Cli, lockfile: Option<&Lockfile>, out: &mut impl Write) -> nq::Result<ExitCode> {
     let Some(lockfile) = lockfile else {
-        say(&format!("working on the audits in {}; Ctrl-C ends it", cli.store));
+        say(&format!("working on the audits in {}; Ctrl-C ends it", cli.shown_store()));
         return std::future::pending().await;
     };
     let (run, finished) = match runs::begin(nq, lockfile, cli.again).await? {
@@ -114,7 +114,7 @@ async fn work(nq: &Nq, cli: &Cli, lockfile: Option<&Lockfile>, out: &mut impl Wr
     })?;
     writeln!(out, "{}", report.table(cli.rows()))?;
     writeln!(out, "The whole report: {}", cli.output.display())?;
-    writeln!(out, "What happened:    audit --timeline {}", run.id())?;
+    writeln!(out, "What happened:    audit --store {} --timeline {}", cli.shown_store(), run.id())?;
     out.flush()?;
     Ok(ExitCode::SUCCESS)
 }

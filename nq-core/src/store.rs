@@ -25,7 +25,10 @@
 //! - **A future that is dropped** before it is ready leaves a call that may or may not happen, as if its
 //!   reply had been lost. Only [`Store::wait`] changes nothing in any case.
 //!
-//! The suite that proves all this is in `nq_core::conformance` (feature `conformance`).
+//! Whoever writes a store implements [`Store`] whole, since no verb has a default. Where records can be held still
+//! while Rust code runs (a lock, a transaction), [`crate::ledger`] gives the acts; a store that cannot says the same
+//! in its own language. The suite that proves all this is in `nq_core::conformance` (feature `conformance`), and
+//! is run against any store by one macro.
 
 use std::fmt;
 use std::sync::Arc;
@@ -65,6 +68,17 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// [`ErrorKind::Lane`] and changes nothing: two processes use one instance id, or the store lost what
     /// it had acknowledged. The first number of a lane is 1. One turn at a time is under way on a lane.
     ///
+    /// **Two callers**: turns of different instances are served one after the other, or as if they were. Of two
+    /// commits of one job the first that carries the current fence is in; the other is [`Answer::LeaseLost`].
+    /// No job is leased to two, unless its lease has run out and a tick has taken it back.
+    ///
+    /// **Errors**: a write or renewal that is refused is an answer, never an error of the turn. An error of the
+    /// turn says nothing of its parts: after [`ErrorKind::Unavailable`] the same turn is sent again, number and
+    /// content, until it is answered; after any other the instance stops.
+    ///
+    /// **A crash** of the store leaves each write and each lease whole or not there, and the lane at the turn
+    /// that they belong to, as far as the store is durable. A crash of the caller leaves leases that run out.
+    ///
     /// **Limits**: at most [`crate::limits::MAX_TURN_WRITES`] writes and [`crate::limits::MAX_TURN_BYTES`],
     /// except one larger commit by itself, which the caller sees to; a commit of too many entries is answered
     /// [`Answer::TooLarge`].
@@ -74,27 +88,36 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ///
     /// Idempotent by the run's id, also when it has ended: where a run of this id has the same flow and an
     /// equal input, the answer is [`Started::Existing`] and nothing changes; the rest of the entry is not
-    /// compared. Another input or flow: [`ErrorKind::Conflict`]. Of many who start at once one starts. When
-    /// the run is gone its id is free.
+    /// compared. Another input or flow: [`ErrorKind::Conflict`], and nothing changes. Of many who start at once
+    /// one starts, and the others are told by the same rule. When the run is gone its id is free.
+    ///
+    /// When it returns, the run is there for every reader, and there after a crash as far as the store is
+    /// durable; a store that can wait for more than its usual durability does so here, in [`Store::act`] and
+    /// for effects, since someone outside is told. A start that cannot be made as durable as asked is
+    /// [`ErrorKind::Unavailable`], and may be there.
     async fn start(&self, start: &Start) -> Result<Started, StoreError>;
 
     /// Does something to a run from outside, all or nothing. Where it is done already, or there is nothing to
     /// do it to (a run that has ended, a step that is not dead), it changes nothing and answers
     /// [`Acted::Nothing`]. A run that is not there: [`ErrorKind::NotFound`].
     ///
-    /// A cancel and a last commit that meet leave one terminal entry, that of the first.
+    /// A cancel and a last commit that meet leave one terminal entry, that of the first. Of two who do the same
+    /// one is answered [`Acted::Done`]; an act that is sent again after a lost reply finds itself done. It is as
+    /// durable as a start.
     async fn act(&self, run: &RunId, act: &Act) -> Result<Acted, StoreError>;
 
     /// Appends log lines to a run, in order, all or nothing. Not fenced, and accepted after the end of a
     /// run, whose retention it does not prolong; refused with [`ErrorKind::NotFound`] when the run is gone,
     /// so that a late line creates nothing. Not idempotent: lines whose reply was lost and that are sent
-    /// again may stand twice.
+    /// again may stand twice. The lines of two callers do not mix within a call. What a crash takes is the last
+    /// lines, never one from the middle.
     async fn append(&self, run: &RunId, lines: &[LogLine]) -> Result<(), StoreError>;
 
     /// Returns when there may be something: at once if there is already, else when it comes, else after
     /// `timeout`. A hint: it may come late or for nothing, and is never the truth; whoever must know reads,
     /// or takes a turn. Everyone who waits is woken, not one of them. What is about a run that is not there
-    /// returns at once or after `timeout`. Changes nothing, and is safe to drop.
+    /// returns at once or after `timeout`. Changes nothing, and is safe to drop. A store that is away may say so
+    /// ([`ErrorKind::Unavailable`]) or wait in silence; either way who waits must not be made to spin.
     async fn wait(&self, interest: &Interest, timeout: Duration) -> Result<(), StoreError>;
 
     /// What time brings: delayed jobs that are due go to their queues, in the order in which they are due;
@@ -105,35 +128,36 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// has not done.
     ///
     /// A tick that comes more than a third of a lease after the one before, or before it by the clock,
-    /// takes no lease away for one whole lease: the machine slept, the clock jumped or the store was away,
+    /// takes no lease away for one whole lease, and the first of a new store neither: the machine slept, the clock jumped or the store was away,
     /// and every lease looks expired. A clock that goes back makes the leases of the dead last longer by as
     /// much.
     async fn tick(&self, tick: &Tick) -> Result<Ticked, StoreError>;
 
     /// The instance stops: its lane goes, and whatever tells others that it lives. Jobs that it still holds
     /// are not touched by this; they go back when their leases run out, or at the next tick where a store can
-    /// tell that the holder is gone. Idempotent.
+    /// tell that the holder is gone. Idempotent, also for an instance that never was. After it the lane begins
+    /// at 1 again. An instance that dies without it leaves a lane that the store may forget after a while that
+    /// no outage lasts.
     async fn leave(&self, instance: &InstanceId) -> Result<(), StoreError>;
 
     /// Reads entries of a run, at most `limit` and at most about 8 MiB, in order of position (or against it).
     /// A page is never empty while there is something for it, however large. A run that is not there:
     /// [`ErrorKind::NotFound`]. An empty answer means that nothing is there now.
+    ///
+    /// What is read is committed and stays as it is: no later read shows another entry at that position, and
+    /// none before it, so that who reads on behind the last entry follows without gap or repeat. A page may be
+    /// from several moments, as long as that holds. An entry that is missing where one must be is
+    /// [`ErrorKind::Corrupt`], never a gap.
     async fn read(&self, read: &Read) -> Result<Vec<Entry>, StoreError>;
 
     /// The events that a gather has got, in the order emitted, from the `from`-th (counted from 0), none
     /// emitted after position `upto`; at most `limit` and at most about 8 MiB, but never an empty page
     /// while there is something for it. A gather that has got nothing, or is not known: an empty answer. A
     /// run that is not there: [`ErrorKind::NotFound`].
-    async fn gathered(
-        &self,
-        run: &RunId,
-        worker: &Name,
-        upto: u64,
-        from: u64,
-        limit: usize,
-    ) -> Result<Vec<Entry>, StoreError>;
+    async fn gathered(&self, gathered: &Gathered) -> Result<Vec<Entry>, StoreError>;
 
-    /// What is known of one run; none if it is not there.
+    /// What is known of one run; none if it is not there. All of it is of one moment: a status that is terminal
+    /// comes with the end and with a last entry that is the terminal one, or a log line behind it.
     async fn run(&self, run: &RunId) -> Result<Option<RunSummary>, StoreError>;
 
     /// Runs, newest first, in pages; which of two that began in the same millisecond is the newer is the
@@ -142,7 +166,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     async fn runs(&self, query: &RunsQuery) -> Result<RunsPage, StoreError>;
 
     /// The counts of every queue that has or had jobs or was paused, by name. A queue that was only asked for
-    /// may be among them, with nothing in it.
+    /// may be among them, with nothing in it. Exact while nothing moves; a job that moves meanwhile may be
+    /// counted where it was, where it is, or in both.
     async fn queues(&self) -> Result<Vec<QueueCounts>, StoreError>;
 
     /// The unfinished jobs of a run or a queue, dead letters among them, in the order of run and step, in
@@ -342,6 +367,21 @@ impl Read {
             reverse: false,
         }
     }
+}
+
+/// Which events of a gather to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gathered {
+    /// The run.
+    pub run: RunId,
+    /// The worker that gathers.
+    pub worker: Name,
+    /// None that was emitted after this position.
+    pub upto: u64,
+    /// How many to leave out from the beginning.
+    pub from: u64,
+    /// At most this many, and never more than [`crate::limits::MAX_READ_ENTRIES`].
+    pub limit: usize,
 }
 
 /// What is known of a run without reading its timeline.

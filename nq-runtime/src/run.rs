@@ -100,14 +100,15 @@ impl Run {
                 Err(error) => return Err(error.into()),
             }
         };
-        let terminal = [EntryType::FlowFailed, EntryType::FlowCancelled, EntryType::FlowStalled];
         let types = match summary.status {
-            RunStatus::Completed => vec![EntryType::StepCompleted],
-            _ => terminal.to_vec(),
+            RunStatus::Completed => vec![EntryType::StepCompleted, EntryType::FlowCompleted],
+            _ => vec![EntryType::FlowFailed, EntryType::FlowCancelled, EntryType::FlowStalled],
         };
-        let entries = self.entries(types).await?;
+        // Only log lines follow the terminal entry: with it, all is there.
+        let mut entries = self.entries_until(types, |entry| entry.kind.is_terminal()).await?;
+        let terminal = entries.pop_if(|entry| entry.kind.is_terminal());
         let text = |field: &str| {
-            let data = entries.last().map(|entry| &entry.data);
+            let data = terminal.as_ref().map(|entry| &entry.data);
             data.and_then(|data| data.get(field)).and_then(Value::as_str).unwrap_or_default().to_owned()
         };
         let run = self.id.clone();
@@ -123,13 +124,26 @@ impl Run {
 
     /// Every entry that the run has of these types, in order; of all types if there are none.
     pub async fn entries(&self, types: Vec<EntryType>) -> Result<Vec<Entry>, StoreError> {
+        self.entries_until(types, |_| false).await
+    }
+
+    /// The entries of these types, as far as the page whose last entry is one to stop at.
+    async fn entries_until(
+        &self,
+        types: Vec<EntryType>,
+        stop: impl Fn(&Entry) -> bool,
+    ) -> Result<Vec<Entry>, StoreError> {
         let mut read = Read { types, ..Read::after(self.id.clone(), 0) };
         let mut all = Vec::new();
         loop {
             let page = self.store.read(&read).await?;
             let Some(last) = page.last() else { return Ok(all) };
             read.after = last.id.n;
+            let stops = stop(last);
             all.extend(page);
+            if stops {
+                return Ok(all);
+            }
         }
     }
 

@@ -1,15 +1,17 @@
 //! Child processes of a test: this test program again, as an instance that works on a store.
 #![allow(dead_code, reason = "each test uses the part that it needs")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A running copy of this test program that runs one test, `child`, which works until it is killed.
 pub(crate) struct Process {
     child: Child,
+    /// Held open: after a minute the test program says that its test still runs, and would end if it could not.
+    _said: BufReader<ChildStdout>,
 }
 
 /// The variables that turn the test `child` into an instance: the store that it works on, and the folder that
@@ -27,10 +29,10 @@ impl Process {
             .stdout(Stdio::piped())
             .spawn()
             .expect("the test program starts again");
-        let lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
-        let ready = lines.map_while(Result::ok).any(|line| line.contains(READY));
+        let mut said = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let ready = said.by_ref().lines().map_while(Result::ok).any(|line| line.contains(READY));
         assert!(ready, "the child ended before it was ready");
-        Self { child }
+        Self { child, _said: said }
     }
 
     /// Freezes it: it does nothing, and keeps all that it holds.

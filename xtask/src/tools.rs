@@ -16,9 +16,10 @@ pub(crate) fn has_cargo(subcommand: &str) -> bool {
     find(&format!("cargo-{subcommand}")).is_some()
 }
 
-/// Finds a program, or installs the Debian package that brings it.
-pub(crate) fn need(program: &str, package: &str) -> Result<()> {
-    if find(program).is_some() {
+/// Finds one of these programs, or installs the Debian package that brings one.
+pub(crate) fn need(programs: &[&str], package: &str) -> Result<()> {
+    let found = || programs.iter().any(|program| find(program).is_some());
+    if found() {
         return Ok(());
     }
     if is_root() && find("apt-get").is_some() {
@@ -30,11 +31,12 @@ pub(crate) fn need(program: &str, package: &str) -> Result<()> {
         };
         let install = ["install", "-y", "--no-install-recommends", package];
         // The list of packages may be missing or old.
-        if (quiet(&install) || (quiet(&["update"]) && quiet(&install))) && find(program).is_some() {
+        if (quiet(&install) || (quiet(&["update"]) && quiet(&install))) && found() {
             return Ok(());
         }
     }
-    bail!("the tests need `{program}`: install it (Debian, Ubuntu: `apt-get install {package}`)");
+    let programs = programs.join("` or `");
+    bail!("the tests need `{programs}`: install it (Debian, Ubuntu: `apt-get install {package}`)");
 }
 
 fn is_root() -> bool {

@@ -16,8 +16,8 @@ use crate::entry::Entry;
 use crate::id::{InstanceId, QueueName, RunId};
 use crate::record::JobState;
 use crate::store::{
-    Acted, Answer, Interest, JobSummary, JobsQuery, Lease, QueueCounts, Read, RenewAnswer, Retention,
-    RunSummary, RunsPage, RunsQuery, Started, Store, StoreError, Tick, Ticked, TurnReply,
+    Acted, Answer, Gathered, Interest, JobSummary, JobsQuery, Lease, QueueCounts, Read, RenewAnswer,
+    Retention, RunSummary, RunsPage, RunsQuery, Started, Store, StoreError, Tick, Ticked, TurnReply,
 };
 use crate::transaction::{Act, GatherSpec, JobSpec, LogLine, Start, Transaction, Turn, Want};
 
@@ -218,8 +218,8 @@ impl Fixture {
         let mut all: Vec<Value> = Vec::new();
         loop {
             let from = all.len() as u64;
-            let page =
-                resend(async || self.store().gathered(run, &worker, upto, from, page).await).await.unwrap();
+            let next = Gathered { run: run.clone(), worker: worker.clone(), upto, from, limit: page };
+            let page = resend(async || self.store().gathered(&next).await).await.unwrap();
             if page.is_empty() {
                 return all;
             }

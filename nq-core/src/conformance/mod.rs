@@ -5,16 +5,37 @@
 //! is added here reaches every store by itself:
 //!
 //! ```
-//! # use nq_core::conformance::Subject;
-//! # macro_rules! conformance { ($($tokens:tt)*) => {} }
+//! use std::sync::Arc;
+//!
+//! use nq_core::conformance::Subject;
+//! use nq_core::store::{Store, StoreError};
+//!
+//! # mod my_store {
+//! #     use super::*;
+//! #     pub async fn open(_: &str) -> Result<Arc<dyn Store>, StoreError> {
+//! #         Err(StoreError::new(nq_core::store::ErrorKind::Config, "open", "only an example"))
+//! #     }
+//! # }
+//! # fn name_of_its_own() -> String { String::new() }
+//! /// An empty store for a case, which can be opened again on what it keeps.
 //! async fn fresh() -> Subject {
-//!     // Subject::real(Arc::new(MyStore::open(…).await)).reopen(…)
-//!     # std::process::abort()
+//!     let url = format!("mine://localhost/{}", name_of_its_own());
+//!     let open = move || {
+//!         let url = url.clone();
+//!         async move { my_store::open(&url).await.expect("the store opens") }
+//!     };
+//!     Subject::real(open().await).reopen(open)
 //! }
 //!
-//! # conformance! {
-//! nq_core::conformance! { test = #[tokio::test], subject = fresh().await }
-//! # }
+//! mod keeps_the_contract {
+//!     use super::fresh;
+//!
+//! # /*
+//!     nq_core::conformance! { test = #[tokio::test], subject = fresh().await }
+//! # */
+//! # nq_core::conformance! { test = #[allow(dead_code)], subject = fresh().await }
+//! }
+//! # fn main() {}
 //! ```
 //!
 //! `test` is the test attribute of your runtime; `subject` is evaluated anew for each case, within an `async

@@ -8,8 +8,9 @@ use futures_util::FutureExt;
 use nq_core::decide::{Attempt, End, decide};
 use nq_core::entry::{Entry, EntryType};
 use nq_core::id::step_key;
+use nq_core::limits::MAX_READ_ENTRIES;
 use nq_core::registry::Flow;
-use nq_core::store::{Arrived, Lease, Read, Store, StoreError};
+use nq_core::store::{Arrived, Gathered, Lease, Read, Store, StoreError};
 use nq_core::transaction::Outcome;
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -159,12 +160,19 @@ async fn prepare(
 ) -> Result<(Vec<Arrived>, Vec<Entry>), StoreError> {
     let mut inputs = lease.inputs.clone();
     if !has_inputs {
-        let (run, worker, upto) = (&lease.run, lease.step.worker(), lease.step.cause().n);
+        let mut gathered = Gathered {
+            run: lease.run.clone(),
+            worker: lease.step.worker().clone(),
+            upto: lease.step.cause().n,
+            from: 0,
+            limit: MAX_READ_ENTRIES,
+        };
         loop {
-            let page = store.gathered(run, worker, upto, inputs.len() as u64, 1_000).await?;
+            let page = store.gathered(&gathered).await?;
             if page.is_empty() {
                 break;
             }
+            gathered.from += page.len() as u64;
             inputs.extend(page.into_iter().map(|entry| nq_core::ledger::arrived(entry, String::new())));
         }
     }

@@ -63,9 +63,12 @@ impl Slots {
         }
         let mut budget = nq_core::limits::MAX_TURN_WRITES as u32;
         let mut wants = Vec::new();
+        let mut left = hungry().count() as u32;
         for (name, queue) in hungry() {
-            // Queues that share a limit get equal parts of what is free.
-            let max = free[queue.group].div_ceil(sharing[queue.group]).min(budget);
+            // Queues that share a limit get equal parts of what is free. No queue takes what a turn can bring
+            // from another: the job that is waited for may be in any.
+            let max = free[queue.group].div_ceil(sharing[queue.group]).min(budget.div_ceil(left));
+            left -= 1;
             budget -= max;
             free[queue.group] -= max;
             sharing[queue.group] -= 1;
@@ -155,6 +158,19 @@ mod tests {
         assert_eq!(total(&slots, &["f/a", "f/b"]), 1);
         slots.release(&want.queue);
         assert_eq!(total(&slots, &["f/a", "f/b"]), 2);
+    }
+
+    #[test]
+    fn every_queue_is_asked_for_something() {
+        let many: Vec<&'static WorkerDef> = (0..20)
+            .map(|n| {
+                let name: &'static str = format!("w{n}").leak();
+                &*Box::leak(Box::new(worker(name, None, Some(300))))
+            })
+            .collect();
+        let wants = Slots::new(&Registry::new(many, []).unwrap(), 10).wants();
+        assert_eq!(wants.len(), 20);
+        assert!(wants.iter().all(|want| want.max == 25), "{wants:?}");
     }
 
     #[test]

@@ -27,11 +27,21 @@ pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
             let options = sqlite::SqliteOptions { path: path.into() };
             Ok(Arc::new(sqlite::SqliteStore::open(options).await?))
         }
-        _ => Err(StoreError::new(
-            ErrorKind::Config,
-            "open",
-            "a store's URL begins with `memory:` or `sqlite:`, as in `sqlite:orders.db`",
-        )
-        .key(url)),
+        #[cfg(not(feature = "redis"))]
+        Some((scheme, _)) if scheme.starts_with("redis") => {
+            Err(refused("Redis needs the feature `redis` of nq"))
+        }
+        #[cfg(not(feature = "sqlite"))]
+        Some(("sqlite", _)) => Err(refused("SQLite needs the feature `sqlite` of nq").key(url)),
+        _ => {
+            let message =
+                "a store's URL begins with `memory:`, `sqlite:` or `redis://`, as in `sqlite:orders.db`";
+            Err(refused(message).key(url))
+        }
     }
+}
+
+/// A URL by which nothing can be opened. One with a password in it is not to be shown.
+fn refused(message: &str) -> StoreError {
+    StoreError::new(ErrorKind::Config, "open", message)
 }

@@ -12,7 +12,7 @@ use nq_core::record::JobState;
 use nq_core::state::State;
 use nq_core::status::RunView;
 use nq_core::store::{
-    Answer, JobSummary, JobsQuery, Lease, Read, RenewAnswer, Retention, RunsQuery, Started, Store,
+    Answer, Gathered, JobSummary, JobsQuery, Lease, Read, RenewAnswer, Retention, RunsQuery, Started, Store,
     StoreError, Tick,
 };
 use nq_core::transaction::{Act, LogLine, Outcome, Start, Transaction, Turn, Want};
@@ -367,11 +367,14 @@ impl World {
             lines.push(format!("{} {:?} {}", step(&id), view.status, view.attempt));
         }
         for gather in GATHERS {
-            let worker = name(gather);
-            let got = self
-                .resend(async || self.store.gathered(run, &worker, u64::MAX >> 11, 0, 999).await)
-                .await
-                .unwrap();
+            let all = Gathered {
+                run: run.clone(),
+                worker: name(gather),
+                upto: u64::MAX >> 11,
+                from: 0,
+                limit: 999,
+            };
+            let got = self.resend(async || self.store.gathered(&all).await).await.unwrap();
             lines.push(format!("{gather} {:?}", got.iter().map(|entry| entry.id.n).collect::<Vec<_>>()));
         }
         for entry in timeline {

@@ -9,5 +9,8 @@ mod flow;
 mod open;
 mod repair;
 mod scale;
+mod secure;
+mod sentinel;
 #[path = "../support/redis.rs"]
 mod server;
+mod waiting;

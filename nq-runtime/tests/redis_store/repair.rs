@@ -131,7 +131,7 @@ async fn a_finished_run_leaves_nothing_but_its_names() {
     let mut keys: Vec<_> = keys.lines().collect();
     keys.sort_unstable();
     let queues = ["nq:queue:f/a", "nq:queue:f/b", "nq:queue:f/c", "nq:queues"];
-    assert_eq!(keys, [&["nq:flows", "nq:meta", "nq:partitions"][..], &queues[..]].concat());
+    assert_eq!(keys, [&["nq:ended", "nq:flows", "nq:meta", "nq:partitions"][..], &queues[..]].concat());
     assert_eq!(server.command(&["XLEN", "nq:queue:f/a"]), "0");
     let jobs = JobsQuery { queue: Some(queue("a")), limit: 10, ..JobsQuery::default() };
     assert!(store.jobs(&jobs).await.unwrap().is_empty());

@@ -10,6 +10,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -22,7 +23,32 @@ pub(crate) const ALWAYS: &[&str] = &["--appendonly", "yes", "--appendfsync", "al
 pub(crate) const VOLATILE: &[&str] = &["--appendonly", "no"];
 
 /// Runs a server until its own input ends: so the server goes with the test also when the test is killed.
-const RUN: &str = r#"redis-server "$@" >/dev/null & echo $!; cat >/dev/null; kill -9 $!; wait"#;
+const RUN: &str = r#""$0" "$@" >/dev/null & echo $!; cat >/dev/null; kill -9 $!; wait"#;
+
+/// What is tested against: `redis-server`, or `valkey-server` where that is all there is, or what
+/// `NQ_TEST_REDIS` names.
+fn program() -> &'static str {
+    static PROGRAM: LazyLock<String> = LazyLock::new(|| {
+        let runs = |program: &str| {
+            Command::new(program)
+                .arg("--version")
+                .stdout(Stdio::null())
+                .status()
+                .is_ok_and(|status| status.success())
+        };
+        let named = std::env::var("NQ_TEST_REDIS").ok().filter(|program| !program.is_empty());
+        let known =
+            || ["redis-server", "valkey-server"].into_iter().find(|program| runs(program)).map(Into::into);
+        let Some(program) = named.or_else(known) else {
+            panic!(
+                "these tests need `redis-server` or `valkey-server`: install Redis 7.0 or later, or Valkey"
+            );
+        };
+        assert!(runs(&program), "`{program}` cannot be run");
+        program
+    });
+    &PROGRAM
+}
 
 /// A running server. Killed when dropped.
 pub(crate) struct RedisServer {
@@ -30,6 +56,7 @@ pub(crate) struct RedisServer {
     folder: TempDir,
     port: u16,
     config: Vec<String>,
+    is_sentinel: bool,
 }
 
 struct Running {
@@ -42,17 +69,27 @@ struct Running {
 impl RedisServer {
     /// Starts a server with these settings.
     pub(crate) fn start(config: &[&str]) -> Self {
+        Self::start_as(config, false)
+    }
+
+    /// Starts a sentinel that knows of no server yet.
+    pub(crate) fn sentinel() -> Self {
+        Self::start_as(&[], true)
+    }
+
+    fn start_as(config: &[&str], is_sentinel: bool) -> Self {
         let mut folder = tempfile::tempdir().unwrap();
         let config: Vec<_> = config.iter().map(|&setting| setting.to_owned()).collect();
         // Another test may take the port between its choice and its use.
         for _ in 0..20 {
-            let mut server = Self { running: None, folder, port: free_port(), config: config.clone() };
+            let (port, config) = (free_port(), config.clone());
+            let mut server = Self { running: None, folder, port, config, is_sentinel };
             if server.try_run() {
                 return server;
             }
             folder = server.folder_again();
         }
-        panic!("redis-server does not start; its log is above");
+        panic!("`{}` does not start; what it says is above", program());
     }
 
     /// The port on 127.0.0.1.
@@ -76,7 +113,7 @@ impl RedisServer {
     /// Starts the server again, on its port and with what its folder keeps.
     pub(crate) fn restart(&mut self) {
         self.kill9();
-        assert!(self.try_run(), "redis-server does not start again");
+        assert!(self.try_run(), "`{}` does not start again", program());
     }
 
     /// Lets the server end by itself, with everything on its disk.
@@ -108,13 +145,17 @@ impl RedisServer {
 
     /// Whether the server came up. It does not if another took its port first.
     fn try_run(&mut self) -> bool {
-        if let Err(error) = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status() {
-            panic!("`redis-server` cannot be run ({error}): these tests need it, install Redis 7.0 or later");
+        // A sentinel keeps what it learns in its file; without one it does not start.
+        let file = self.folder.path().join("own.conf");
+        if !file.exists() {
+            std::fs::write(&file, "").unwrap();
         }
-        let mut shell = Command::new("sh")
-            .args(["-c", RUN, "redis-server", "--port", &self.port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--dir"])
-            .arg(self.folder.path())
+        let mut shell = Command::new("sh");
+        shell.args(["-c", RUN, program()]).arg(&file);
+        shell.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"]);
+        shell.arg("--dir").arg(self.folder.path());
+        shell.args(if self.is_sentinel { &["--sentinel"][..] } else { &["--save", ""] });
+        let mut shell = shell
             .args(&self.config)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use nq_core::entry::Entry;
-use nq_core::id::{InstanceId, Name, QueueName, RunId};
+use nq_core::id::{InstanceId, QueueName, RunId};
 use nq_core::store::{
-    Acted, Interest, JobSummary, JobsQuery, QueueCounts, Read, RunSummary, RunsPage, RunsQuery, Started,
-    Store, StoreError, Tick, Ticked, TurnReply,
+    Acted, Gathered, Interest, JobSummary, JobsQuery, QueueCounts, Read, RunSummary, RunsPage, RunsQuery,
+    Started, Store, StoreError, Tick, Ticked, TurnReply,
 };
 use nq_core::transaction::{Act, LogLine, Start, Turn};
 
@@ -64,15 +64,8 @@ impl<S: Store, const N: usize> Store for Shared<S, N> {
         self.next().read(read).await
     }
 
-    async fn gathered(
-        &self,
-        run: &RunId,
-        worker: &Name,
-        upto: u64,
-        from: u64,
-        limit: usize,
-    ) -> Result<Vec<Entry>, StoreError> {
-        self.next().gathered(run, worker, upto, from, limit).await
+    async fn gathered(&self, gathered: &Gathered) -> Result<Vec<Entry>, StoreError> {
+        self.next().gathered(gathered).await
     }
 
     async fn run(&self, run: &RunId) -> Result<Option<RunSummary>, StoreError> {

@@ -22,7 +22,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
     match command {
         Command::Embedded => run_command(cargo().args(["bench", "--quiet", "--bench", "embedded"])),
         Command::Redis => {
-            tools::need("redis-server", "redis-server")?;
+            tools::need(&["redis-server", "valkey-server"], "redis-server")?;
             run_command(cargo().args(["bench", "--quiet", "--features", "redis", "--bench", "redis"]))
         }
         Command::Proof(args) => proof::run(args),

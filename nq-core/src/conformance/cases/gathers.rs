@@ -107,8 +107,8 @@ pub(super) async fn the_list_of_a_long_fan_comes_in_bounded_pages(t: &Fixture) {
     let (run, mut one, lease) = open(t).await;
     let tx = (0..1_500).fold(write(&lease), |tx, n| tx.emit("done", json!(n)).gather("g"));
     one.commit(tx.complete()).await;
-    let worker = name("g");
-    let page = t.store().gathered(&run, &worker, 9_999, 0, usize::MAX).await;
+    let all = Gathered { run: run.clone(), worker: name("g"), upto: 9_999, from: 0, limit: usize::MAX };
+    let page = t.store().gathered(&all).await;
     if let Ok(page) = page {
         assert_eq!(page.len(), MAX_READ_ENTRIES);
     }
@@ -116,8 +116,9 @@ pub(super) async fn the_list_of_a_long_fan_comes_in_bounded_pages(t: &Fixture) {
 }
 
 pub(super) async fn the_list_of_a_run_that_is_gone_is_not_empty_but_missing(t: &Fixture) {
+    let gone = Gathered { run: run_id("gone"), worker: name("g"), upto: 9, from: 0, limit: 9 };
     let error = loop {
-        match t.store().gathered(&run_id("gone"), &name("g"), 9, 0, 9).await {
+        match t.store().gathered(&gone).await {
             Err(error) if error.is_retryable() => {}
             reply => break reply.unwrap_err(),
         }

@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use nq_core::entry::Entry;
-use nq_core::id::{InstanceId, Name, QueueName, RunId};
+use nq_core::id::{InstanceId, QueueName, RunId};
 use nq_core::ledger;
 use nq_core::store::{
-    Acted, ErrorKind, Interest, JobSummary, JobsQuery, QueueCounts, Read, RunSummary, RunsPage, RunsQuery,
-    Started, Store, StoreError, Tick, Ticked, TurnReply,
+    Acted, ErrorKind, Gathered, Interest, JobSummary, JobsQuery, QueueCounts, Read, RunSummary, RunsPage,
+    RunsQuery, Started, Store, StoreError, Tick, Ticked, TurnReply,
 };
 use nq_core::transaction::{Act, LogLine, Start, Turn};
 
@@ -147,15 +147,8 @@ impl Store for MemoryStore {
         self.look("read", |maps| maps.read(read))?
     }
 
-    async fn gathered(
-        &self,
-        run: &RunId,
-        worker: &Name,
-        upto: u64,
-        from: u64,
-        limit: usize,
-    ) -> Result<Vec<Entry>, StoreError> {
-        self.look("gathered", |maps| maps.gathered(run, worker, upto, from, limit))?
+    async fn gathered(&self, gathered: &Gathered) -> Result<Vec<Entry>, StoreError> {
+        self.look("gathered", |maps| maps.gathered(gathered))?
     }
 
     async fn run(&self, run: &RunId) -> Result<Option<RunSummary>, StoreError> {

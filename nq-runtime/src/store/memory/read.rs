@@ -3,11 +3,12 @@
 use std::ops::Bound;
 
 use nq_core::entry::Entry;
-use nq_core::id::{Name, RunId};
+use nq_core::id::RunId;
 use nq_core::limits::{MAX_READ_BYTES, MAX_READ_ENTRIES};
 use nq_core::record::{JobRecord, JobState, RunRecord};
 use nq_core::store::{
-    ErrorKind, JobSummary, JobsQuery, QueueCounts, Read, RunSummary, RunsPage, RunsQuery, StoreError,
+    ErrorKind, Gathered, JobSummary, JobsQuery, QueueCounts, Read, RunSummary, RunsPage, RunsQuery,
+    StoreError,
 };
 use serde_json::Value;
 
@@ -62,18 +63,12 @@ impl Maps {
         })
     }
 
-    pub(super) fn gathered(
-        &self,
-        id: &RunId,
-        worker: &Name,
-        upto: u64,
-        from: u64,
-        limit: usize,
-    ) -> Result<Vec<Entry>, StoreError> {
-        let run = self.known("gathered", id)?;
+    pub(super) fn gathered(&self, gathered: &Gathered) -> Result<Vec<Entry>, StoreError> {
+        let Gathered { run, worker, upto, from, limit } = gathered;
+        let run = self.known("gathered", run)?;
         let ids = run.gathered.get(worker).map(Vec::as_slice).unwrap_or_default();
-        let ids = ids.get(from as usize..).unwrap_or_default().iter().take_while(|id| id.n <= upto);
-        Ok(Page::new(limit).fill(ids.filter_map(|id| run.entries.get(id.n as usize - 1))))
+        let ids = ids.get(*from as usize..).unwrap_or_default().iter().take_while(|id| id.n <= *upto);
+        Ok(Page::new(*limit).fill(ids.filter_map(|id| run.entries.get(id.n as usize - 1))))
     }
 
     fn known(&self, op: &'static str, run: &RunId) -> Result<&RunMaps, StoreError> {

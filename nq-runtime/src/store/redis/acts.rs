@@ -1,12 +1,13 @@
 //! What is done to runs from outside: starts, acts, log lines; and what must last before it is acknowledged.
 
+use std::sync::atomic::Ordering;
+
 use nq_core::id::{InstanceId, QueueName, RunId};
 use nq_core::store::{Acted, ErrorKind, Started, StoreError};
 use nq_core::transaction::{Act, LogLine, Start};
 use redis::Value;
 use serde_json::json;
 
-use super::RedisStore;
 use super::errors::{garbled, missing};
 use super::keys::spec_text;
 use super::link::Link;
@@ -14,6 +15,7 @@ use super::options::Durability;
 use super::reply::{Reply, text};
 use super::scripts::{ACT, APPEND, Call, PAUSE, START};
 use super::turn::encode_gathers;
+use super::{Partition, RedisStore};
 
 impl RedisStore {
     pub(super) async fn begin(&self, start: &Start) -> Result<Started, StoreError> {
@@ -27,7 +29,11 @@ impl RedisStore {
             .arg(spec_text(&start.job))
             .arg(self.touch(true));
         encode_gathers(&mut call, &start.gathers);
-        let reply = self.lasting(&call, &partition.calls, OP, true).await.map_err(|e| e.key(&start.run))?;
+        let reply = match self.start_beside_engine(&call, partition, &start.job.queue).await {
+            Some(reply) => reply,
+            None => self.lasting(&call, &partition.calls, OP, true).await,
+        };
+        let reply = reply.map_err(|error| error.key(&start.run))?;
         let mut reply = Reply::new(OP, reply)?;
         if reply.text()? == "new" {
             return Ok(Started::New(reply.parse()?));
@@ -41,6 +47,24 @@ impl RedisStore {
         }
         let message = "a run of this id exists with another flow or input; give this one an id of its own";
         Err(StoreError::new(ErrorKind::Conflict, OP, message).key(&start.run))
+    }
+
+    /// Where an engine of this process may take the job, the start goes the way of its turns, and the engine is
+    /// told at once: its turn then comes right behind the start. None where there is no such way.
+    async fn start_beside_engine(
+        &self,
+        call: &Call,
+        partition: &Partition,
+        queue: &QueueName,
+    ) -> Option<Result<Value, StoreError>> {
+        if !self.has_engine.load(Ordering::Relaxed) {
+            return None;
+        }
+        let start = self.lasting(call, &partition.turns, "start", true);
+        // The first is begun before the second.
+        let (reply, ()) = futures_util::future::join(start, async { self.hints.queue(queue) }).await;
+        // The engine may have taken its connection with it. A start may be sent twice.
+        Some(reply).filter(|reply| !reply.as_ref().is_err_and(StoreError::is_retryable))
     }
 
     pub(super) async fn act_on(&self, run: &RunId, act: &Act) -> Result<Acted, StoreError> {
@@ -84,6 +108,7 @@ impl RedisStore {
     }
 
     pub(super) async fn forget_lane(&self, instance: &InstanceId) -> Result<(), StoreError> {
+        self.has_engine.store(false, Ordering::Relaxed);
         for partition in &self.partitions {
             let mut command = redis::cmd("DEL");
             command.arg(partition.key(&format!("lane:{instance}")));

@@ -1,6 +1,7 @@
 //! One connection that comes back: made when first used, dropped when it fails, and made again with backoff.
 //! Calls on a connection that is away fail at once; that it is away, and back, is said once each.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,14 +10,14 @@ use nq_core::store::StoreError;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, Pipeline,
-    RedisConnectionInfo, RedisError, Value,
+    AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
+    Pipeline, RedisConnectionInfo, RedisError, TlsCertificates, Value,
 };
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::errors::{ends_connection, store_error};
-use super::options::{Options, Topology};
+use super::options::{Options, Tls, Topology};
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -43,6 +44,8 @@ struct State {
     connection: Option<MultiplexedConnection>,
     /// Tells one connection from the next.
     generation: u64,
+    /// By what id the server knows the connection, once that was asked.
+    client_id: Option<i64>,
     failures: u32,
     not_before: Option<Instant>,
     last_error: Option<RedisError>,
@@ -83,6 +86,21 @@ impl Link {
         replies.inspect_err(|error| self.failed(generation, error))
     }
 
+    /// By what id the server knows the connection. Asked once for each connection.
+    pub(super) async fn client_id(&self) -> Result<i64, RedisError> {
+        let (_, generation) = self.connection().await?;
+        if let Some(id) = self.lock().client_id {
+            return Ok(id);
+        }
+        let reply = self.raw(redis::cmd("CLIENT").arg("ID")).await?;
+        let id = if let Value::Int(id) = reply { id } else { 0 };
+        let mut state = self.lock();
+        if state.generation == generation {
+            state.client_id = Some(id);
+        }
+        Ok(id)
+    }
+
     /// A connection, made now if there is none.
     async fn connection(&self) -> Result<(MultiplexedConnection, u64), RedisError> {
         if let Some(ready) = self.ready()? {
@@ -109,6 +127,7 @@ impl Link {
                 state.failures = 0;
                 state.not_before = None;
                 state.generation += 1;
+                state.client_id = None;
                 state.connection = Some(connection.clone());
                 Ok((connection, state.generation))
             }
@@ -167,7 +186,7 @@ async fn connect(
     slot: u16,
     timeout: Duration,
 ) -> Result<MultiplexedConnection, RedisError> {
-    if options.tls {
+    if options.tls.is_some() {
         // An error means that the program has chosen its cryptography already.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
@@ -258,7 +277,7 @@ async fn open(
     timeout: Duration,
     db: i64,
 ) -> Result<MultiplexedConnection, RedisError> {
-    let addr = if options.tls {
+    let addr = if options.tls.is_some() {
         ConnectionAddr::TcpTls { host: host.into(), port, insecure: false, tls_params: None }
     } else {
         ConnectionAddr::Tcp(host.into(), port)
@@ -278,5 +297,24 @@ async fn open(
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT))
         .set_response_timeout(Some(timeout));
-    Client::open(info)?.get_multiplexed_async_connection_with_config(&config).await
+    let client = match &options.tls {
+        Some(tls) => Client::build_with_tls(info, certificates(tls)?)?,
+        None => Client::open(info)?,
+    };
+    client.get_multiplexed_async_connection_with_config(&config).await
+}
+
+/// The certificates that the URL names.
+fn certificates(tls: &Tls) -> Result<TlsCertificates, RedisError> {
+    let read = |path: &PathBuf| -> Result<Vec<u8>, RedisError> {
+        std::fs::read(path).map_err(|error| {
+            let what = format!("`{}`: {error}", path.display());
+            (redis::ErrorKind::InvalidClientConfig, "a file of TLS cannot be read", what).into()
+        })
+    };
+    let client_tls = match (&tls.cert, &tls.key) {
+        (Some(cert), Some(key)) => Some(ClientTlsConfig { client_cert: read(cert)?, client_key: read(key)? }),
+        _ => None,
+    };
+    Ok(TlsCertificates { client_tls, root_cert: tls.ca.as_ref().map(read).transpose()? })
 }

@@ -20,6 +20,7 @@
 //! | `resumed` | stream | queues that were resumed, for those who wait |
 //! | `runs:<status>:<flow>` | sorted set | runs by start, in µs |
 //! | `ended:completed`, `ended:failed` | list | `<ended> <run> <flow> <status>`, oldest first, for the retention |
+//! | `ended` | stream | `r` a run that has ended: the last ten thousand or so, for those who wait for one |
 //! | `lane:<instance>` | string | the number and answers of its last turn, as `cmsgpack` packs them |
 //! | `meta` | hash | `version`, `partitions`, `epoch`; of the last tick `tick`, `spared`, `sweep`, `keepCompleted`, `keepFailed` |
 //!
@@ -58,6 +59,7 @@ mod link;
 mod open;
 mod options;
 mod read;
+mod reader;
 mod reply;
 mod runs;
 mod scripts;
@@ -67,14 +69,15 @@ mod wait;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use nq_core::entry::Entry;
-use nq_core::id::{InstanceId, Name, QueueName, RunId};
+use nq_core::id::{InstanceId, QueueName, RunId};
 use nq_core::store::{
-    Acted, Interest, JobSummary, JobsQuery, QueueCounts, Read, RunSummary, RunsPage, RunsQuery, Started,
-    Store, StoreError, Tick, Ticked, TurnReply,
+    Acted, Gathered, Interest, JobSummary, JobsQuery, QueueCounts, Read, RunSummary, RunsPage, RunsQuery,
+    Started, Store, StoreError, Tick, Ticked, TurnReply,
 };
 use nq_core::transaction::{Act, LogLine, Start, Turn};
 
@@ -94,6 +97,8 @@ pub struct RedisStore {
     partitions: Vec<Partition>,
     hints: Arc<Hints>,
     waiting: Waiting,
+    /// Whether an engine takes its turns by this store.
+    has_engine: AtomicBool,
     /// Held by a turn that comes in two parts.
     turning: tokio::sync::Mutex<()>,
     /// Where connections live that outlast a call. Ends with the store.
@@ -167,15 +172,8 @@ impl Store for RedisStore {
         self.read_entries(read).await
     }
 
-    async fn gathered(
-        &self,
-        run: &RunId,
-        worker: &Name,
-        upto: u64,
-        from: u64,
-        limit: usize,
-    ) -> Result<Vec<Entry>, StoreError> {
-        self.read_gathered(run, worker, upto, from, limit).await
+    async fn gathered(&self, gathered: &Gathered) -> Result<Vec<Entry>, StoreError> {
+        self.read_gathered(gathered).await
     }
 
     async fn run(&self, run: &RunId) -> Result<Option<RunSummary>, StoreError> {

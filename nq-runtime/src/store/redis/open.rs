@@ -12,8 +12,9 @@ use super::errors::{garbled, store_error};
 use super::keys::{prefix, slot};
 use super::link::Link;
 use super::options::{Durability, Options, Topology};
+use super::reader::BLOCK;
 use super::reply::{Reply, text};
-use super::wait::{BLOCK, Waiting};
+use super::wait::{Links, Waiting};
 use super::{Clock, Partition, RedisStore};
 use crate::store::hints::Hints;
 
@@ -30,7 +31,9 @@ impl RedisStore {
     /// `redis[s][+sentinel|+cluster]://[user:password@]host[:port][,host…][/master][/db][?options]`.
     ///
     /// Options: `namespace` (`nq`), `partitions` (1, or 16 on a cluster; fixed by whoever comes first),
-    /// `durability` (`relaxed`, `fsync`, `replicated`), `allow_volatile=true` for a server that forgets.
+    /// `durability` (`relaxed`, `fsync`, `replicated`), `allow_volatile=true` for a server that forgets; with
+    /// TLS, `tls_ca=FILE` for who is trusted in place of those that the system trusts, and `tls_cert=FILE` with
+    /// `tls_key=FILE` for a server that asks for a certificate, all in PEM form.
     ///
     /// Refused with [`ErrorKind::Config`] if the server is older than 7.0, evicts keys, or keeps nothing.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
@@ -64,7 +67,7 @@ impl RedisStore {
 
         let tagged = cluster || count > 1;
         let mut partitions: Vec<Partition> = Vec::new();
-        let (mut links, mut reader_of) = (Vec::new(), Vec::new());
+        let (mut links, mut server_of) = (Vec::new(), Vec::new());
         for number in 0..count {
             let prefix = prefix(&options.namespace, number, tagged);
             let slot = slot(&prefix);
@@ -73,21 +76,27 @@ impl RedisStore {
                 Some(first) if !cluster => (Arc::clone(&first.turns), Arc::clone(&first.calls)),
                 _ => {
                     let calls = Arc::new(link(slot, ANSWER, Some(home.handle.clone())));
-                    let reads = link(slot, BLOCK + Duration::from_secs(2), Some(home.handle.clone()));
-                    links.push((reads, Arc::clone(&calls)));
+                    // A connection without a home lives where it is first used: with its engine.
+                    let reads = |home| link(slot, BLOCK + Duration::from_secs(2), home);
+                    links.push(Links {
+                        queues: reads(None),
+                        runs: reads(Some(home.handle.clone())),
+                        calls: Arc::clone(&calls),
+                    });
                     (Arc::new(link(slot, ANSWER, None)), calls)
                 }
             };
-            reader_of.push(links.len() - 1);
+            server_of.push(links.len() - 1);
             let (meta, epoch, clock) = (format!("{prefix}meta"), String::new(), clock.clone());
             let mut partition = Partition { prefix, meta, epoch, clock, turns, calls };
             partition.epoch = found(&partition, count).await?;
             partitions.push(partition);
         }
         let hints = Arc::new(Hints::default());
-        let waiting = Waiting::new(links, reader_of, &partitions, &hints, &home.handle);
+        let waiting = Waiting::new(links, server_of, &partitions, &hints, &home.handle);
         let turning = tokio::sync::Mutex::default();
-        Ok(Self { options, always, partitions, hints, waiting, turning, _home: home })
+        let has_engine = AtomicBool::new(false);
+        Ok(Self { options, always, partitions, hints, waiting, has_engine, turning, _home: home })
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a URL says: where the server is, who asks, and how the namespace is laid out.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nq_core::store::{ErrorKind, StoreError};
@@ -10,7 +11,8 @@ pub(super) struct Options {
     pub(super) topology: Topology,
     /// Hosts and ports: of the server, the sentinels, or some nodes of the cluster.
     pub(super) hosts: Vec<(String, u16)>,
-    pub(super) tls: bool,
+    /// How to speak TLS, where the scheme asks for it.
+    pub(super) tls: Option<Tls>,
     pub(super) user: Option<String>,
     pub(super) password: Option<String>,
     pub(super) db: i64,
@@ -21,6 +23,17 @@ pub(super) struct Options {
     pub(super) allow_volatile: bool,
     /// How long replicas or a disk may take to confirm.
     pub(super) confirm: Duration,
+}
+
+/// Files in PEM form. They are read for each connection, so that they can be renewed in place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tls {
+    /// Whose certificates are trusted, in place of those that the system trusts.
+    pub(super) ca: Option<PathBuf>,
+    /// The client's certificate, where the server asks for one.
+    pub(super) cert: Option<PathBuf>,
+    /// The key of the client's certificate.
+    pub(super) key: Option<PathBuf>,
 }
 
 /// What stands behind the URL.
@@ -90,7 +103,7 @@ impl Options {
         let mut options = Self {
             topology,
             hosts,
-            tls,
+            tls: tls.then(Tls::default),
             user: given(user),
             password: given(password),
             db,
@@ -103,6 +116,9 @@ impl Options {
         for option in query.split('&').filter(|option| !option.is_empty()) {
             let (key, value) = option.split_once('=').unwrap_or((option, ""));
             options.set(key, &decoded(value)).map_err(bad)?;
+        }
+        if options.tls.as_ref().is_some_and(|tls| tls.cert.is_some() != tls.key.is_some()) {
+            return Err(bad("`tls_cert` and `tls_key` belong together: one of them is missing".into()));
         }
         Ok(options)
     }
@@ -134,10 +150,21 @@ impl Options {
                     }
                 };
             }
+            "tls_ca" | "tls_cert" | "tls_key" => {
+                let tls = self.tls.as_mut();
+                let tls =
+                    tls.ok_or_else(|| format!("`{key}` is of no use without TLS: write `rediss://`"))?;
+                let path = Some(PathBuf::from(value));
+                match key {
+                    "tls_ca" => tls.ca = path,
+                    "tls_cert" => tls.cert = path,
+                    _ => tls.key = path,
+                }
+            }
             "allow_volatile" => self.allow_volatile = value == "true",
             _ => {
                 return Err(format!(
-                    "unknown option `{key}`; options are `namespace`, `partitions`, `durability`, `allow_volatile`"
+                    "unknown option `{key}`; options are `namespace`, `partitions`, `durability`, `allow_volatile`, `tls_ca`, `tls_cert`, `tls_key`"
                 ));
             }
         }
@@ -188,11 +215,21 @@ mod tests {
             "rediss://worker:p%40ss@example.test:7000/3?namespace=shop&partitions=16&durability=fsync",
         )
         .unwrap();
-        assert!(options.tls);
+        assert_eq!(options.tls, Some(Tls::default()));
         assert_eq!(options.hosts, [("example.test".to_owned(), 7000)]);
         assert_eq!((options.user.as_deref(), options.password.as_deref()), (Some("worker"), Some("p@ss")));
         assert_eq!((options.db, options.namespace.as_str(), options.partitions), (3, "shop", Some(16)));
         assert_eq!(options.durability, Durability::Fsync);
+    }
+
+    #[test]
+    fn a_url_names_the_files_of_tls() {
+        let options =
+            Options::parse("rediss://h?tls_ca=/etc/ca.pem&tls_cert=c.pem&tls_key=k%20.pem").unwrap();
+        let tls = options.tls.unwrap();
+        assert_eq!(tls.ca, Some("/etc/ca.pem".into()));
+        assert_eq!((tls.cert, tls.key), (Some("c.pem".into()), Some("k .pem".into())));
+        assert_eq!(Options::parse("redis://h").unwrap().tls, None);
     }
 
     #[test]
@@ -216,6 +253,8 @@ mod tests {
             ("redis://localhost?partitions=0", "from 1 to 256"),
             ("redis://localhost?durability=full", "`relaxed`"),
             ("redis://localhost?namespace=a%20b", "namespace"),
+            ("redis://localhost?tls_ca=/ca.pem", "`rediss://`"),
+            ("rediss://localhost?tls_cert=/cert.pem", "`tls_key`"),
             ("redis+sentinel://localhost", "master"),
             ("redis+cluster://localhost/1", "databases"),
         ] {

@@ -1,10 +1,10 @@
 //! Reading timelines, in pages that neither the server nor the reader chokes on.
 
 use nq_core::entry::Entry;
-use nq_core::id::{Name, RunId};
+use nq_core::id::RunId;
 use nq_core::limits::{MAX_READ_BYTES, MAX_READ_ENTRIES};
 use nq_core::status::RunStatus;
-use nq_core::store::{ErrorKind, Read, RunSummary, StoreError};
+use nq_core::store::{ErrorKind, Gathered, Read, RunSummary, StoreError};
 use redis::Value;
 
 use super::RedisStore;
@@ -57,22 +57,16 @@ impl RedisStore {
         }
     }
 
-    pub(super) async fn read_gathered(
-        &self,
-        run: &RunId,
-        worker: &Name,
-        upto: u64,
-        from: u64,
-        limit: usize,
-    ) -> Result<Vec<Entry>, StoreError> {
+    pub(super) async fn read_gathered(&self, gathered: &Gathered) -> Result<Vec<Entry>, StoreError> {
         const OP: &str = "gathered";
+        let Gathered { run, worker, upto, from, limit } = gathered;
         let partition = self.partition(run);
         let mut call = Call::new(&GATHERED, partition);
         call.arg(run.as_str())
             .arg(worker.as_str())
-            .arg(upto)
-            .arg(from.min(u64::from(u32::MAX)))
-            .arg(limit.min(MAX_READ_ENTRIES))
+            .arg(*upto)
+            .arg((*from).min(u64::from(u32::MAX)))
+            .arg((*limit).min(MAX_READ_ENTRIES))
             .arg(MAX_READ_BYTES);
         let reply = call.run(&partition.calls, OP).await.map_err(|error| error.key(run))?;
         if reply == Value::Nil {

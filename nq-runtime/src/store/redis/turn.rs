@@ -1,6 +1,7 @@
 //! The turn: one call of one script in each partition.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use nq_core::entry::{Entry, EntryType};
 use nq_core::id::{EntryId, RunId};
@@ -41,7 +42,8 @@ enum Part {
 
 /// What a partition answers.
 struct Shared {
-    answers: Vec<Answer>,
+    /// The answer to each write, and whether its run has ended by it.
+    answers: Vec<(Answer, bool)>,
     renewed: Vec<RenewAnswer>,
     /// The leases, each with the ticket that it came by.
     leases: Vec<(EntryId, Lease)>,
@@ -51,6 +53,7 @@ struct Shared {
 
 impl RedisStore {
     pub(super) async fn take_turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {
+        self.has_engine.store(true, Ordering::Relaxed);
         // A turn of two parts is not to be torn by itself, sent again meanwhile.
         let _one_at_a_time = if self.partitions.len() > 1 { Some(self.turning.lock().await) } else { None };
         let shares = self.shares(turn);
@@ -63,7 +66,10 @@ impl RedisStore {
         let (mut leases, mut ready) = (Vec::new(), Vec::new());
         for (share, reply) in shares.iter().zip(replies) {
             let reply = reply?;
-            share.writes.iter().zip(reply.answers).for_each(|(at, answer)| answers[*at] = Some(answer));
+            for (at, (answer, ended)) in share.writes.iter().zip(reply.answers) {
+                self.hints.run(&turn.writes[*at].run, ended);
+                answers[*at] = Some(answer);
+            }
             share.renewals.iter().zip(reply.renewed).for_each(|(at, answer)| renewed[*at] = Some(answer));
             leases.extend(reply.leases);
             ready.push(reply.ready);
@@ -77,10 +83,6 @@ impl RedisStore {
             }
             let place = |lease: &Lease| turn.wants.iter().position(|want| want.queue == lease.queue);
             leases.sort_by_key(|(ticket, lease)| (place(lease), ticket.ms, ticket.n));
-        }
-        for write in &turn.writes {
-            let may_end = matches!(write.outcome, Outcome::Complete | Outcome::Fail { .. });
-            self.hints.run(&write.run, may_end);
         }
         for (_, lease) in &leases {
             self.hints.run(&lease.run, false);
@@ -285,16 +287,18 @@ pub(super) fn encode_gathers(call: &mut Call, gathers: &[GatherSpec]) {
     }
 }
 
-fn answer(text: &str) -> Result<Answer, StoreError> {
+/// An answer as the script writes it, and whether the write has ended its run.
+fn answer(text: &str) -> Result<(Answer, bool), StoreError> {
     let (kind, rest) = text.split_once(' ').unwrap_or((text, ""));
-    Ok(match kind {
-        "C" => Answer::Committed { last: rest.parse().map_err(|_| garbled(OP))? },
+    let answer = match kind {
+        "C" | "D" => Answer::Committed { last: rest.parse().map_err(|_| garbled(OP))? },
         "L" => Answer::LeaseLost,
         "E" => Answer::RunEnded { status: RunStatus::parse(rest).ok_or_else(|| garbled(OP))? },
         "G" => Answer::RunGone,
         "T" => Answer::TooLarge { limit: rest.to_owned() },
         _ => return Err(garbled(OP)),
-    })
+    };
+    Ok((answer, kind == "D"))
 }
 
 fn renew_answer(text: &str) -> RenewAnswer {

@@ -36,11 +36,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use nq_core::entry::Entry;
-use nq_core::id::{InstanceId, Name, QueueName, RunId};
+use nq_core::id::{InstanceId, QueueName, RunId};
 use nq_core::ledger;
 use nq_core::store::{
-    Acted, ErrorKind, Interest, JobSummary, JobsQuery, QueueCounts, Read, RunSummary, RunsPage, RunsQuery,
-    Started, Store, StoreError, Tick, Ticked, TurnReply,
+    Acted, ErrorKind, Gathered, Interest, JobSummary, JobsQuery, QueueCounts, Read, RunSummary, RunsPage,
+    RunsQuery, Started, Store, StoreError, Tick, Ticked, TurnReply,
 };
 use nq_core::transaction::{Act, LogLine, Start, Turn};
 use rusqlite::params;
@@ -298,18 +298,11 @@ impl Store for SqliteStore {
         page.ok_or_else(|| missing("read", &read.run))
     }
 
-    async fn gathered(
-        &self,
-        run: &RunId,
-        worker: &Name,
-        upto: u64,
-        from: u64,
-        limit: usize,
-    ) -> Result<Vec<Entry>, StoreError> {
-        let (id, worker) = (run.clone(), worker.clone());
-        let look = move |db: db::Db<'_>| read::gathered(db, &id, &worker, upto, from, limit);
-        let page = self.look("gathered", Some(run.to_string()), look).await?;
-        page.ok_or_else(|| missing("gathered", run))
+    async fn gathered(&self, gathered: &Gathered) -> Result<Vec<Entry>, StoreError> {
+        let asked = gathered.clone();
+        let look = move |db: db::Db<'_>| read::gathered(db, &asked);
+        let page = self.look("gathered", Some(gathered.run.to_string()), look).await?;
+        page.ok_or_else(|| missing("gathered", &gathered.run))
     }
 
     async fn run(&self, run: &RunId) -> Result<Option<RunSummary>, StoreError> {

@@ -1,10 +1,12 @@
 //! What people and engines read: pages of entries, runs, queues and jobs.
 
 use nq_core::entry::{Entry, EntryType};
-use nq_core::id::{Name, QueueName, RunId};
+use nq_core::id::{QueueName, RunId};
 use nq_core::limits::{MAX_READ_BYTES, MAX_READ_ENTRIES};
 use nq_core::status::RunStatus;
-use nq_core::store::{Interest, JobSummary, JobsQuery, QueueCounts, Read, RunSummary, RunsPage, RunsQuery};
+use nq_core::store::{
+    Gathered, Interest, JobSummary, JobsQuery, QueueCounts, Read, RunSummary, RunsPage, RunsQuery,
+};
 use rusqlite::types::Value;
 use rusqlite::{Row, ToSql, params, params_from_iter};
 
@@ -104,21 +106,15 @@ fn missing(run: &RunId, position: u64) -> Failure {
 }
 
 /// The events of a gather; none if there is no such run.
-pub(super) fn gathered(
-    db: Db<'_>,
-    run: &RunId,
-    worker: &Name,
-    upto: u64,
-    from: u64,
-    limit: usize,
-) -> Result<Option<Vec<Entry>>, Failure> {
+pub(super) fn gathered(db: Db<'_>, gathered: &Gathered) -> Result<Option<Vec<Entry>>, Failure> {
+    let Gathered { run, worker, upto, from, limit } = gathered;
     let Some((key, _)) = db.first(row::RUN_BY_ID, [run.as_str()], row::run)? else { return Ok(None) };
     let sql = "SELECT g.n, e.ms, e.type, e.step, e.attempt, e.data, e.crc FROM \
                (SELECT run, n FROM gathered WHERE run = ? AND worker = ? AND n <= ? ORDER BY n LIMIT ? OFFSET ?) g \
                LEFT JOIN entries e ON e.run = g.run AND e.n = g.n ORDER BY g.n";
-    let limit = limit.min(MAX_READ_ENTRIES);
-    let values =
-        params![key, worker.as_str(), upto.min(i64::MAX as u64), limit as i64, from.min(i64::MAX as u64)];
+    let (upto, from) = ((*upto).min(i64::MAX as u64), (*from).min(i64::MAX as u64));
+    let limit = (*limit).min(MAX_READ_ENTRIES);
+    let values = params![key, worker.as_str(), upto, limit as i64, from];
     Ok(Some(page(db, sql, values, run, key, limit)?.0))
 }
 

@@ -115,6 +115,8 @@ local function finish(run, status, data)
   place(P .. 'runs:running:' .. run.flow, run.id, false)
   place(P .. 'runs:' .. status .. ':' .. run.flow, run.id, run.started)
   push(P .. (status == 'completed' and 'ended:completed' or 'ended:failed'), ended .. ' ' .. run.id .. ' ' .. run.flow .. ' ' .. status)
+  -- A hint to those who wait: should it fail, they look for themselves.
+  redis.pcall('XADD', P .. 'ended', 'MAXLEN', '~', 10000, '*', 'r', run.id)
   run.status, run.pending, run.ended = status, '0', true
   set(run, 'status', status)
   set(run, 'ended', ended)

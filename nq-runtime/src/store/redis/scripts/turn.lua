@@ -48,7 +48,7 @@ local function arrive(run, worker, spec, sides, side, by, id, key, kind, data)
   enqueue(run, worker, spec, id, table.concat(inputs, ' '), #inputs == 1 and kind or nil, #inputs == 1 and data or nil)
 end
 
--- Applies one write, or says why nothing of it was.
+-- Applies one write, or says why nothing of it was. `D` where the run has ended by it.
 local function commit(at)
   local id, step = ARGV[at], ARGV[at + 1]
   local run, job = load(id, step)
@@ -144,7 +144,7 @@ local function commit(at)
     put(run, job)
   end
   done(run)
-  return 'C ' .. run.last
+  return (run.status == 'running' and 'C ' or 'D ') .. run.last
 end
 
 -- Appends a leased job to the reply as its instance gets it, with the ticket that it came by.

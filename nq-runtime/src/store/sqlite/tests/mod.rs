@@ -11,7 +11,7 @@ use std::path::Path;
 use nq_core::conformance::TestClock;
 use nq_core::def::OnFailure;
 use nq_core::entry::{EntryType, NewEntry};
-use nq_core::id::StepId;
+use nq_core::id::{Name, StepId};
 use nq_core::store::{Answer, Lease, Retention};
 use nq_core::transaction::{JobSpec, NewJob, Outcome, Transaction, Want};
 use serde_json::json;

@@ -1,0 +1,101 @@
+//! Who waits hears at once of what another process did.
+
+use std::time::Duration;
+
+use nq_core::store::{Interest, Store};
+use nq_core::transaction::{Act, Outcome};
+use nq_runtime::store::redis::RedisStore;
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::flow::{Peer, done, open, run_id, start};
+use super::server::{EVERY_SECOND, RedisServer};
+
+/// Long enough for any machine, and much shorter than what ends a wait without a hint.
+const AT_ONCE: Duration = Duration::from_secs(5);
+const LONG: Duration = Duration::from_secs(60);
+
+/// Waits for the end of a run while something is done; the wait must end by it.
+async fn hears(store: &RedisStore, run: &str, act: impl Future<Output = ()>) {
+    let interest = Interest::End { run: run_id(run) };
+    let wait = async {
+        store.wait(&interest, LONG).await.unwrap();
+        Instant::now()
+    };
+    let act = async {
+        // The wait has found nothing, and asks the server by now.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        act.await;
+        Instant::now()
+    };
+    let (heard, done) = futures_util::future::join(wait, act).await;
+    assert!(heard + Duration::from_millis(20) > done, "it was woken before there was anything");
+    assert!(heard < done + AT_ONCE, "the end was not heard of");
+    assert!(store.run(&run_id(run)).await.unwrap().is_none_or(|run| run.status.is_terminal()));
+}
+
+#[tokio::test]
+async fn the_end_of_a_run_is_heard_of_whoever_ends_it() {
+    for options in ["", "partitions=4"] {
+        let server = RedisServer::start(EVERY_SECOND);
+        let (store, other) = (open(&server.url(options)).await, open(&server.url(options)).await);
+        let mut one = Peer::new("one");
+        for run in ["completed", "failed", "cancelled", "crashed"] {
+            store.start(&start(run, json!(1))).await.unwrap();
+        }
+        let leases = one.turn(&other, Vec::new(), &[("a", 4)]).await.leases;
+        let lease = |run: &str| leases.iter().find(|lease| lease.run.as_str() == run).unwrap();
+
+        let write = done(lease("completed"), None);
+        hears(&store, "completed", async { drop(one.turn(&other, vec![write], &[]).await) }).await;
+        let mut write = done(lease("failed"), None);
+        write.outcome = Outcome::Fail { error: "no".into() };
+        hears(&store, "failed", async { drop(one.turn(&other, vec![write], &[]).await) }).await;
+        hears(&store, "cancelled", async {
+            other.act(&run_id("cancelled"), &Act::Cancel { reason: "no".into() }).await.unwrap();
+        })
+        .await;
+        // Nobody needs a hint for what is there already.
+        let begun = Instant::now();
+        store.wait(&Interest::End { run: run_id("cancelled") }, LONG).await.unwrap();
+        assert!(begun.elapsed() < AT_ONCE);
+    }
+}
+
+#[tokio::test]
+async fn the_end_by_a_last_crash_is_heard_of() {
+    let server = RedisServer::start(EVERY_SECOND);
+    let (store, other) = (open(&server.url("")).await, open(&server.url("")).await);
+    let mut start = start("r", json!(1));
+    start.job.max_crashes = 1;
+    store.start(&start).await.unwrap();
+    let mut one = Peer::new("one");
+    one.lease_ms = 50;
+    assert_eq!(one.turn(&other, Vec::new(), &[("a", 1)]).await.leases.len(), 1);
+    let mut tick = super::flow::tick();
+    tick.lease_ms = 50;
+    hears(&store, "r", async {
+        while other.tick(&tick).await.unwrap().expired == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_list_of_ended_runs_stays_short_and_misses_nobody() {
+    let server = RedisServer::start(EVERY_SECOND);
+    let (store, other) = (open(&server.url("")).await, open(&server.url("")).await);
+    store.start(&start("last", json!(1))).await.unwrap();
+    let fill = async {
+        // More ends than are remembered, before and while someone waits.
+        for _ in 0..15 {
+            let script = "for i = 1, 1000 do redis.call('XADD', 'nq:ended', '*', 'r', 'x' .. i) end";
+            server.command(&["EVAL", script, "0"]);
+        }
+        other.act(&run_id("last"), &Act::Cancel { reason: "no".into() }).await.unwrap();
+    };
+    hears(&store, "last", fill).await;
+    let length: u64 = server.command(&["XLEN", "nq:ended"]).parse().unwrap();
+    assert!((10_000..10_200).contains(&length), "{length}");
+}
