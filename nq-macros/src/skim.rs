@@ -21,7 +21,7 @@ pub(crate) fn skim(source: &str) -> String {
                 (before, last) = (last, word);
                 import |= word == b"use";
                 if word == b"fn" {
-                    line += skim.source[counted..skim.at].iter().filter(|byte| **byte == b'\n').count();
+                    line += source[counted..skim.at].matches('\n').count();
                     counted = skim.at;
                     kept.extend_from_slice(format!("#[{LINE} = {line}] ").as_bytes());
                 }
