@@ -134,7 +134,8 @@ impl RedisServer {
         self.try_command(words).unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
 
-    fn try_command(&self, words: &[&str]) -> std::io::Result<String> {
+    /// The same where the server may break the connection off.
+    pub(crate) fn try_command(&self, words: &[&str]) -> std::io::Result<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         let bulk: Vec<_> = words.iter().map(|word| format!("${}\r\n{word}\r\n", word.len())).collect();
