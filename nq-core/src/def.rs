@@ -55,12 +55,6 @@ impl EventRef {
     pub const fn untyped(name: &'static str) -> Self {
         Self { name, key: keys::of(keys::EVENT, name), type_path: None, type_key: 0 }
     }
-
-    /// An event of the type with this path.
-    pub const fn typed(name: &'static str, path: &'static str) -> Self {
-        let (key, type_key) = (keys::of(keys::EVENT, name), keys::of(keys::PATH, path));
-        Self { name, key, type_path: Some(path), type_key }
-    }
 }
 
 /// How the delay between two attempts grows.
@@ -95,8 +89,8 @@ pub enum OnFailure {
 /// evaluation is slow. Where nothing was computed, the proof does it.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerKeys {
-    /// Of the path of the function and the name of its file: a binary and a library of one name may each have a
-    /// worker of one path.
+    /// Of the path of the function, the name of its file and its column. A binary and a library of one name may
+    /// each have a worker of one path, and so may a module and a function in it.
     pub path: u64,
     /// Of the name.
     pub name: u64,

@@ -128,8 +128,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// has not done.
     ///
     /// A tick that comes more than a third of a lease after the one before, or before it by the clock,
-    /// takes no lease away for one whole lease, and the first of a new store neither: the machine slept, the clock jumped or the store was away,
-    /// and every lease looks expired. A clock that goes back makes the leases of the dead last longer by as
+    /// takes no lease away for one whole lease, nor does the first of a new store: the machine slept, the clock
+    /// jumped or the store was away, and every lease looks expired. A clock that goes back makes the leases of the dead last longer by as
     /// much.
     async fn tick(&self, tick: &Tick) -> Result<Ticked, StoreError>;
 

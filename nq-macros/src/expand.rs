@@ -170,7 +170,6 @@ impl<'a> Worker<'a> {
             name: #name,
             file: ::core::file!(),
             line: || #line,
-
         };
         let mut field = |key: &str, value: TokenStream| {
             let key = Ident::new(key, self.at);
@@ -240,10 +239,13 @@ impl<'a> Worker<'a> {
     /// What the proof finds the worker by.
     fn keys(&self) -> TokenStream {
         let private = &self.private;
-        let file = self.function.span().unwrap().local_file();
+        let at = self.function.sig.fn_token.span.unwrap();
+        let file = at.local_file();
         let file = file.as_deref().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+        // The column, unlike the line, stays when a file grows above.
+        let place = format!("{file}:{}", at.column());
         let function =
-            keys::of(keys::WORKER, &self.function.sig.ident.to_string()) ^ keys::of(keys::PATH, &file);
+            keys::of(keys::WORKER, &self.function.sig.ident.to_string()) ^ keys::of(keys::PATH, &place);
         let name = keys::of(keys::WORKER, &self.name.value());
         let flows = self.options.flows.iter().map(|flow| keys::of(keys::FLOW, &flow.value()));
         quote! {

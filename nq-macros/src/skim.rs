@@ -228,6 +228,7 @@ mod tests {
             "#[nq::worker(flow = \"a{\", timeout = r#\"\"}\"#)] async fn b(c: u8) { d }",
             "#[nq::worker(flow = \"a{\", timeout = r#\"\"}\"#)] async fn b(c: u8) {}",
         );
+        check("fn a() -> impl B + use<> { { c; } } mod d;", "fn a() -> impl B + use<> { { c; } } mod d;");
         check("#![cfg(a)] #[path = \"b.rs\"] mod c;", "#![cfg(a)] #[path = \"b.rs\"] mod c;");
     }
 

@@ -44,8 +44,8 @@ const B: EventRef = event("b");
 const C: EventRef = event("c");
 
 /// Two types of one name.
-const ONE: EventRef = EventRef::typed("a", "one::A");
-const TWO: EventRef = EventRef::typed("a", "two::A");
+const ONE: EventRef = EventRef { type_path: Some("one::A"), type_key: 1, ..A };
+const TWO: EventRef = EventRef { type_path: Some("two::A"), type_key: 2, ..A };
 
 /// A worker of flow `f`.
 const fn worker(name: &'static str) -> WorkerDef {

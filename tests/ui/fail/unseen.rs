@@ -11,9 +11,16 @@ macro_rules! make {
 }
 make!(charge);
 
+#[nq::worker(flow = "order")]
+async fn pack(_order: OrderPlaced) {}
+
 nq::registry!();
 
 fn main() {
     #[nq::worker(flow = "order")]
     async fn ship(_order: OrderPlaced) {}
+
+    // That the registry sees one of this name makes it no better.
+    #[nq::worker(flow = "order")]
+    async fn pack(_order: OrderPlaced) {}
 }

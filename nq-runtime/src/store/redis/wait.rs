@@ -1,7 +1,6 @@
 //! Waiting: a look at what is there already, then hints of this process and of the blocked reads.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nq_core::id::QueueName;
@@ -75,11 +74,6 @@ impl Waiting {
         }
     }
 
-    /// Queues that are known to be paused: their tickets are no news.
-    fn known_paused(&self) -> &Mutex<HashSet<QueueName>> {
-        &self.told.paused
-    }
-
     fn server(&self, partition: usize) -> &Server {
         &self.servers[self.server_of[partition]]
     }
@@ -140,7 +134,8 @@ impl RedisStore {
     /// Asks for the tickets of these queues. A queue is looked at from its beginning, since a ticket stays
     /// until a turn takes it: what is there already is seen at once.
     fn watch_queues(&self, queues: &[QueueName]) {
-        let paused = lock(self.waiting.known_paused()).clone();
+        // The tickets of a queue that is known to be paused are no news.
+        let paused = lock(&self.waiting.told.paused).clone();
         let open: Vec<_> = queues.iter().filter(|queue| !paused.contains(queue)).collect();
         for (at, server) in self.waiting.servers.iter().enumerate() {
             let here =
