@@ -66,13 +66,13 @@ async fn connections_that_are_cut_come_back() {
 }
 
 #[tokio::test]
-async fn scripts_that_the_server_forgets_are_sent_again() {
+async fn functions_that_the_server_forgets_are_sent_again() {
     let server = RedisServer::start(EVERY_SECOND);
     let store = open(&server.url("partitions=2")).await;
     let flushes = async {
         for _ in 0..100 {
             tokio::time::sleep(Duration::from_millis(5)).await;
-            server.command(&["SCRIPT", "FLUSH"]);
+            server.command(&["FUNCTION", "FLUSH"]);
         }
     };
     work_through(&store, 150, flushes).await;

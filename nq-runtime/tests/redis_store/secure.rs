@@ -59,7 +59,8 @@ async fn a_user_needs_its_password_and_neither_is_shown() {
 #[tokio::test]
 async fn a_user_without_the_rights_is_told_which_it_lacks() {
     for (rights, lacks) in [
-        ("~nq:* +@all -@scripting", "'evalsha'"),
+        ("~nq:* +@all -@scripting", "'fcall'"),
+        ("~nq:* +@all -function|load", "'function|load'"),
         ("~other:* +@all", "keys"),
         ("~nq:* +@all -info", "'info'"),
         ("~nq:* +@all -xadd", "run this command"),

@@ -10,10 +10,10 @@ use serde_json::json;
 
 use super::errors::{garbled, missing};
 use super::keys::spec_text;
+use super::library::Call;
 use super::link::Link;
 use super::options::Durability;
 use super::reply::{Reply, text};
-use super::scripts::{ACT, APPEND, Call, PAUSE, START};
 use super::turn::encode_gathers;
 use super::{Partition, RedisStore};
 
@@ -21,7 +21,7 @@ impl RedisStore {
     pub(super) async fn begin(&self, start: &Start) -> Result<Started, StoreError> {
         const OP: &str = "start";
         let partition = self.partition(&start.run);
-        let mut call = Call::new(&START, partition);
+        let mut call = Call::new(OP, partition);
         call.arg(start.run.as_str())
             .arg(start.flow.as_str())
             .arg(start.started.data.to_string())
@@ -31,7 +31,7 @@ impl RedisStore {
         encode_gathers(&mut call, &start.gathers);
         let reply = match self.start_beside_engine(&call, partition, &start.job.queue).await {
             Some(reply) => reply,
-            None => self.lasting(&call, &partition.calls, OP, true).await,
+            None => self.lasting(&call, &partition.calls, true).await,
         };
         let reply = reply.map_err(|error| error.key(&start.run))?;
         let mut reply = Reply::new(OP, reply)?;
@@ -60,7 +60,7 @@ impl RedisStore {
         if !self.has_engine.load(Ordering::Relaxed) {
             return None;
         }
-        let start = self.lasting(call, &partition.turns, "start", true);
+        let start = self.lasting(call, &partition.turns, true);
         // The first is begun before the second.
         let (reply, ()) = futures_util::future::join(start, async { self.hints.queue(queue) }).await;
         // The engine may have taken its connection with it. A start may be sent twice.
@@ -70,7 +70,7 @@ impl RedisStore {
     pub(super) async fn act_on(&self, run: &RunId, act: &Act) -> Result<Acted, StoreError> {
         const OP: &str = "act";
         let partition = self.partition(run);
-        let mut call = Call::new(&ACT, partition);
+        let mut call = Call::new(OP, partition);
         call.arg(run.as_str()).arg(self.touch(true));
         match act {
             Act::Cancel { reason } => {
@@ -80,7 +80,7 @@ impl RedisStore {
                 call.arg("redrive").arg(step.to_string());
             }
         }
-        let reply = self.lasting(&call, &partition.calls, OP, true).await.map_err(|error| error.key(run))?;
+        let reply = self.lasting(&call, &partition.calls, true).await.map_err(|error| error.key(run))?;
         self.hints.run(run, true);
         match text(reply).as_deref() {
             Some("done") => Ok(Acted::Done),
@@ -93,7 +93,7 @@ impl RedisStore {
     pub(super) async fn append_lines(&self, run: &RunId, lines: &[LogLine]) -> Result<(), StoreError> {
         const OP: &str = "append";
         let partition = self.partition(run);
-        let mut call = Call::new(&APPEND, partition);
+        let mut call = Call::new(OP, partition);
         call.arg(run.as_str());
         for line in lines {
             call.arg(line.step.to_string())
@@ -102,7 +102,7 @@ impl RedisStore {
                 .arg(line.entry.data.to_string());
         }
         // On the way of the turns, so that what a step logged before its commit stands before it.
-        let reply = call.run(&partition.turns, OP).await.map_err(|error| error.key(run))?;
+        let reply = call.run(&partition.turns).await.map_err(|error| error.key(run))?;
         self.hints.run(run, false);
         if reply == Value::Int(1) { Ok(()) } else { Err(missing(OP, run)) }
     }
@@ -119,9 +119,9 @@ impl RedisStore {
 
     pub(super) async fn pause_queue(&self, queue: &QueueName, paused: bool) -> Result<(), StoreError> {
         for partition in &self.partitions {
-            let mut call = Call::new(&PAUSE, partition);
+            let mut call = Call::new("pause", partition);
             call.arg(queue.as_str()).arg(u8::from(paused));
-            call.run(&partition.calls, "pause").await.map_err(|error| error.key(queue))?;
+            call.run(&partition.calls).await.map_err(|error| error.key(queue))?;
         }
         let now: &[String] = if paused { &[queue.to_string()] } else { &[] };
         self.waiting.paused([queue], now);
@@ -129,31 +129,25 @@ impl RedisStore {
         Ok(())
     }
 
-    /// Whether a script that finds everything done already must still write something: a confirmation
+    /// Whether a function that finds everything done already must still write something: a confirmation
     /// covers the writes of its own connection only.
     pub(super) fn touch(&self, lasting: bool) -> u8 {
         u8::from(lasting && self.options.durability != Durability::Relaxed)
     }
 
     /// Makes a call; one whose effect must last is answered when it does, as the URL asks.
-    pub(super) async fn lasting(
-        &self,
-        call: &Call,
-        link: &Link,
-        op: &'static str,
-        lasting: bool,
-    ) -> Result<Value, StoreError> {
+    pub(super) async fn lasting(&self, call: &Call, link: &Link, lasting: bool) -> Result<Value, StoreError> {
         let confirm_ms = self.options.confirm.as_millis() as u64;
         let (confirm, what) = match self.options.durability {
-            _ if !lasting => return call.run(link, op).await,
-            Durability::Relaxed => return call.run(link, op).await,
-            Durability::Fsync if self.always => return call.run(link, op).await,
+            _ if !lasting => return call.run(link).await,
+            Durability::Relaxed => return call.run(link).await,
+            Durability::Fsync if self.always => return call.run(link).await,
             Durability::Fsync => {
                 (redis::cmd("WAITAOF").arg(1).arg(0).arg(confirm_ms).clone(), "the server's disk")
             }
             Durability::Replicated => (redis::cmd("WAIT").arg(1).arg(confirm_ms).clone(), "a replica"),
         };
-        let (reply, confirmed) = call.run_then(link, op, &confirm).await?;
+        let (reply, confirmed) = call.run_then(link, &confirm).await?;
         let copies = match &confirmed {
             Value::Int(replicas) => *replicas,
             Value::Array(counts) => counts.first().map_or(0, |local| i64::from(*local != Value::Int(0))),
@@ -163,6 +157,6 @@ impl RedisStore {
             return Ok(reply);
         }
         let message = format!("{what} did not confirm it within {confirm_ms} ms; it may have happened");
-        Err(StoreError::new(ErrorKind::Unavailable, op, message))
+        Err(StoreError::new(ErrorKind::Unavailable, call.op(), message))
     }
 }

@@ -8,7 +8,7 @@ use redis::{RedisError, ServerErrorKind};
 use rustls::CertificateError;
 
 /// Answers by which a server says that it cannot do this now, though it may soon: it loads its data, lost its
-/// role or its memory, or runs a long script.
+/// role or its memory, or runs a long function.
 const NOT_NOW: [&str; 11] = [
     "LOADING",
     "BUSY",
@@ -42,9 +42,9 @@ pub(super) fn store_error(op: &'static str, error: RedisError) -> StoreError {
         redis::ErrorKind::Server(_) | redis::ErrorKind::Extension if NOT_NOW.contains(&code) => {
             (ErrorKind::Unavailable, format!("Redis cannot do it now ({code})"))
         }
-        redis::ErrorKind::Server(_) | redis::ErrorKind::Extension if denied_in_script(&error) => {
+        redis::ErrorKind::Server(_) | redis::ErrorKind::Extension if denied_within(&error) => {
             let what = error.detail().unwrap_or_default();
-            (ErrorKind::Config, format!("the user of the URL may not do all that the scripts do: {what}"))
+            (ErrorKind::Config, format!("the user of the URL may not do all that nq does: {what}"))
         }
         _ if matches!(code, "NOAUTH" | "WRONGPASS") => {
             (ErrorKind::Config, "Redis asks for a user and password, or refuses those of the URL".to_owned())
@@ -62,8 +62,8 @@ pub(super) fn store_error(op: &'static str, error: RedisError) -> StoreError {
     StoreError::new(kind, op, message).source(error)
 }
 
-/// Whether a script was stopped by what its user may not do. It has no code of its own.
-fn denied_in_script(error: &RedisError) -> bool {
+/// Whether a function was stopped by what its user may not do. It has no code of its own.
+fn denied_within(error: &RedisError) -> bool {
     let denials = ["The user executing the script", "ACL failure in script"];
     error.detail().is_some_and(|detail| denials.iter().any(|denial| detail.starts_with(denial)))
 }
@@ -96,9 +96,9 @@ pub(super) fn ends_connection(error: &RedisError) -> bool {
     elsewhere || error.is_io_error() || error.is_timeout() || error.is_connection_dropped()
 }
 
-/// The error of an answer that does not have the form that its script gives it.
+/// The error of an answer that does not have the form that its function gives it.
 pub(super) fn garbled(op: &'static str) -> StoreError {
-    StoreError::new(ErrorKind::Corrupt, op, "Redis answered in a form that no script of nq gives")
+    StoreError::new(ErrorKind::Corrupt, op, "Redis answered in a form that no function of nq gives")
 }
 
 /// The error of a run that is not there.

@@ -55,6 +55,7 @@ mod acts;
 mod errors;
 mod jobs;
 mod keys;
+mod library;
 mod link;
 mod open;
 mod options;
@@ -62,7 +63,7 @@ mod read;
 mod reader;
 mod reply;
 mod runs;
-mod scripts;
+
 mod tick;
 mod turn;
 mod wait;

@@ -10,8 +10,8 @@ use redis::Value;
 use super::RedisStore;
 use super::errors::missing;
 use super::keys;
+use super::library::Call;
 use super::reply::Reply;
-use super::scripts::{Call, GATHERED, READ};
 
 impl RedisStore {
     pub(super) async fn read_entries(&self, read: &Read) -> Result<Vec<Entry>, StoreError> {
@@ -22,7 +22,7 @@ impl RedisStore {
         let mut entries: Vec<Entry> = Vec::new();
         // A page of rare types takes several calls, each of which looks at a bounded number of entries.
         loop {
-            let mut call = Call::new(&READ, partition);
+            let mut call = Call::new(OP, partition);
             call.arg(read.run.as_str())
                 .arg(after)
                 .arg(upto.map_or(-1, |upto| upto as i64))
@@ -32,7 +32,7 @@ impl RedisStore {
             for kind in &read.types {
                 call.arg(kind.as_str());
             }
-            let reply = call.run(&partition.calls, OP).await.map_err(|error| error.key(&read.run))?;
+            let reply = call.run(&partition.calls).await.map_err(|error| error.key(&read.run))?;
             if reply == Value::Nil {
                 return Err(missing(OP, &read.run));
             }
@@ -61,14 +61,14 @@ impl RedisStore {
         const OP: &str = "gathered";
         let Gathered { run, worker, upto, from, limit } = gathered;
         let partition = self.partition(run);
-        let mut call = Call::new(&GATHERED, partition);
+        let mut call = Call::new(OP, partition);
         call.arg(run.as_str())
             .arg(worker.as_str())
             .arg(*upto)
             .arg((*from).min(u64::from(u32::MAX)))
             .arg((*limit).min(MAX_READ_ENTRIES))
             .arg(MAX_READ_BYTES);
-        let reply = call.run(&partition.calls, OP).await.map_err(|error| error.key(run))?;
+        let reply = call.run(&partition.calls).await.map_err(|error| error.key(run))?;
         if reply == Value::Nil {
             return Err(missing(OP, run));
         }

@@ -1,4 +1,4 @@
-//! Takes the replies of scripts apart.
+//! Takes the replies of functions apart.
 
 use nq_core::entry::{Entry, EntryType};
 use nq_core::id::EntryId;

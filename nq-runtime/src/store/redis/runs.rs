@@ -8,9 +8,9 @@ use nq_core::status::RunStatus;
 use nq_core::store::{ErrorKind, RunSummary, RunsPage, RunsQuery, StoreError};
 
 use super::errors::garbled;
+use super::library::Call;
 use super::read::summary;
 use super::reply::Reply;
-use super::scripts::{Call, RUNS};
 use super::{Partition, RedisStore};
 
 const OP: &str = "runs";
@@ -47,7 +47,7 @@ async fn list_one(
     limit: usize,
 ) -> Result<Vec<(Place, RunSummary)>, StoreError> {
     let (started, run) = cursor.map(|(started, run)| (started.to_string(), run.clone())).unwrap_or_default();
-    let mut call = Call::new(&RUNS, partition);
+    let mut call = Call::new(OP, partition);
     call.arg(limit).arg(started).arg(run).arg(query.flow.as_ref().map_or("", |flow| flow.as_str()));
     match query.status {
         Some(status) => {
@@ -59,7 +59,7 @@ async fn list_one(
             }
         }
     }
-    let mut reply = Reply::new(OP, call.run(&partition.calls, OP).await?)?;
+    let mut reply = Reply::new(OP, call.run(&partition.calls).await?)?;
     let mut found = Vec::new();
     while !reply.is_empty() {
         let run = reply.text()?;

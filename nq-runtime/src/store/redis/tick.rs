@@ -5,8 +5,8 @@ use std::time::Duration;
 use nq_core::limits::MAX_TIME_MS;
 use nq_core::store::{ErrorKind, StoreError, Tick, Ticked};
 
+use super::library::Call;
 use super::reply::Reply;
-use super::scripts::{Call, TICK};
 use super::{Partition, RedisStore};
 
 const OP: &str = "tick";
@@ -35,14 +35,14 @@ impl RedisStore {
 
 async fn tick_one(partition: &Partition, tick: &Tick, limit: usize) -> Result<Ticked, StoreError> {
     let keep = |keep_ms: Option<u64>| keep_ms.map_or("-1".to_owned(), |ms| ms.min(MAX_TIME_MS).to_string());
-    let mut call = Call::new(&TICK, partition);
+    let mut call = Call::new(OP, partition);
     call.arg(tick.lease_ms.min(MAX_TIME_MS))
         .arg(limit)
         .arg(SWEEP)
         .arg(keep(tick.retention.completed_ms))
         .arg(keep(tick.retention.failed_ms))
         .arg(&partition.epoch);
-    let mut reply = Reply::new(OP, call.run(&partition.turns, OP).await?)?;
+    let mut reply = Reply::new(OP, call.run(&partition.turns).await?)?;
     if reply.text()? == "epoch" {
         let message = format!(
             "these are not the data that this store was opened on (epoch `{}`, not `{}`): acknowledged work is lost",

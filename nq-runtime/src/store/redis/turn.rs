@@ -1,4 +1,4 @@
-//! The turn: one call of one script in each partition.
+//! The turn: one call of one function in each partition.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -14,8 +14,8 @@ use serde_json::json;
 
 use super::errors::garbled;
 use super::keys::{spec_text, unword, word};
+use super::library::Call;
 use super::reply::{Reply, json};
-use super::scripts::{Call, TURN};
 use super::{Partition, RedisStore};
 
 const OP: &str = "turn";
@@ -29,7 +29,7 @@ struct Share {
     wants: Vec<u32>,
 }
 
-/// Which call of a turn it is: the script is told by number.
+/// Which call of a turn it is: the function is told by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     /// There is one partition, and this is all.
@@ -116,7 +116,7 @@ impl RedisStore {
     ) -> Result<Shared, StoreError> {
         // An effect is what an attempt records while it goes on: what it did outside must not be forgotten.
         let lasting = share.writes.iter().any(|at| turn.writes[*at].outcome == Outcome::Continue);
-        let mut call = Call::new(&TURN, partition);
+        let mut call = Call::new(OP, partition);
         call.arg(turn.instance.as_str())
             .arg(turn.number)
             .arg(turn.lease_ms.min(limits::MAX_TIME_MS))
@@ -134,7 +134,7 @@ impl RedisStore {
         for (want, max) in turn.wants.iter().zip(&share.wants) {
             call.arg(want.queue.as_str()).arg(*max);
         }
-        let reply = self.lasting(&call, &partition.turns, OP, lasting).await?;
+        let reply = self.lasting(&call, &partition.turns, lasting).await?;
         self.decode(turn, reply, part)
     }
 
@@ -287,7 +287,7 @@ pub(super) fn encode_gathers(call: &mut Call, gathers: &[GatherSpec]) {
     }
 }
 
-/// An answer as the script writes it, and whether the write has ended its run.
+/// An answer as the function writes it, and whether the write has ended its run.
 fn answer(text: &str) -> Result<(Answer, bool), StoreError> {
     let (kind, rest) = text.split_once(' ').unwrap_or((text, ""));
     let answer = match kind {

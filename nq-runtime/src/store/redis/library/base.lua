@@ -1,13 +1,62 @@
-#!lua
--- What every script that writes shares. Keys and fields are those of the table in mod.rs. A script reads and
+-- What the functions of the library share. Keys and fields are those of the table in mod.rs. A function reads and
 -- checks, then writes; of each act only the first XADD can fail, so a refused act leaves nothing behind.
+--
+-- The library lives as long as the server knows it, and one call follows another: what belongs to a call is set
+-- by `begin`, so that a call makes no functions and few tables.
 
-local call, match, format, floor = redis.call, string.match, string.format, math.floor
-local P = ARGV[1]
-local clock = call('TIME')
-local now = clock[1] * 1000 + floor(clock[2] / 1000)
--- What is written often is text from the first: Lua takes its time to make text of a number.
-local now_text = format('%.0f', now)
+-- What there is only while a call runs, and what that came with.
+local call, match, format, floor, ARGV, P
+-- The time, in milliseconds and as text: what is written often is text from the first, since Lua takes its time
+-- to make text of a number.
+local now, now_text, micros, micros_id
+-- What a call remembers of runs, of where members of sorted sets end up, of lists, of queues, and of what failed.
+local runs, places, tails, known, failures, retention
+-- What lasts: specs by their text, and names of keys, which go with the prefix.
+local specs, spec_count, indexes = {}, 0, {}
+
+local function enter()
+  call, match, format, floor = redis.call, string.match, string.format, math.floor
+end
+
+local function begin(keys, argv)
+  enter()
+  ARGV = argv
+  if P ~= argv[1] then
+    P = argv[1]
+    indexes = { l = {}, d = {}, x = {} }
+  end
+  if spec_count > 1000 then specs, spec_count = {}, 0 end
+  runs, places, tails, known, failures, retention = {}, {}, {}, {}, {}, nil
+  local seconds, fraction
+  if keys[2] then
+    -- The clock of a test.
+    seconds, fraction = match(keys[2], '(%d+) (%d+)')
+  else
+    local clock = call('TIME')
+    seconds, fraction = clock[1], clock[2]
+  end
+  now = seconds * 1000 + floor(fraction / 1000)
+  now_text = format('%.0f', now)
+  micros = seconds .. format('%06d', fraction)
+  micros_id = micros .. '-*'
+end
+
+-- Makes a function known that writes, or one that only reads and asks for no time.
+local function writes(name, f)
+  redis.register_function(NAME .. name, function(keys, argv)
+    begin(keys, argv)
+    local reply = f()
+    -- What came with it may be large.
+    ARGV, runs = nil, nil
+    return reply
+  end)
+end
+local function reads(name, f)
+  redis.register_function({ function_name = NAME .. name, flags = { 'no-writes' }, callback = function(_, argv)
+    enter()
+    return f(argv)
+  end })
+end
 
 -- The moment so long after now, none later than what every store can hold; as text, since Lua shortens
 -- numbers of more than 14 digits.
@@ -16,7 +65,6 @@ local function after(ms)
 end
 
 -- Where members of sorted sets end up is written once, at the end: the last word wins. False takes one out.
-local places = {}
 local function place(key, member, score)
   local set = places[key]
   if not set then
@@ -33,7 +81,6 @@ local function many(command, key, args)
   end
 end
 
-local tails = {}
 local function push(key, text)
   local list = tails[key]
   if not list then
@@ -63,7 +110,6 @@ end
 
 -- A queue is known from its first ticket on. The group `mark` is made with the stream: a stream without it is
 -- not the one that the tickets went to, and the tick looks for the jobs that it has lost.
-local known = {}
 local function know(queue)
   if known[queue] then return end
   known[queue] = true
@@ -75,8 +121,6 @@ end
 
 -- Puts a ticket at the end of a queue. Its id begins with the time in microseconds, by which the queues of two
 -- partitions can be merged. A small input goes with it, so that the lease need not look it up.
-local micros = clock[1] .. format('%06d', clock[2])
-local micros_id = micros .. '-*'
 local function ticket(queue, run, step, kind, data)
   know(queue)
   local key, words = P .. 'queue:' .. queue, { 'r', run, 's', step }
@@ -129,14 +173,13 @@ local function append_all(run, step, attempt, from, entries)
 end
 
 -- A spec is `<max crashes> <f|c> <queue> <held gather> …`.
-local specs = {}
 local function spec_of(text)
   local spec = specs[text]
   if not spec then
     local crashes, failure, queue, rest = match(text, '^(%d+) (%a) (%S+)(.*)$')
     spec = { crashes = tonumber(crashes), fails = failure == 'f', queue = queue, holds = {} }
     for name in string.gmatch(rest, '%S+') do spec.holds[#spec.holds + 1] = name end
-    specs[text] = spec
+    specs[text], spec_count = spec, spec_count + 1
   end
   return spec
 end
@@ -187,7 +230,6 @@ local function count(run, holds, by)
 end
 
 -- The index of a queue that holds the jobs of this state; nil for queued ones, which have tickets.
-local indexes = { l = {}, d = {}, x = {} }
 local index_names = { l = 'leased:', d = 'delayed:', x = 'dead:' }
 local function index(state, queue)
   local keys = indexes[state]

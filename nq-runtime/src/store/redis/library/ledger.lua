@@ -2,8 +2,6 @@
 
 local JOB = '^(%a) (%d+) (%d+) (%d+) (%d+) (%S+) (%d+) (%S+) (%S+)\t([^\t]*)\t(.*)$'
 
-local runs = {}
-
 local function parsed(step, text)
   local state, fence, earlier, failures, crashes, read, recorded, at, who, spec, inputs = match(text, JOB)
   return { step = step, was = state, state = state, fence = fence, earlier = earlier, failures = failures,
@@ -83,7 +81,6 @@ local function unpaired(run)
   return found
 end
 
-local retention
 -- Calls a command with each key of a run and one argument more, if there is one.
 local function each_key(run, command, argument)
   local function one(key)
@@ -209,7 +206,6 @@ end
 
 -- Calls one act on its own. What fails here fails at its first write: nothing was written, and what was read
 -- may be wrong.
-local failures = {}
 local function alone(id, f, ...)
   local ok, answer = pcall(f, ...)
   if ok then return answer end

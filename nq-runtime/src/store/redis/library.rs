@@ -1,0 +1,111 @@
+//! The library of functions, and how they are called: by name, and a server that does not know them is given them.
+//!
+//! They are functions and not scripts: a script makes all its closures anew at every call, which takes several
+//! times as long as what most calls do.
+
+use std::sync::LazyLock;
+
+use nq_core::store::StoreError;
+use redis::{Cmd, Pipeline, RedisError, ToRedisArgs, Value};
+
+use super::Partition;
+use super::errors::store_error;
+use super::link::Link;
+
+/// The library as the server gets it.
+struct Library {
+    /// What the names of its functions begin with: a digest tells one version of nq from another.
+    prefix: String,
+    code: String,
+}
+
+macro_rules! files {
+    ($($file:literal)+) => { concat!($(include_str!(concat!("library/", $file, ".lua"))),+) };
+}
+
+static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
+    let code = files!("base" "ledger" "turn" "start" "act" "append" "tick" "pause" "read" "gathered" "runs");
+    let name = format!("nq_{}", &redis::Script::new(code).get_hash()[..12]);
+    let prefix = format!("{name}_");
+    Library { code: format!("#!lua name={name}\nlocal NAME = '{prefix}'\n{code}"), prefix }
+});
+
+/// One call of a function in a partition.
+pub(super) struct Call {
+    op: &'static str,
+    command: Cmd,
+}
+
+impl Call {
+    /// A call of this function, without arguments but the partition's prefix.
+    pub(super) fn new(function: &'static str, partition: &Partition) -> Self {
+        let mut command = redis::cmd("FCALL");
+        // The one key tells a cluster where to run it; the others share its slot.
+        command.arg(format!("{}{function}", LIBRARY.prefix));
+        command.arg(1 + u8::from(partition.clock.is_some())).arg(&partition.meta);
+        if let Some(clock) = &partition.clock {
+            let now_ms = clock();
+            command.arg(format!("{} {}", now_ms / 1_000, now_ms % 1_000 * 1_000));
+        }
+        command.arg(&partition.prefix);
+        Self { op: function, command }
+    }
+
+    /// Adds an argument.
+    pub(super) fn arg(&mut self, arg: impl ToRedisArgs) -> &mut Self {
+        self.command.arg(arg);
+        self
+    }
+
+    /// How the errors of the call name it.
+    pub(super) fn op(&self) -> &'static str {
+        self.op
+    }
+
+    /// Makes the call.
+    pub(super) async fn run(&self, link: &Link) -> Result<Value, StoreError> {
+        let mut told = 0;
+        loop {
+            match link.raw(&self.command).await {
+                Ok(reply) => return Ok(reply),
+                Err(error) => self.tell(link, error, &mut told).await?,
+            }
+        }
+    }
+
+    /// Makes the call and, on the same connection right after it, another command, whose answer comes second.
+    pub(super) async fn run_then(&self, link: &Link, then: &Cmd) -> Result<(Value, Value), StoreError> {
+        let mut both = Pipeline::with_capacity(2);
+        both.add_command(self.command.clone()).add_command(then.clone());
+        let mut told = 0;
+        loop {
+            let replies = link.send_all(&both).await.and_then(|replies| {
+                let mut replies = replies.into_iter().map(Value::extract_error);
+                let mut next = || replies.next().unwrap_or(Ok(Value::Nil));
+                Ok((next()?, next()?))
+            });
+            match replies {
+                Ok(replies) => return Ok(replies),
+                Err(error) => self.tell(link, error, &mut told).await?,
+            }
+        }
+    }
+
+    /// Gives the server the library, if the error says that it does not know it.
+    async fn tell(&self, link: &Link, error: RedisError, told: &mut u32) -> Result<(), StoreError> {
+        /// Someone may make it forget as often as it is told.
+        const TIMES: u32 = 5;
+        let unknown = error.detail() == Some("Function not found");
+        *told += 1;
+        let told = if unknown && *told <= TIMES { load(link).await } else { Err(error) };
+        told.map_err(|error| store_error(self.op, error))
+    }
+}
+
+/// Gives the server the library. Another may have done so meanwhile.
+async fn load(link: &Link) -> Result<(), RedisError> {
+    match link.raw(redis::cmd("FUNCTION").arg("LOAD").arg(&LIBRARY.code)).await {
+        Err(error) if !error.detail().is_some_and(|detail| detail.ends_with("already exists")) => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,35 @@
+-- Does something to a run from outside. ARGV: prefix, run, touch, `cancel` and the data of its entry up to the
+-- duration, or `redrive` and the step.
+writes('act', function()
+  local id, what = ARGV[2], ARGV[4]
+  if ARGV[3] == '1' then call('HSET', P .. 'meta', 'touched', now) end
+  local run, job = load(id, what == 'redrive' and ARGV[5] or nil)
+  if not run then return 'missing' end
+  if run.status ~= 'running' then return 'nothing' end
+  if what == 'cancel' then
+    finish(run, 'cancelled', ARGV[5])
+  else
+    if not job or job.state ~= 'x' then return 'nothing' end
+    -- It arms no gather again that has fired already.
+    local spec, holds = spec_of(job.spec), {}
+    local fired = {}
+    for _, gather in ipairs(gathers(run)) do
+      if gather.fired then fired[gather.worker] = true end
+    end
+    for _, worker in ipairs(spec.holds) do
+      if not fired[worker] then holds[#holds + 1] = worker end
+    end
+    job.spec = table.concat({ spec.crashes, spec.fails and 'f' or 'c', spec.queue, unpack(holds) }, ' ')
+    job.earlier = format('%d', job.earlier + job.failures + job.crashes)
+    job.failures, job.crashes = '0', '0'
+    job.state = 'q'
+    append(run, 'flow.step.retrying', job.step, job.earlier,
+      '{"reason":"redriven","nextAttempt":' .. attempt(job) .. ',"delayMs":0}')
+    count(run, holds, 1)
+    put(run, job)
+    drop(run, 'e:' .. job.step)
+  end
+  done(run)
+  flush()
+  return 'done'
+end)

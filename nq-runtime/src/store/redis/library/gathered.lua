@@ -1,0 +1,20 @@
+-- The events that a gather has got. ARGV: prefix, run, worker, upto, from, most, most bytes. Replies id, type,
+-- step, attempt and data of each.
+reads('gathered', function(ARGV)
+  local P, id = ARGV[1], ARGV[2]
+  if call('EXISTS', P .. 'run:' .. id) == 0 then return false end
+  local upto, from, most, bytes = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), 0
+  local reply = {}
+  if most <= 0 then return reply end
+  for _, at in ipairs(call('LRANGE', P .. 'gather:' .. id .. ' ' .. ARGV[3], ARGV[5], from + most - 1)) do
+    if tonumber(string.match(at, '-(%d+)')) > upto then break end
+    local entry = call('XRANGE', P .. 'flow:' .. id, at, at)[1]
+    if entry then
+      local f = entry[2]
+      bytes = bytes + #f[8]
+      if bytes > tonumber(ARGV[7]) and #reply > 0 then break end
+      for _, value in ipairs({ at, f[2], f[4], f[6], f[8] }) do reply[#reply + 1] = value end
+    end
+  end
+  return reply
+end)

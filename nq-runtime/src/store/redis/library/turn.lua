@@ -1,0 +1,300 @@
+-- A turn: renewals, writes, leases. ARGV: prefix, instance, number, lease in ms, data of flow.step.started, touch,
+-- part; the number of renewals and for each run, step, fence; the number of writes and for each its length and
+-- what `commit` reads; then queue and most of each want.
+--
+-- Part 0 is all of it. Where there are partitions, a turn comes to each in two parts: part 1 writes, and says
+-- what there is to lease; part 2 leases what the partition is chosen for.
+
+do
+  local LANE_MS = 604800000
+  -- Of the call.
+  local instance, until_ms, started_data
+
+  local function renew(id, step, fence)
+    local run, job = load(id, step)
+    if not job or job.state ~= 'l' or job.fence ~= fence then
+      -- The job of a run that is gone is nobody's either.
+      return 'L'
+    end
+    if run.status ~= 'running' then return 'E' end
+    job.at = until_ms
+    put(run, job)
+    close(run)
+    return 'R'
+  end
+
+  -- An event arrives at a join: the step runs if every other side has a partner, else it waits there.
+  local function arrive(run, worker, spec, sides, side, by, id, key, kind, data)
+    local zset = P .. 'join:' .. run.id
+    if #by > 64 then by = '#' .. redis.sha1hex(by) end
+    local taken, inputs = {}, {}
+    for other = 0, sides - 1 do
+      if other == side then
+        inputs[#inputs + 1] = id .. ' ' .. key
+      else
+        local from = worker .. ' ' .. other .. ' ' .. by .. ' '
+        local member = run.lists and call('ZRANGEBYLEX', zset, '[' .. from, '(' .. from .. '~', 'LIMIT', 0, 1)[1]
+        if not member then
+          local n = match(id, '-(%d+)')
+          call('ZADD', zset, 0, format('%s %d %s %012d %s %s', worker, side, by, tonumber(n), id, key))
+          list(run, 'join')
+          return
+        end
+        taken[#taken + 1] = member
+        inputs[#inputs + 1] = match(member, '(%S+ %S+)$')
+      end
+    end
+    if #taken > 0 then call('ZREM', zset, unpack(taken)) end
+    enqueue(run, worker, spec, id, table.concat(inputs, ' '), #inputs == 1 and kind or nil, #inputs == 1 and data or nil)
+  end
+
+  -- Applies one write, or says why nothing of it was. `D` where the run has ended by it.
+  local function commit(at)
+    local id, step = ARGV[at], ARGV[at + 1]
+    local run, job = load(id, step)
+    if not run then return 'G' end
+    if run.status ~= 'running' then return 'E ' .. run.status end
+    if not job or job.state ~= 'l' or job.fence ~= ARGV[at + 2] then return 'L' end
+    local outcome = ARGV[at + 5]
+    if outcome == 'T' then return 'T ' .. ARGV[at + 6] end
+
+    local before, from = run.n, at + 7
+    local entries = tonumber(ARGV[from])
+    if entries > 0 then append_all(run, step, ARGV[at + 3], from + 1, entries) end
+    -- The id, type and data of an entry of this write.
+    local function cause(i)
+      local e = from + 2 * i
+      return run.ms .. '-' .. format('%d', before + i), ARGV[e - 1], ARGV[e]
+    end
+    local p = from + 2 * entries + 1
+
+    local gather_specs = tonumber(ARGV[p])
+    run.declared = {}
+    for i = p + 1, p + 3 * gather_specs, 3 do
+      run.declared[ARGV[i + 1]] = { rank = tonumber(ARGV[i]), spec = ARGV[i + 2] }
+    end
+    p = p + 3 * gather_specs + 1
+
+    local arrivals = tonumber(ARGV[p])
+    if arrivals > 0 then
+      local lists = {}
+      for i = p + 1, p + 2 * arrivals, 2 do
+        local worker = ARGV[i]
+        if not lists[worker] then lists[worker] = {} end
+        table.insert(lists[worker], (cause(ARGV[i + 1])))
+      end
+      for worker, arrived in pairs(lists) do
+        many('RPUSH', P .. 'gather:' .. id .. ' ' .. worker, arrived)
+        list(run, 'g:' .. worker)
+      end
+    end
+    p = p + 2 * arrivals + 1
+
+    local jobs = tonumber(ARGV[p])
+    if jobs > 500 then
+      -- They are counted now and follow in pages.
+      local holds = tonumber(ARGV[p + 1])
+      p = p + 2
+      for i = p, p + 2 * holds - 1, 2 do
+        arm(run, { ARGV[i] })
+        count_gather(run, ARGV[i], tonumber(ARGV[i + 1]))
+      end
+      p = p + 2 * holds
+      run.pending = add(run.pending, jobs)
+      local key = P .. 'outbox:' .. id
+      call('RPUSH', key, '#' .. run.ms .. ' ' .. before)
+      for i = p, p + jobs - 1, 1000 do call('RPUSH', key, unpack(ARGV, i, math.min(i + 999, p + jobs - 1))) end
+      call('SADD', P .. 'outbox', id)
+      p = p + jobs
+    else
+      for i = p + 1, p + 4 * jobs, 4 do
+        local c, kind, data = cause(ARGV[i + 1])
+        enqueue(run, ARGV[i], ARGV[i + 2], c, c .. ' ' .. ARGV[i + 3], kind, data)
+      end
+      p = p + 4 * jobs + 1
+    end
+
+    local joins = tonumber(ARGV[p])
+    for i = p + 1, p + 7 * joins, 7 do
+      local c, kind, data = cause(ARGV[i + 5])
+      arrive(run, ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), ARGV[i + 4], c, ARGV[i + 6], kind, data)
+    end
+
+    if outcome == 'C' then
+      job.recorded = add(job.recorded, ARGV[at + 4])
+      put(run, job)
+    elseif outcome == 'D' then
+      remove(run, job)
+      count(run, spec_of(job.spec).holds, -1)
+      settle(run, run.last)
+    elseif outcome == 'R' then
+      job.failures = add(job.failures, 1)
+      local delay = tonumber(ARGV[at + 6])
+      if delay == 0 then
+        job.state = 'q'
+      else
+        job.state, job.at, job.who = 'd', after(delay), '-'
+      end
+      put(run, job)
+    elseif outcome == 'F' then
+      job.failures = add(job.failures, 1)
+      die(run, job, ARGV[at + 6])
+    else
+      job.state = 'q'
+      put(run, job)
+    end
+    done(run)
+    return (run.status == 'running' and 'C ' or 'D ') .. run.last
+  end
+
+  -- Appends a leased job to the reply as its instance gets it, with the ticket that it came by.
+  local function view(reply, run, job, came_by, kind, data)
+    local at = #reply + 1
+    reply[at] = came_by
+    reply[at + 1], reply[at + 2], reply[at + 3] = run.id, run.flow, job.step
+    reply[at + 4], reply[at + 5], reply[at + 6] = spec_of(job.spec).queue, job.fence, attempt(job)
+    reply[at + 7], reply[at + 8], reply[at + 9] = job.failures, job.read, job.recorded
+    at = at + 10
+    local inputs = 0
+    for id, key in string.gmatch(job.inputs, '(%S+) (%S+)') do
+      local k, d = kind, data
+      if not d then
+        local entry = call('XRANGE', run.stream, id, id)[1]
+        if entry then k, d = entry[2][2], entry[2][8] end
+      end
+      if d then
+        inputs = inputs + 1
+        reply[at + 1], reply[at + 2], reply[at + 3], reply[at + 4] = id, k, d, key
+        at = at + 4
+      end
+    end
+    reply[at - 4 * inputs] = inputs
+  end
+
+  -- Gives a queued job to the instance; drops it if its run has ended. Nil if the ticket leads to no queued job.
+  local function lease(reply, leased, came_by, id, step, kind, data)
+    local run, job = load(id, step)
+    if not job or job.state ~= 'q' then return nil end
+    if run.status ~= 'running' then
+      remove(run, job)
+      close(run)
+      return false
+    end
+    local read = job.read == '-' and run.n or job.read
+    append(run, 'flow.step.started', step, attempt(job), started_data)
+    job.fence, job.read = add(job.fence, 1), read
+    job.state, job.at, job.who = 'l', until_ms, instance
+    put(run, job)
+    close(run)
+    view(reply, run, job, came_by, kind, data)
+    for _, value in ipairs({ id, step, job.fence, came_by }) do leased[#leased + 1] = value end
+    return true
+  end
+
+  -- How many tickets there are and the first ten that lead to a job; those before them that do not are dropped.
+  local function sound(stream)
+    local found, from = { 0 }, '-'
+    for _ = 1, 20 do
+      local page = call('XRANGE', stream, from, '+', 'COUNT', 10)
+      for _, entry in ipairs(page) do
+        local id, step = entry[2][2], entry[2][4]
+        local run, job
+        if step then run, job = load(id, step) end
+        if job and job.state == 'q' and run.status == 'running' then
+          found[#found + 1] = entry[1]
+        else
+          call('XDEL', stream, entry[1])
+          if job and job.state == 'q' then
+            remove(run, job)
+            close(run)
+          end
+        end
+      end
+      if #page < 10 or #found > 10 then break end
+      from = '(' .. page[10][1]
+    end
+    found[1] = call('XLEN', stream)
+    return found
+  end
+
+  writes('turn', function()
+    local number = tonumber(ARGV[3])
+    instance, until_ms, started_data = ARGV[2], after(tonumber(ARGV[4])), ARGV[5]
+    local first, second = ARGV[7] == '1', ARGV[7] == '2'
+    local lane_key = P .. 'lane:' .. instance
+    -- A lane is number, answers, renewed, leased by the first part, number and leased of the last second part.
+    local lane = call('GET', lane_key)
+    lane = lane and cmsgpack.unpack(lane) or { 0, {}, {}, {}, 0, {} }
+    local last = lane[1]
+    if second and number ~= last then return { 'lane', last } end
+    if not second and number ~= last and number ~= last + 1 or number == 0 then return { 'lane', last } end
+
+    local p, failed = 9, failures
+    if number == last and (not second or lane[5] == number) then
+      -- The answers of the last turn, its leases as they stand now.
+      if ARGV[6] == '1' then call('PEXPIRE', lane_key, LANE_MS) end
+      local leases, n = {}, 0
+      for part = second and 6 or 4, lane[5] == number and 6 or 4, 2 do
+        local leased = lane[part]
+        for i = 1, #leased, 4 do
+          local run, job = load(leased[i], leased[i + 1])
+          if job and job.fence == leased[i + 2] and job.state == 'l' then
+            view(leases, run, job, leased[i + 3])
+            n = n + 1
+          end
+        end
+      end
+      return { 'ok', lane[2], lane[3], n, leases, {}, {}, failed }
+    end
+
+    local renewed, answers = {}, {}
+    for i = 1, tonumber(ARGV[8]) do
+      renewed[i] = alone(ARGV[p], renew, ARGV[p], ARGV[p + 1], ARGV[p + 2]) or 'L'
+      p = p + 3
+    end
+    local transactions = tonumber(ARGV[p])
+    p = p + 1
+    for i = 1, transactions do
+      answers[i] = alone(ARGV[p + 1], commit, p + 1) or 'G'
+      p = p + 1 + tonumber(ARGV[p])
+    end
+
+    if p <= #ARGV and not second then outbox(200) end
+    local leases, leased, paused, ready, tickets = {}, {}, {}, {}, 0
+    while p < #ARGV do
+      -- The jobs of ended runs are dropped here, and there may be many: what is left waits for the next turn.
+      local queue, left, looks = ARGV[p], tonumber(ARGV[p + 1]), 500
+      local stream = P .. 'queue:' .. queue
+      if call('SISMEMBER', P .. 'paused', queue) == 1 then
+        paused[#paused + 1] = queue
+        left = 0
+      end
+      if first then
+        ready[#ready + 1] = left > 0 and sound(stream) or { 0 }
+        left = 0
+      end
+      while left > 0 and looks > 0 and tickets < 2000 do
+        local page = call('XRANGE', stream, '-', '+', 'COUNT', math.min(left, looks))
+        if #page == 0 then break end
+        tickets = tickets + #page
+        for _, entry in ipairs(page) do
+          local f, got = entry[2], nil
+          if f[4] then got = alone(f[2], lease, leases, leased, entry[1], f[2], f[4], f[6], f[8]) end
+          if got then left = left - 1 end
+          if got ~= nil then looks = looks - 1 end
+        end
+        local from, n = match(page[#page][1], '(%d+)-(%d+)')
+        call('XTRIM', stream, 'MINID', from .. '-' .. (n + 1))
+      end
+      p = p + 2
+    end
+    flush()
+    if second then
+      lane[5], lane[6] = number, leased
+    else
+      lane = { number, answers, renewed, leased, 0, {} }
+    end
+    call('SET', lane_key, cmsgpack.pack(lane), 'PX', LANE_MS)
+    return { 'ok', answers, renewed, #leased / 4, leases, paused, ready, failed }
+  end)
+end
