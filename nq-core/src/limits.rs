@@ -15,6 +15,9 @@ pub const MAX_TURN_BYTES: usize = 1024 * 1024;
 pub const MAX_READ_ENTRIES: usize = 1_000;
 /// About the most bytes of JSON that one read returns; a larger entry comes by itself.
 pub const MAX_READ_BYTES: usize = 8 * 1024 * 1024;
+/// The longest that a job is leased which was given to an instance that only offered to take it: it may be gone
+/// by then, and the next one is not to wait a whole lease to learn so.
+pub const GIVEN_MS: u64 = 3_000;
 /// How many state entries call for a snapshot.
 pub const SNAPSHOT_STATE_ENTRIES: usize = 200;
 /// How many entries of any kind call for a snapshot, where there is state at all.

@@ -120,6 +120,19 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// ([`ErrorKind::Unavailable`]) or wait in silence; either way who waits must not be made to spin.
     async fn wait(&self, interest: &Interest, timeout: Duration) -> Result<(), StoreError>;
 
+    /// Waits for a job as [`Store::wait`] does, and may bring one along: one round trip less than a hint and a
+    /// turn. A store may answer none every time, and then this is a wait.
+    ///
+    /// **A job that is given** is leased by the rules of a turn: its fence rises and `flow.step.started` is
+    /// appended, in one act with what enqueued it; it is the first in its queue, which is not paused. An offer
+    /// brings at most one. Of those who offer one gets it. The lease is as long as the offer says, but at most
+    /// [`crate::limits::GIVEN_MS`] until a turn renews it.
+    ///
+    /// **The next turn ends the offer.** What it brought, if that is not among the renewals and writes of the turn
+    /// because the answer was lost or the future dropped, is among the leases of the turn, whole, and no other is:
+    /// the instance has a place for it, and not for more. [`Store::leave`] gives it back.
+    async fn offer(&self, offer: &Offer, timeout: Duration) -> Result<Option<Lease>, StoreError>;
+
     /// What time brings: delayed jobs that are due go to their queues, in the order in which they are due;
     /// leases that ran out go back (never to the caller in the same act) or become dead letters; runs past
     /// their retention go, with everything that belongs to them. Each of these is one act; a crash in
@@ -299,6 +312,17 @@ pub enum Interest {
         /// The run.
         run: RunId,
     },
+}
+
+/// What an instance offers while it waits: to take one job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The instance.
+    pub instance: InstanceId,
+    /// Of one of these queues.
+    pub queues: Vec<QueueName>,
+    /// How long a lease lasts, in milliseconds.
+    pub lease_ms: u64,
 }
 
 /// What a tick may do.

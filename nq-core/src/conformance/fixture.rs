@@ -16,7 +16,7 @@ use crate::entry::Entry;
 use crate::id::{InstanceId, QueueName, RunId};
 use crate::record::JobState;
 use crate::store::{
-    Acted, Answer, Gathered, Interest, JobSummary, JobsQuery, Lease, QueueCounts, Read, RenewAnswer,
+    Acted, Answer, Gathered, Interest, JobSummary, JobsQuery, Lease, Offer, QueueCounts, Read, RenewAnswer,
     Retention, RunSummary, RunsPage, RunsQuery, Started, Store, StoreError, Tick, Ticked, TurnReply,
 };
 use crate::transaction::{Act, GatherSpec, JobSpec, LogLine, Start, Transaction, Turn, Want};
@@ -337,6 +337,30 @@ impl Peer<'_> {
         let wants = vec![Want { queue: build::queue(worker), max }];
         let turn = Turn { wants, ..self.next() };
         self.send(&turn).await.unwrap().leases
+    }
+
+    /// What it offers for a job of this worker.
+    pub(super) fn offer_of(&self, worker: &str) -> Offer {
+        Offer { instance: self.id.clone(), queues: vec![build::queue(worker)], lease_ms: self.lease_ms }
+    }
+
+    /// Offers to take a job of this worker.
+    pub(super) async fn offer(&self, worker: &str, timeout: Duration) -> Option<Lease> {
+        let offer = self.offer_of(worker);
+        resend(async || self.fixture.store().offer(&offer, timeout).await).await.unwrap()
+    }
+
+    /// Offers to take a job of this worker until there is one, and takes it by a turn if the offer does not
+    /// bring it.
+    pub(super) async fn take(&mut self, worker: &str) -> Lease {
+        loop {
+            if let Some(lease) = self.offer(worker, PATIENCE).await {
+                return lease;
+            }
+            if let Some(lease) = self.leases(worker, 1).await.pop() {
+                return lease;
+            }
+        }
     }
 
     /// Leases the one job that waits in the queue of this worker.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use nq_core::id::{InstanceId, Name, QueueName, RunId, StepId};
 use nq_core::registry::Registry;
-use nq_core::store::{Answer, Interest, Lease, Retention, StoreError, Tick};
+use nq_core::store::{Answer, Interest, Lease, Offer, Retention, StoreError, Tick};
 use nq_core::transaction::{LogLine, Outcome, Renewal, Transaction};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -28,6 +28,8 @@ use crate::handler::Handler;
 
 /// How long an instance waits for a hint before it looks for itself.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How soon a lease is renewed that came without a turn: it does not last long.
+const RENEW_GIVEN: Duration = Duration::from_millis(nq_core::limits::GIVEN_MS / 6);
 /// How long an attempt that is ended may take to say so before its job is handed back without it.
 const STUCK_AFTER: Duration = Duration::from_secs(1);
 /// The longest pause between two tries to reach a store that is away.
@@ -140,6 +142,7 @@ pub(crate) fn spawn(
         tick_at: Instant::now(),
         stop_by: None,
         away: false,
+        offered: false,
         false_hints: 0,
     };
     std::thread::Builder::new().name("nq-engine".into()).spawn(move || {
@@ -175,6 +178,8 @@ struct Engine {
     stop_by: Option<Instant>,
     /// Whether the store is away, which is said once.
     away: bool,
+    /// Whether an offer may have brought a job that is not known yet.
+    offered: bool,
     /// How many times in a row a hint led to nothing.
     false_hints: u32,
 }
@@ -253,6 +258,17 @@ impl Engine {
         let leases = self.stop_by.is_none() && self.slots.is_hungry();
         let renews = !self.to_renew.is_empty() || (now >= self.renew_at && !self.running.is_empty());
         !self.writes.is_empty() || leases || renews
+    }
+
+    /// A job is this instance's. It may have been told before: by an offer, and then by a turn.
+    fn leased(&mut self, lease: Lease) {
+        let key = JobKey { run: lease.run.clone(), step: lease.step.clone() };
+        let running = self.running.get(&key);
+        let latest = running.map(|running| running.next.as_ref().map_or(running.fence, |next| next.fence));
+        if latest != Some(lease.fence) {
+            self.slots.take(&lease.queue);
+            self.begin(lease);
+        }
     }
 
     /// Starts the attempt of a lease, or keeps it until the attempt of an earlier lease is over: a process
@@ -346,18 +362,27 @@ impl Engine {
             until = until.min(Instant::now() + Duration::from_millis(50));
         }
         let open = if self.stop_by.is_none() { self.slots.open() } else { Vec::new() };
-        let interest = Interest::Queues(open);
         let store = self.shared.store.clone();
+        // Between two steps there is a turn soon, and what it finds is as soon.
+        self.offered = self.running.is_empty();
+        let offered = self.offered;
+        let offer = Offer {
+            instance: self.settings.instance.clone(),
+            queues: open,
+            lease_ms: self.settings.lease.as_millis() as u64,
+        };
         let look = async {
-            match &interest {
-                Interest::Queues(queues) if queues.is_empty() => std::future::pending().await,
-                // A hint that led to nothing several times may be stuck: it must not make a busy loop.
-                interest => {
-                    if self.false_hints > 2 {
-                        tokio::time::sleep(Duration::from_millis(u64::from(self.false_hints.min(50)))).await;
-                    }
-                    store.wait(interest, LOOK_EVERY).await
-                }
+            if offer.queues.is_empty() {
+                std::future::pending::<()>().await;
+            }
+            // A hint that led to nothing several times may be stuck: it must not make a busy loop.
+            if self.false_hints > 2 {
+                tokio::time::sleep(Duration::from_millis(u64::from(self.false_hints.min(50)))).await;
+            }
+            if offered {
+                store.offer(&offer, LOOK_EVERY).await
+            } else {
+                store.wait(&Interest::Queues(offer.queues), LOOK_EVERY).await.map(|()| None)
             }
         };
         let mut stopping = self.stopping.clone();
@@ -372,10 +397,14 @@ impl Engine {
             () = stop => None,
             () = sleep_until(until) => None,
             hint = look => {
-                if hint.is_ok() {
-                    self.slots.feed_all();
-                } else {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                match hint {
+                    Ok(None) => self.slots.feed_all(),
+                    Ok(Some(lease)) => {
+                        self.offered = false;
+                        self.leased(lease);
+                        self.renew_at = self.renew_at.min(Instant::now() + RENEW_GIVEN);
+                    }
+                    Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
                 }
                 None
             }

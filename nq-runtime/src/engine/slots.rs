@@ -105,10 +105,17 @@ impl Slots {
     }
 
     /// This many jobs came of a want: fewer than asked for means that the queue is empty.
-    pub(crate) fn leased(&mut self, want: &Want, got: u32) {
-        let Some(queue) = self.queues.get_mut(&want.queue) else { return };
-        queue.hungry = got >= want.max;
-        self.groups[queue.group].used += got;
+    pub(crate) fn got(&mut self, want: &Want, got: u32) {
+        if let Some(queue) = self.queues.get_mut(&want.queue) {
+            queue.hungry = got >= want.max;
+        }
+    }
+
+    /// A job of this queue begins.
+    pub(crate) fn take(&mut self, queue: &QueueName) {
+        if let Some(queue) = self.queues.get(queue) {
+            self.groups[queue.group].used += 1;
+        }
     }
 
     /// A job of this queue is over.
@@ -154,7 +161,9 @@ mod tests {
         assert_eq!(total(&slots, &["f/a", "f/b"]), 3);
         assert_eq!(total(&slots, &["f/c"]), 10);
         let want = Want { queue: QueueName::of("f", "a"), max: 2 };
-        slots.leased(&want, 2);
+        slots.got(&want, 2);
+        slots.take(&want.queue);
+        slots.take(&want.queue);
         assert_eq!(total(&slots, &["f/a", "f/b"]), 1);
         slots.release(&want.queue);
         assert_eq!(total(&slots, &["f/a", "f/b"]), 2);
@@ -177,7 +186,8 @@ mod tests {
     fn a_queue_that_gave_less_than_asked_is_left_alone_until_fed() {
         let mut slots = slots();
         let want = Want { queue: QueueName::of("f", "c"), max: 10 };
-        slots.leased(&want, 3);
+        slots.got(&want, 3);
+        (0..3).for_each(|_| slots.take(&want.queue));
         assert_eq!(total(&slots, &["f/c"]), 0);
         slots.feed(&want.queue);
         assert_eq!(total(&slots, &["f/c"]), 7);

@@ -44,10 +44,14 @@ impl Engine {
         }
         for want in &turn.wants {
             let got = reply.leases.iter().filter(|lease| lease.queue == want.queue).count();
-            self.slots.leased(want, got as u32);
+            self.slots.got(want, got as u32);
+        }
+        if std::mem::take(&mut self.offered) && !reply.leases.is_empty() {
+            // This may be what the offer brought, and then the wants were not looked at.
+            self.slots.feed_all();
         }
         for lease in reply.leases {
-            self.begin(lease);
+            self.leased(lease);
         }
         Ok(())
     }

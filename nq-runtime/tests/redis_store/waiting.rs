@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use nq_core::store::{Interest, Store};
-use nq_core::transaction::{Act, Outcome};
+use nq_core::store::{Interest, Offer, Store};
+use nq_core::transaction::{Act, Outcome, Renewal, Turn};
 use nq_runtime::store::redis::RedisStore;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::flow::{Peer, done, open, run_id, start};
+use super::flow::{Peer, done, open, queue, run_id, start};
 use super::server::{EVERY_SECOND, RedisServer};
 
 /// Long enough for any machine, and much shorter than what ends a wait without a hint.
@@ -32,6 +32,32 @@ async fn hears(store: &RedisStore, run: &str, act: impl Future<Output = ()>) {
     assert!(heard + Duration::from_millis(20) > done, "it was woken before there was anything");
     assert!(heard < done + AT_ONCE, "the end was not heard of");
     assert!(store.run(&run_id(run)).await.unwrap().is_none_or(|run| run.status.is_terminal()));
+}
+
+#[tokio::test]
+async fn whoever_offers_to_take_a_job_is_given_it_by_its_start() {
+    let server = RedisServer::start(EVERY_SECOND);
+    let (store, other) = (open(&server.url("")).await, open(&server.url("")).await);
+    let instance = nq_core::id::InstanceId::new("one").unwrap();
+    let offer = Offer { instance, queues: vec![queue("a"), queue("b")], lease_ms: 60_000 };
+    for run in ["r1", "r2"] {
+        let starts = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            other.start(&start(run, json!(1))).await.unwrap();
+        };
+        let (lease, ()) = futures_util::future::join(store.offer(&offer, LONG), starts).await;
+        let lease = lease.unwrap().expect("the start gives the job away, and leaves no ticket");
+        assert_eq!((lease.run.as_str(), lease.fence), (run, 1));
+        let renewals = vec![Renewal { run: lease.run.clone(), step: lease.step.clone(), fence: lease.fence }];
+        let number = if run == "r1" { 1 } else { 2 };
+        let (instance, writes, wants) = (offer.instance.clone(), Vec::new(), Vec::new());
+        let turn = Turn { instance, number, writes, renewals, wants, lease_ms: 60_000 };
+        assert!(store.turn(&turn).await.unwrap().leases.is_empty());
+    }
+    assert_eq!(server.command(&["XLEN", "nq:queue:f/a"]), "0");
+    assert_eq!(server.command(&["XLEN", "nq:given:one"]), "0");
+    store.leave(&offer.instance).await.unwrap();
+    assert_eq!(server.command(&["EXISTS", "nq:given:one", "nq:offer:one"]), "0");
 }
 
 #[tokio::test]

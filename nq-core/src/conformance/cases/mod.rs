@@ -12,6 +12,7 @@ mod jobs;
 mod joins;
 mod lease;
 mod limits;
+mod offers;
 mod pause;
 mod resend;
 mod restart;
@@ -266,6 +267,22 @@ macro_rules! __conformance_cases {
                 a_finished_job_is_not_listed
                 a_dead_letter_is_kept_with_its_error
                 dead_letters_come_in_pages
+            }
+            offers {
+                a_job_that_comes_meanwhile_is_brought_or_told_of
+                what_is_there_already_is_not_waited_for
+                an_offer_ends_when_its_time_is_up
+                an_offer_that_is_dropped_loses_nothing
+                what_an_offer_brought_comes_again_with_the_same_turn
+                a_turn_that_tells_of_it_does_not_bring_it_again
+                an_offer_is_for_one_place
+                of_those_who_offer_one_gets_the_job
+                an_offer_keeps_the_order_of_a_queue
+                the_job_of_a_paused_queue_is_not_given
+                a_job_that_is_given_to_nobody_goes_back_soon
+                a_job_that_is_given_and_renewed_is_kept
+                whoever_leaves_gives_back_what_it_was_given
+                a_large_input_comes_whole
             }
             pause {
                 a_paused_queue_gives_out_nothing

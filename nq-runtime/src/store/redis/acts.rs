@@ -1,13 +1,13 @@
 //! What is done to runs from outside: starts, acts, log lines; and what must last before it is acknowledged.
 
-use std::sync::atomic::Ordering;
-
 use nq_core::id::{InstanceId, QueueName, RunId};
+use nq_core::limits::GIVEN_MS;
 use nq_core::store::{Acted, ErrorKind, Started, StoreError};
 use nq_core::transaction::{Act, LogLine, Start};
 use redis::Value;
 use serde_json::json;
 
+use super::RedisStore;
 use super::errors::{garbled, missing};
 use super::keys::spec_text;
 use super::library::Call;
@@ -15,7 +15,6 @@ use super::link::Link;
 use super::options::Durability;
 use super::reply::{Reply, text};
 use super::turn::encode_gathers;
-use super::{Partition, RedisStore};
 
 impl RedisStore {
     pub(super) async fn begin(&self, start: &Start) -> Result<Started, StoreError> {
@@ -27,13 +26,11 @@ impl RedisStore {
             .arg(start.started.data.to_string())
             .arg(start.job.worker.as_str())
             .arg(spec_text(&start.job))
-            .arg(self.touch(true));
+            .arg(self.touch(true))
+            .arg(if self.takes_offers() { GIVEN_MS } else { 0 });
         encode_gathers(&mut call, &start.gathers);
-        let reply = match self.start_beside_engine(&call, partition, &start.job.queue).await {
-            Some(reply) => reply,
-            None => self.lasting(&call, &partition.calls, true).await,
-        };
-        let reply = reply.map_err(|error| error.key(&start.run))?;
+        let reply =
+            self.lasting(&call, &partition.calls, true).await.map_err(|error| error.key(&start.run))?;
         let mut reply = Reply::new(OP, reply)?;
         if reply.text()? == "new" {
             return Ok(Started::New(reply.parse()?));
@@ -47,24 +44,6 @@ impl RedisStore {
         }
         let message = "a run of this id exists with another flow or input; give this one an id of its own";
         Err(StoreError::new(ErrorKind::Conflict, OP, message).key(&start.run))
-    }
-
-    /// Where an engine of this process may take the job, the start goes the way of its turns, and the engine is
-    /// told at once: its turn then comes right behind the start. None where there is no such way.
-    async fn start_beside_engine(
-        &self,
-        call: &Call,
-        partition: &Partition,
-        queue: &QueueName,
-    ) -> Option<Result<Value, StoreError>> {
-        if !self.has_engine.load(Ordering::Relaxed) {
-            return None;
-        }
-        let start = self.lasting(call, &partition.turns, true);
-        // The first is begun before the second.
-        let (reply, ()) = futures_util::future::join(start, async { self.hints.queue(queue) }).await;
-        // The engine may have taken its connection with it. A start may be sent twice.
-        Some(reply).filter(|reply| !reply.as_ref().is_err_and(StoreError::is_retryable))
     }
 
     pub(super) async fn act_on(&self, run: &RunId, act: &Act) -> Result<Acted, StoreError> {
@@ -107,12 +86,11 @@ impl RedisStore {
         if reply == Value::Int(1) { Ok(()) } else { Err(missing(OP, run)) }
     }
 
-    pub(super) async fn forget_lane(&self, instance: &InstanceId) -> Result<(), StoreError> {
-        self.has_engine.store(false, Ordering::Relaxed);
+    pub(super) async fn forget_instance(&self, instance: &InstanceId) -> Result<(), StoreError> {
         for partition in &self.partitions {
-            let mut command = redis::cmd("DEL");
-            command.arg(partition.key(&format!("lane:{instance}")));
-            partition.turns.send("leave", &command).await?;
+            let mut call = Call::new("leave", partition);
+            call.arg(instance.as_str());
+            call.run(&partition.turns).await.map_err(|error| error.key(instance))?;
         }
         Ok(())
     }

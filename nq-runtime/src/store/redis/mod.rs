@@ -22,6 +22,9 @@
 //! | `ended:completed`, `ended:failed` | list | `<ended> <run> <flow> <status>`, oldest first, for the retention |
 //! | `ended` | stream | `r` a run that has ended: the last ten thousand or so, for those who wait for one |
 //! | `lane:<instance>` | string | the number and answers of its last turn, as `cmsgpack` packs them |
+//! | `offer:<instance>` | string | while it waits for a job: `<number> <lease in ms> <data of flow.step.started>`; then `given`, until its next turn |
+//! | `offers:<queue>` | sorted set | the instances that wait for a job of it, by when they began; some have gone on since |
+//! | `given:<instance>` | stream | the job that an offer has brought, word by word as a turn answers it, and the number of the offer |
 //! | `meta` | hash | `version`, `partitions`, `epoch`; of the last tick `tick`, `spared`, `sweep`, `keepCompleted`, `keepFailed` |
 //!
 //! A job is `<state> <fence> <earlier> <failures> <crashes> <read> <recorded> <at> <instance>⇥<spec>⇥<inputs>`;
@@ -70,15 +73,15 @@ mod wait;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use nq_core::entry::Entry;
 use nq_core::id::{InstanceId, QueueName, RunId};
 use nq_core::store::{
-    Acted, Gathered, Interest, JobSummary, JobsQuery, QueueCounts, Read, RunSummary, RunsPage, RunsQuery,
-    Started, Store, StoreError, Tick, Ticked, TurnReply,
+    Acted, Gathered, Interest, JobSummary, JobsQuery, Lease, Offer, QueueCounts, Read, RunSummary, RunsPage,
+    RunsQuery, Started, Store, StoreError, Tick, Ticked, TurnReply,
 };
 use nq_core::transaction::{Act, LogLine, Start, Turn};
 
@@ -98,8 +101,8 @@ pub struct RedisStore {
     partitions: Vec<Partition>,
     hints: Arc<Hints>,
     waiting: Waiting,
-    /// Whether an engine takes its turns by this store.
-    has_engine: AtomicBool,
+    /// The number of the last offer that an instance made by this store.
+    offers: AtomicU64,
     /// Held by a turn that comes in two parts.
     turning: tokio::sync::Mutex<()>,
     /// Where connections live that outlast a call. Ends with the store.
@@ -126,6 +129,11 @@ pub(super) struct Partition {
 impl RedisStore {
     fn partition_index(&self, run: &RunId) -> usize {
         keys::partition_of(run, self.partitions.len())
+    }
+
+    /// Whether an offer of an instance is more than a wait. Where there are partitions, each would take it.
+    fn takes_offers(&self) -> bool {
+        self.partitions.len() == 1
     }
 
     fn partition(&self, run: &RunId) -> &Partition {
@@ -161,12 +169,16 @@ impl Store for RedisStore {
         self.wait_for(interest, timeout).await
     }
 
+    async fn offer(&self, offer: &Offer, timeout: Duration) -> Result<Option<Lease>, StoreError> {
+        self.take_offer(offer, timeout).await
+    }
+
     async fn tick(&self, tick: &Tick) -> Result<Ticked, StoreError> {
         self.tick_all(tick).await
     }
 
     async fn leave(&self, instance: &InstanceId) -> Result<(), StoreError> {
-        self.forget_lane(instance).await
+        self.forget_instance(instance).await
     }
 
     async fn read(&self, read: &Read) -> Result<Vec<Entry>, StoreError> {

@@ -1,7 +1,7 @@
 //! Opening: what the server must be and how it must be set up, before anything is entrusted to it.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use nq_core::store::{ErrorKind, StoreError};
@@ -95,8 +95,8 @@ impl RedisStore {
         let hints = Arc::new(Hints::default());
         let waiting = Waiting::new(links, server_of, &partitions, &hints, &home.handle);
         let turning = tokio::sync::Mutex::default();
-        let has_engine = AtomicBool::new(false);
-        Ok(Self { options, always, partitions, hints, waiting, has_engine, turning, _home: home })
+        let offers = AtomicU64::default();
+        Ok(Self { options, always, partitions, hints, waiting, offers, turning, _home: home })
     }
 }
 

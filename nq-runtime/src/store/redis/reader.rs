@@ -5,12 +5,13 @@
 //! After a hint the key of a queue or a run is not looked at again until someone waits for it again. The stream
 //! of ended runs is followed as long as someone waits for the end of a run now and then.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use nq_core::id::{QueueName, RunId};
+use nq_core::id::{InstanceId, QueueName, RunId};
+use nq_core::store::{Lease, StoreError};
 use redis::{Cmd, RedisError, Value};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -19,6 +20,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::link::Link;
 use super::reply::{Reply, text};
+use super::turn::lease;
 use crate::store::hints::Hints;
 
 /// How long one read blocks.
@@ -40,6 +42,8 @@ pub(super) enum Watched {
     Run(RunId),
     /// The runs of a partition that end.
     Ended,
+    /// What the offers of an instance bring.
+    Given(InstanceId),
 }
 
 /// A key to watch, and after which entry.
@@ -55,6 +59,8 @@ pub(super) struct Told {
     pub(super) hints: Weak<Hints>,
     /// Queues that are known to be paused.
     pub(super) paused: Arc<Mutex<HashSet<QueueName>>>,
+    /// The last job that each instance was given, and the number of the offer that brought it.
+    pub(super) given: Arc<Mutex<HashMap<InstanceId, (u64, Lease)>>>,
 }
 
 /// The reads of one connection.
@@ -100,7 +106,10 @@ impl Reader {
         let blocked = {
             let mut watches = lock(&self.watches);
             for (key, what, after) in keys {
-                // A read that blocks already looks at what it looked at before.
+                // A read that blocks already looks at what it looked at before, and a stream that is followed is
+                // followed from where that has come to.
+                let followed = matches!(what, Watched::Given(_)).then(|| watches.keys.get(&key)).flatten();
+                let after = followed.map_or(after, |watch| watch.after.clone());
                 news |= watches.keys.insert(key, Watch { what, after, since: Instant::now() }).is_none();
             }
             watches.blocked.filter(|_| news)
@@ -140,9 +149,22 @@ impl Reader {
     }
 
     /// Something came into this stream. Its key, if somebody is expected to wait for it again at once.
-    fn hit(&self, stream: Stream, hints: &Hints) -> Option<String> {
+    fn hit(&self, stream: Stream, told: &Told, hints: &Hints) -> Option<String> {
         let mut watches = lock(&self.watches);
         let watch = watches.keys.get_mut(&stream.key)?;
+        if let Watched::Given(instance) = &watch.what {
+            let instance = instance.clone();
+            watch.after = stream.last;
+            drop(watches);
+            // What cannot be read comes with the next turn.
+            for (number, lease) in stream.entries.into_iter().filter_map(|words| given(words).ok()) {
+                hints.run(&lease.run, false);
+                let queue = lease.queue.clone();
+                lock(&told.given).insert(instance.clone(), (number, lease));
+                hints.queue(&queue);
+            }
+            return None;
+        }
         if matches!(watch.what, Watched::Ended) {
             if watch.since.elapsed() < WATCH {
                 watch.after = stream.last;
@@ -150,7 +172,8 @@ impl Reader {
                 watches.keys.remove(&stream.key);
             }
             drop(watches);
-            stream.firsts.iter().filter_map(|run| run.parse().ok()).for_each(|run| hints.run(&run, true));
+            let runs = stream.entries.into_iter().filter_map(|words| text(words.into_iter().nth(1)?));
+            runs.filter_map(|run| run.parse().ok()).for_each(|run| hints.run(&run, true));
             return None;
         }
         let watch = watches.keys.remove(&stream.key);
@@ -223,10 +246,12 @@ async fn read(reader: Arc<Reader>, told: Told) {
                         lock(&told.paused).clear();
                         hints.all();
                     } else {
-                        taken = reader.hit(stream, &hints).or(taken);
+                        taken = reader.hit(stream, &told, &hints).or(taken);
                     }
                 }
                 drop(hints);
+                // Who was told goes on before the next read is sent.
+                tokio::task::yield_now().await;
                 if let Some(key) = taken {
                     let watched_again = async {
                         while !reader.follows(&key) {
@@ -250,13 +275,20 @@ pub(super) async fn last_id(link: &Link, key: &str) -> Result<String, RedisError
     Ok(id.unwrap_or_else(|| "0-0".into()))
 }
 
+/// A job that was given, and the number of the offer that brought it.
+fn given(words: Vec<Value>) -> Result<(u64, Lease), StoreError> {
+    let mut words = Reply::new("offer", Value::Array(words))?;
+    let (_, lease) = lease(&mut words)?;
+    Ok((words.number()?, lease))
+}
+
 /// What came into a stream.
 struct Stream {
     key: String,
     /// The id of the last entry.
     last: String,
-    /// The first value of each entry.
-    firsts: Vec<String>,
+    /// The fields and values of each entry.
+    entries: Vec<Vec<Value>>,
 }
 
 /// The streams of a reply.
@@ -265,12 +297,10 @@ fn streams(reply: Value) -> Vec<Stream> {
         let mut stream = Reply::new("wait", stream).ok()?;
         let key = stream.text().ok()?;
         let mut entries = stream.list().ok()?;
-        let mut found = Stream { key, last: String::new(), firsts: Vec::new() };
+        let mut found = Stream { key, last: String::new(), entries: Vec::new() };
         while let Ok(mut entry) = entries.list() {
             found.last = entry.text().ok()?;
-            let mut fields = entry.list().ok()?;
-            let _name = fields.text().ok()?;
-            found.firsts.push(fields.text().ok()?);
+            found.entries.push(entry.value().ok()?.into_sequence().ok()?);
         }
         Some(found)
     };

@@ -1,10 +1,9 @@
 //! The turn: one call of one function in each partition.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 
 use nq_core::entry::{Entry, EntryType};
-use nq_core::id::{EntryId, RunId};
+use nq_core::id::{EntryId, InstanceId, RunId};
 use nq_core::ledger::{LaneError, arrived};
 use nq_core::limits;
 use nq_core::status::RunStatus;
@@ -53,7 +52,6 @@ struct Shared {
 
 impl RedisStore {
     pub(super) async fn take_turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {
-        self.has_engine.store(true, Ordering::Relaxed);
         // A turn of two parts is not to be torn by itself, sent again meanwhile.
         let _one_at_a_time = if self.partitions.len() > 1 { Some(self.turning.lock().await) } else { None };
         let shares = self.shares(turn);
@@ -120,7 +118,7 @@ impl RedisStore {
         call.arg(turn.instance.as_str())
             .arg(turn.number)
             .arg(turn.lease_ms.min(limits::MAX_TIME_MS))
-            .arg(json!({ "instance": turn.instance.as_str() }).to_string())
+            .arg(started_data(&turn.instance))
             .arg(self.touch(lasting))
             .arg(part as u8)
             .arg(share.renewals.len());
@@ -301,6 +299,11 @@ fn answer(text: &str) -> Result<(Answer, bool), StoreError> {
     Ok((answer, kind == "D"))
 }
 
+/// The data of `flow.step.started`.
+pub(super) fn started_data(instance: &InstanceId) -> String {
+    json!({ "instance": instance.as_str() }).to_string()
+}
+
 fn renew_answer(text: &str) -> RenewAnswer {
     match text {
         "R" => RenewAnswer::Renewed,
@@ -309,7 +312,8 @@ fn renew_answer(text: &str) -> RenewAnswer {
     }
 }
 
-fn lease(reply: &mut Reply) -> Result<(EntryId, Lease), StoreError> {
+/// A job that is leased, and the ticket that it came by.
+pub(super) fn lease(reply: &mut Reply) -> Result<(EntryId, Lease), StoreError> {
     let ticket = reply.parse()?;
     let mut lease = Lease {
         run: reply.parse::<RunId>()?,

@@ -1,15 +1,20 @@
 //! Waiting: a look at what is there already, then hints of this process and of the blocked reads.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use nq_core::id::QueueName;
-use nq_core::store::{Interest, StoreError};
+use nq_core::limits;
+use nq_core::store::{Interest, Lease, Offer, StoreError};
+use redis::Value;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+use super::library::Call;
 use super::link::Link;
 use super::reader::{Reader, Told, Watched, last_id, lock};
+use super::turn::started_data;
 use super::{Partition, RedisStore};
 use crate::store::hints::Hints;
 
@@ -58,7 +63,7 @@ impl Waiting {
                 runs: Arc::new(Reader::new(links.runs, links.calls, home.clone(), Vec::new())),
             }
         });
-        let told = Told { hints: Arc::downgrade(hints), paused: Arc::default() };
+        let told = Told { hints: Arc::downgrade(hints), paused: Arc::default(), given: Arc::default() };
         Self { servers: servers.collect(), server_of, told, home: home.clone() }
     }
 
@@ -129,6 +134,41 @@ impl RedisStore {
             Ok(())
         };
         timeout(most, woken).await.unwrap_or(Ok(()))
+    }
+
+    pub(super) async fn take_offer(
+        &self,
+        offer: &Offer,
+        most: Duration,
+    ) -> Result<Option<Lease>, StoreError> {
+        let interest = Interest::Queues(offer.queues.clone());
+        if !self.takes_offers() {
+            return self.wait_for(&interest, most).await.map(|()| None);
+        }
+        let Some(partition) = self.partitions.first() else { return Ok(None) };
+        let number = self.offers.fetch_add(1, Ordering::Relaxed) + 1;
+        let waiter = self.hints.register(&interest);
+        let inbox = partition.key(&format!("given:{}", offer.instance));
+        let watched = Watched::Given(offer.instance.clone());
+        self.waiting.server(0).queues.watch([(inbox, watched, "0-0".into())]);
+        self.watch_queues(&offer.queues);
+        let mut call = Call::new("offer", partition);
+        call.arg(offer.instance.as_str())
+            .arg(most.as_millis() as u64 + 1)
+            .arg(number)
+            .arg(offer.lease_ms.min(limits::MAX_TIME_MS))
+            .arg(started_data(&offer.instance))
+            .arg(offer.queues.iter().map(QueueName::as_str).collect::<Vec<_>>());
+        let offered = async {
+            if call.run(&partition.turns).await? == Value::Int(0) {
+                waiter.woken().await;
+            }
+            Ok(())
+        };
+        timeout(most, offered).await.unwrap_or(Ok(()))?;
+        // What another offer has brought, that was dropped, comes with the next turn.
+        let given = lock(&self.waiting.told.given).remove(&offer.instance);
+        Ok(given.filter(|(by, _)| *by == number).map(|(_, lease)| lease))
     }
 
     /// Asks for the tickets of these queues. A queue is looked at from its beginning, since a ticket stays

@@ -39,8 +39,8 @@ use nq_core::entry::Entry;
 use nq_core::id::{InstanceId, QueueName, RunId};
 use nq_core::ledger;
 use nq_core::store::{
-    Acted, ErrorKind, Gathered, Interest, JobSummary, JobsQuery, QueueCounts, Read, RunSummary, RunsPage,
-    RunsQuery, Started, Store, StoreError, Tick, Ticked, TurnReply,
+    Acted, ErrorKind, Gathered, Interest, JobSummary, JobsQuery, Lease, Offer, QueueCounts, Read, RunSummary,
+    RunsPage, RunsQuery, Started, Store, StoreError, Tick, Ticked, TurnReply,
 };
 use nq_core::transaction::{Act, LogLine, Start, Turn};
 use rusqlite::params;
@@ -280,6 +280,10 @@ impl Store for SqliteStore {
             let _ = tokio::time::timeout(timeout, waiter.woken()).await;
         }
         self.shared.ended("wait").map_or(Ok(()), Err)
+    }
+
+    async fn offer(&self, offer: &Offer, timeout: Duration) -> Result<Option<Lease>, StoreError> {
+        self.wait(&Interest::Queues(offer.queues.clone()), timeout).await.map(|()| None)
     }
 
     async fn tick(&self, tick: &Tick) -> Result<Ticked, StoreError> {

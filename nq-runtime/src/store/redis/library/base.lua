@@ -269,12 +269,17 @@ local function add(text, by)
   return format('%d', text + by)
 end
 
--- Enqueues the step that `cause` makes of this job.
-local function enqueue(run, worker, spec, cause, inputs, kind, data)
+-- The step that `cause` makes, counted and not yet in its queue.
+local function step_of(run, worker, spec, cause, inputs)
   local holds = spec_of(spec).holds
   arm(run, holds)
   count(run, holds, 1)
-  put(run, fresh(worker .. '@' .. cause, spec, inputs), kind, data)
+  return fresh(worker .. '@' .. cause, spec, inputs)
+end
+
+-- Enqueues the step that `cause` makes of this job.
+local function enqueue(run, worker, spec, cause, inputs, kind, data)
+  put(run, step_of(run, worker, spec, cause, inputs), kind, data)
 end
 
 -- Writes the run back.

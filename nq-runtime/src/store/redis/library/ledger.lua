@@ -42,6 +42,39 @@ local function attempt(job)
   return format('%d', 1 + job.earlier + job.failures + job.crashes)
 end
 
+-- Leases a queued job. Its ticket, if it has one, is for the caller to remove.
+local function give(run, job, instance, until_ms, started_data)
+  local read = job.read == '-' and run.n or job.read
+  append(run, 'flow.step.started', job.step, attempt(job), started_data)
+  job.fence, job.read = add(job.fence, 1), read
+  job.state, job.at, job.who = 'l', until_ms, instance
+  put(run, job)
+end
+
+-- Appends a leased job to the reply as its instance gets it, with the ticket that it came by.
+local function view(reply, run, job, came_by, kind, data)
+  local at = #reply + 1
+  reply[at] = came_by
+  reply[at + 1], reply[at + 2], reply[at + 3] = run.id, run.flow, job.step
+  reply[at + 4], reply[at + 5], reply[at + 6] = spec_of(job.spec).queue, job.fence, attempt(job)
+  reply[at + 7], reply[at + 8], reply[at + 9] = job.failures, job.read, job.recorded
+  at = at + 10
+  local inputs = 0
+  for id, key in string.gmatch(job.inputs, '(%S+) (%S+)') do
+    local k, d = kind, data
+    if not d then
+      local entry = call('XRANGE', run.stream, id, id)[1]
+      if entry then k, d = entry[2][2], entry[2][8] end
+    end
+    if d then
+      inputs = inputs + 1
+      reply[at + 1], reply[at + 2], reply[at + 3], reply[at + 4] = id, k, d, key
+      at = at + 4
+    end
+  end
+  reply[at - 4 * inputs] = inputs
+end
+
 -- Remembers a field to remove.
 local function drop(run, field)
   local gone = run.gone

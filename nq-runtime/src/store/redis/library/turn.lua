@@ -147,30 +147,6 @@ do
     return (run.status == 'running' and 'C ' or 'D ') .. run.last
   end
 
-  -- Appends a leased job to the reply as its instance gets it, with the ticket that it came by.
-  local function view(reply, run, job, came_by, kind, data)
-    local at = #reply + 1
-    reply[at] = came_by
-    reply[at + 1], reply[at + 2], reply[at + 3] = run.id, run.flow, job.step
-    reply[at + 4], reply[at + 5], reply[at + 6] = spec_of(job.spec).queue, job.fence, attempt(job)
-    reply[at + 7], reply[at + 8], reply[at + 9] = job.failures, job.read, job.recorded
-    at = at + 10
-    local inputs = 0
-    for id, key in string.gmatch(job.inputs, '(%S+) (%S+)') do
-      local k, d = kind, data
-      if not d then
-        local entry = call('XRANGE', run.stream, id, id)[1]
-        if entry then k, d = entry[2][2], entry[2][8] end
-      end
-      if d then
-        inputs = inputs + 1
-        reply[at + 1], reply[at + 2], reply[at + 3], reply[at + 4] = id, k, d, key
-        at = at + 4
-      end
-    end
-    reply[at - 4 * inputs] = inputs
-  end
-
   -- Gives a queued job to the instance; drops it if its run has ended. Nil if the ticket leads to no queued job.
   local function lease(reply, leased, came_by, id, step, kind, data)
     local run, job = load(id, step)
@@ -180,15 +156,31 @@ do
       close(run)
       return false
     end
-    local read = job.read == '-' and run.n or job.read
-    append(run, 'flow.step.started', step, attempt(job), started_data)
-    job.fence, job.read = add(job.fence, 1), read
-    job.state, job.at, job.who = 'l', until_ms, instance
-    put(run, job)
+    give(run, job, instance, until_ms, started_data)
     close(run)
     view(reply, run, job, came_by, kind, data)
     for _, value in ipairs({ id, step, job.fence, came_by }) do leased[#leased + 1] = value end
     return true
+  end
+
+  -- Leases what an offer has brought and the instance does not tell of. Whether there is any.
+  local function take_given(leases, leased, told)
+    local inbox, any = P .. 'given:' .. instance, false
+    for _, entry in ipairs(call('XRANGE', inbox, '-', '+')) do
+      local f = entry[2]
+      local id, step, fence = f[2], f[4], f[6]
+      local run, job = load(id, step)
+      if not told[id .. ' ' .. step] and job and job.state == 'l' and job.fence == fence then
+        job.at = until_ms
+        put(run, job)
+        close(run)
+        view(leases, run, job, entry[1])
+        for _, value in ipairs({ id, step, fence, entry[1] }) do leased[#leased + 1] = value end
+        any = true
+      end
+    end
+    call('XTRIM', inbox, 'MAXLEN', 0)
+    return any
   end
 
   -- How many tickets there are and the first ten that lead to a job; those before them that do not are dropped.
@@ -247,20 +239,27 @@ do
       return { 'ok', lane[2], lane[3], n, leases, {}, {}, failed }
     end
 
+    -- This ends the offer of the instance. `told` is of which jobs it knows.
+    local given = not first and not second and call('GETDEL', P .. 'offer:' .. instance) == 'given'
+    local told = given and {}
     local renewed, answers = {}, {}
     for i = 1, tonumber(ARGV[8]) do
       renewed[i] = alone(ARGV[p], renew, ARGV[p], ARGV[p + 1], ARGV[p + 2]) or 'L'
+      if told then told[ARGV[p] .. ' ' .. ARGV[p + 1]] = true end
       p = p + 3
     end
     local transactions = tonumber(ARGV[p])
     p = p + 1
     for i = 1, transactions do
       answers[i] = alone(ARGV[p + 1], commit, p + 1) or 'G'
+      if told then told[ARGV[p + 1] .. ' ' .. ARGV[p + 2]] = true end
       p = p + 1 + tonumber(ARGV[p])
     end
 
     if p <= #ARGV and not second then outbox(200) end
     local leases, leased, paused, ready, tickets = {}, {}, {}, {}, 0
+    -- What was given and not heard of takes the place that it was offered.
+    local surprised = given and take_given(leases, leased, told)
     while p < #ARGV do
       -- The jobs of ended runs are dropped here, and there may be many: what is left waits for the next turn.
       local queue, left, looks = ARGV[p], tonumber(ARGV[p + 1]), 500
@@ -269,6 +268,7 @@ do
         paused[#paused + 1] = queue
         left = 0
       end
+      if surprised then left = 0 end
       if first then
         ready[#ready + 1] = left > 0 and sound(stream) or { 0 }
         left = 0

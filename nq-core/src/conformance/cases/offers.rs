@@ -1,0 +1,211 @@
+//! Offers: an instance that waits may be given a job, and none is lost on the way.
+
+use std::future::poll_fn;
+use std::pin::pin;
+
+use super::prelude::*;
+
+const SHORT: Duration = Duration::from_millis(50);
+
+/// Offers to take a job, is gone while the offer stands, and hears nothing of what it brings.
+async fn offer_unheard(t: &Fixture, peer: &Peer<'_>, run: &str) {
+    let offer = peer.offer_of("a");
+    let store = t.store();
+    let mut dropped = pin!(store.offer(&offer, PATIENCE));
+    // Long enough to have arrived. What else there is to do is done beside it.
+    let mut beside = pin!(async {
+        t.wait(&Interest::Queues(vec![queue("nobody")]), SHORT).await;
+        t.start(run, job("a")).await;
+    });
+    let mut over = false;
+    poll_fn(|context| {
+        over = over || dropped.as_mut().poll(context).is_ready();
+        beside.as_mut().poll(context)
+    })
+    .await;
+}
+
+/// Lets a wait of its own pass, and then starts a run.
+async fn start_later(t: &Fixture, run: &str) -> RunId {
+    t.wait(&Interest::Queues(vec![queue("nobody")]), SHORT).await;
+    t.start(run, job("a")).await
+}
+
+pub(super) async fn a_job_that_comes_meanwhile_is_brought_or_told_of(t: &Fixture) {
+    let mut one = t.peer("one");
+    for run in ["r1", "r2", "r3"] {
+        let asked = Stopwatch::start();
+        let (lease, run) = both(one.take("a"), start_later(t, run)).await;
+        asked.assert_shorter_than(PATIENCE / 2);
+        assert_eq!((&lease.run, lease.fence, lease.attempt, lease.read), (&run, 1, 1, 1));
+        assert_eq!((&lease.queue, &lease.flow, lease.recorded), (&queue("a"), &name("f"), 0));
+        assert_eq!(lease.inputs.len(), 1);
+        assert_eq!(lease.inputs[0].payload, json!({ "in": run.as_str() }));
+        one.commit(done(&lease)).await;
+        let kinds = ["flow.started", "flow.step.started", "flow.step.completed", "flow.completed"];
+        assert_eq!(t.kinds(&run).await, kinds);
+        assert_eq!(t.data(&run, "flow.step.started").await, [json!({ "instance": "one" })]);
+    }
+}
+
+pub(super) async fn what_is_there_already_is_not_waited_for(t: &Fixture) {
+    let run = t.start("r", job("a")).await;
+    let asked = Stopwatch::start();
+    assert_eq!(t.peer("one").take("a").await.run, run);
+    asked.assert_shorter_than(PATIENCE / 2);
+}
+
+pub(super) async fn an_offer_ends_when_its_time_is_up(t: &Fixture) {
+    let mut one = t.peer("one");
+    assert_eq!(one.offer("a", SHORT).await, None);
+    assert_eq!(one.offer("a", Duration::ZERO).await, None);
+    let none = Offer { queues: Vec::new(), ..one.offer_of("a") };
+    assert_eq!(t.store().offer(&none, Duration::ZERO).await.ok().flatten(), None);
+    assert!(one.leases("a", 1).await.is_empty());
+    // It does not stand any more: whoever comes next finds the job.
+    let run = t.start("r", job("a")).await;
+    assert_eq!(t.peer("two").lease("a").await.run, run);
+}
+
+pub(super) async fn an_offer_that_is_dropped_loses_nothing(t: &Fixture) {
+    let mut one = t.peer("one");
+    offer_unheard(t, &one, "r").await;
+    let lease = one.lease("a").await;
+    assert_eq!((lease.fence, lease.attempt), (1, 1));
+    one.commit(done(&lease)).await;
+    assert_eq!(t.summary(&run_id("r")).await.status, RunStatus::Completed);
+}
+
+pub(super) async fn what_an_offer_brought_comes_again_with_the_same_turn(t: &Fixture) {
+    let mut one = t.peer("one");
+    offer_unheard(t, &one, "r").await;
+    let turn = Turn { wants: vec![Want { queue: queue("a"), max: 1 }], ..one.next() };
+    let first = one.send(&turn).await.unwrap();
+    assert_eq!(first.leases.len(), 1);
+    for _ in 0..3 {
+        assert_eq!(one.send(&turn).await.unwrap(), first);
+    }
+    assert_eq!(t.counts("a").await.leased, 1);
+}
+
+pub(super) async fn a_turn_that_tells_of_it_does_not_bring_it_again(t: &Fixture) {
+    let mut one = t.peer("one");
+    let (lease, _) = both(one.take("a"), start_later(t, "r1")).await;
+    let turn = Turn { renewals: vec![renewal(&lease)], ..one.next() };
+    let reply = one.send(&turn).await.unwrap();
+    assert_eq!((&reply.renewed[..], reply.leases.len()), (&[RenewAnswer::Renewed][..], 0));
+    one.commit(done(&lease)).await;
+    let (lease, _) = both(one.take("a"), start_later(t, "r2")).await;
+    // It goes on: the job is still leased when the turn looks at what was given.
+    let turn = Turn { writes: vec![write(&lease).effect(json!(1))], ..one.next() };
+    assert!(one.send(&turn).await.unwrap().leases.is_empty());
+    one.commit(done(&lease)).await;
+}
+
+pub(super) async fn an_offer_is_for_one_place(t: &Fixture) {
+    let mut one = t.peer("one");
+    offer_unheard(t, &one, "r1").await;
+    t.start("r2", job("a")).await;
+    let mut runs = Vec::new();
+    for _ in 0..3 {
+        let leases = one.leases("a", 1).await;
+        assert!(leases.len() <= 1, "{leases:?}");
+        runs.extend(leases.into_iter().map(|lease| lease.run));
+    }
+    assert_eq!(runs, [run_id("r1"), run_id("r2")]);
+}
+
+pub(super) async fn of_those_who_offer_one_gets_the_job(t: &Fixture) {
+    let mut peers = ["one", "two"].map(|name| t.peer(name));
+    let [one, two] = &peers;
+    let offers = both(one.offer("a", SHORT * 4), two.offer("a", SHORT * 4));
+    let ((first, second), _) = both(offers, start_later(t, "r")).await;
+    let mut leases: Vec<_> = first.into_iter().chain(second).collect();
+    for peer in &mut peers {
+        let known = leases.iter().map(renewal).collect();
+        let turn = Turn { renewals: known, wants: vec![Want { queue: queue("a"), max: 1 }], ..peer.next() };
+        leases.extend(peer.send(&turn).await.unwrap().leases);
+    }
+    assert_eq!(leases.len(), 1, "{leases:?}");
+    assert_eq!(t.counts("a").await.leased, 1);
+}
+
+pub(super) async fn an_offer_keeps_the_order_of_a_queue(t: &Fixture) {
+    t.start("r1", job("a")).await;
+    let mut one = t.peer("one");
+    let (first, ()) = both(one.take("a"), async {
+        t.start("r2", job("a")).await;
+    })
+    .await;
+    assert_eq!(first.run, run_id("r1"));
+    one.commit(done(&first)).await;
+    assert_eq!(one.take("a").await.run, run_id("r2"));
+}
+
+pub(super) async fn the_job_of_a_paused_queue_is_not_given(t: &Fixture) {
+    let mut one = t.peer("one");
+    let later = async {
+        t.wait(&Interest::Queues(vec![queue("nobody")]), SHORT).await;
+        t.pause(&queue("a"), true).await;
+        t.start("r", job("a")).await
+    };
+    let (given, run) = both(one.offer("a", SHORT * 4), later).await;
+    assert_eq!(given, None);
+    assert!(one.leases("a", 1).await.is_empty());
+    t.pause(&queue("a"), false).await;
+    assert_eq!(one.take("a").await.run, run);
+}
+
+pub(super) async fn a_job_that_is_given_to_nobody_goes_back_soon(t: &Fixture) {
+    // A store that gives nothing leaves it in its queue.
+    let one = t.short_peer("one");
+    offer_unheard(t, &one, "r").await;
+    t.until_expired("a").await;
+    let mut two = t.peer("two");
+    let lease = two.lease("a").await;
+    assert!(lease.fence <= 2, "{lease:?}");
+    two.commit(done(&lease)).await;
+    assert_eq!(t.summary(&run_id("r")).await.status, RunStatus::Completed);
+}
+
+pub(super) async fn a_job_that_is_given_and_renewed_is_kept(t: &Fixture) {
+    let Some(clock) = &t.clock else { return };
+    let mut one = t.peer("one");
+    let (lease, _) = both(one.take("a"), start_later(t, "r")).await;
+    assert_eq!(one.renew(&lease).await, RenewAnswer::Renewed);
+    // Ticks in between, so that none is the first in a while.
+    for _ in 0..2 * GIVEN_MS / 50 {
+        clock.advance(50);
+        t.tick().await;
+    }
+    assert_eq!(t.counts("a").await.leased, 1);
+    one.commit(done(&lease)).await;
+}
+
+pub(super) async fn whoever_leaves_gives_back_what_it_was_given(t: &Fixture) {
+    let one = t.peer("one");
+    offer_unheard(t, &one, "r").await;
+    t.leave("one").await;
+    let mut two = t.peer("two");
+    let lease = two.lease("a").await;
+    assert_eq!(lease.failures, 0);
+    two.commit(done(&lease)).await;
+    // Nothing of it is left: the same instance can come again.
+    let mut one = t.peer("one");
+    assert!(one.leases("a", 1).await.is_empty());
+}
+
+pub(super) async fn a_large_input_comes_whole(t: &Fixture) {
+    let mut one = t.peer("one");
+    for bytes in [1_000, 60_000, 70_000, MAX_PAYLOAD_BYTES] {
+        let input = json!("x".repeat(bytes - 2));
+        let start = start(&format!("r{bytes}"), input.clone(), job("a"), &[]);
+        let starting = async {
+            t.wait(&Interest::Queues(vec![queue("nobody")]), SHORT).await;
+            t.try_start(&start).await.unwrap()
+        };
+        let (lease, _) = both(one.take("a"), starting).await;
+        assert_eq!(lease.inputs[0].payload, input);
+        one.commit(done(&lease)).await;
+    }
+}
