@@ -18,12 +18,24 @@ use super::server::{EVERY_SECOND, RedisServer};
 /// that the machine had something else to do.
 const MOST_MS: f64 = 50.0;
 
+/// What the yardstick takes on a processor that has nothing else to do.
+const YARDSTICK_MS: f64 = 16.0;
+
+/// The longest that one call may keep the server busy here and now: processors that are shared are slower, and the
+/// same work, measured beside it, tells by how much.
+fn most_ms(server: &RedisServer) -> f64 {
+    let work = "for i = 1, 10000 do redis.call('XADD', 'yardstick', i .. '-1', 't', 'e', 's', 'x', 'a', '1', 'd', '{}') end redis.call('DEL', 'yardstick')";
+    let before = busy_ms(server);
+    server.command(&["EVAL", work, "0"]);
+    MOST_MS * ((busy_ms(server) - before) / YARDSTICK_MS).max(1.0)
+}
+
 /// Makes a call and checks how long it kept the server busy.
 async fn brief<T>(server: &RedisServer, call: impl Future<Output = T>) -> T {
     let before = busy_ms(server);
     let result = call.await;
     let busy = busy_ms(server) - before;
-    assert!(busy < MOST_MS, "the call kept the server busy for {busy} ms");
+    assert!(busy < MOST_MS || busy < most_ms(server), "the call kept the server busy for {busy} ms");
     result
 }
 
@@ -51,7 +63,8 @@ impl<'a> Costs<'a> {
     }
 
     fn check(&self) {
-        assert!(self.least_ms.values().all(|ms| *ms < MOST_MS), "{:?} ms", self.least_ms);
+        let most = self.least_ms.values().fold(0.0, |most: f64, ms| most.max(*ms));
+        assert!(most < MOST_MS || most < most_ms(self.server), "{:?} ms", self.least_ms);
     }
 }
 
