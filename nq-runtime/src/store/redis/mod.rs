@@ -35,6 +35,19 @@
 //! The keys of a run are made by its start and removed together by the tick when its retention is over; they
 //! also expire by themselves an hour later. A lane expires a week after its last turn.
 //!
+//! # Functions
+//!
+//! What must be atomic is a function of a library, which is loaded into the server when it does not know it, and is
+//! kept there with the data: `FUNCTION LIST` shows it as `nq_` and a digest of its text. So two versions of nq go on
+//! beside each other; the library of a version that is gone can be removed with `FUNCTION DELETE`. The user of the
+//! URL needs `FCALL` and `FUNCTION LOAD` beside the commands that read and write the keys above.
+//!
+//! # An instance that waits
+//!
+//! With one partition, a start gives its job to an instance that has nothing to do, if there is one. Should that
+//! have died within the last second, the job goes to another after [`GIVEN_MS`](nq_core::limits::GIVEN_MS), and
+//! not only after a lease.
+//!
 //! # What an acknowledged start may lose
 //!
 //! | configuration | the process dies | the machine dies | the machine is lost, a replica takes over |
