@@ -142,8 +142,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ///
     /// A tick that comes more than a third of a lease after the one before, or before it by the clock,
     /// takes no lease away for one whole lease, nor does the first of a new store: the machine slept, the clock
-    /// jumped or the store was away, and every lease looks expired. A clock that goes back makes the leases of the dead last longer by as
-    /// much.
+    /// jumped or the store was away, and every lease looks expired. A clock that goes back makes the leases of the
+    /// dead last longer by as much.
     async fn tick(&self, tick: &Tick) -> Result<Ticked, StoreError>;
 
     /// The instance stops: its lane goes, and whatever tells others that it lives. Jobs that it still holds

@@ -20,7 +20,8 @@ do
         local words = {}
         view(words, run, job, '0-0', kind, data)
         words[#words + 1] = offer
-        call('XADD', P .. 'given:' .. instance, '*', unpack(words))
+        -- Nothing after the first write may fail: what does not arrive goes back when the lease has run out.
+        redis.pcall('XADD', P .. 'given:' .. instance, '*', unpack(words))
         call('PEXPIRE', P .. 'given:' .. instance, 600000)
         return true
       end
