@@ -44,7 +44,9 @@ pub(crate) struct Worker<'a> {
     pub(crate) options: &'a Options,
     pub(crate) function: &'a Function,
     /// The hidden module of nq.
-    pub(crate) private: TokenStream,
+    module: TokenStream,
+    /// What it is called in generated code: a path of one name at every mention costs rustc less than the whole.
+    pub(crate) private: Ident,
     /// Where generated code points at: the function's name.
     pub(crate) at: Span,
     /// The type that stands for the worker.
@@ -70,7 +72,8 @@ impl<'a> Worker<'a> {
         Self {
             options,
             function,
-            private: respan(quote!(#nq::__private), at),
+            module: respan(quote!(#nq::__private), at),
+            private: private_at(at),
             at,
             ty,
             name,
@@ -113,27 +116,17 @@ impl<'a> Worker<'a> {
     }
 
     fn items(&self) -> TokenStream {
-        let (ty, private, function, cfgs) = (&self.ty, &self.private, &self.function.sig.ident, self.cfgs());
-        let (bucket, path, shown_type) = (bucket(function), function.to_string(), plain(ty));
-        let (definition, impls, checks) = (self.definition(), self.impls(), self.checks());
+        let (ty, module, private) = (&self.ty, &self.module, &self.private);
+        let (path, shown_type) = (self.function.sig.ident.to_string(), plain(ty));
+        let (cfgs, definition, impls) = (self.cfgs(), self.definition(), self.impls());
         let handler = self.callable.then(|| self.handler());
-        let import = self.import();
-        let at = self.function.sig.fn_token.span.unwrap();
-        let file = at.local_file().unwrap_or_default();
-        let slot = keys::slot(&file, u32::try_from(at.line()).unwrap_or_default(), &path);
-        let proof = quote_spanned! {self.at=>
-            #import
-            impl #private::Slot<__NqRegistry, #slot> for #private::bucket::#bucket {
-                const DEF: &'static #private::WorkerDef = <#ty as #private::Worker>::DEF;
-            }
-            #checks
-        };
         // What the proof costs is measured against the same crate without it.
-        let proof = if cfg!(nq_unproven) { TokenStream::new() } else { proof };
+        let proof = if cfg!(nq_unproven) { TokenStream::new() } else { self.proof() };
         quote_spanned! {self.at=>
             #cfgs
             #[allow(non_local_definitions, deprecated, unused_qualifications, clippy::all, clippy::pedantic)]
             const _: () = {
+                use #module as #private;
                 impl #private::Worker for #ty {
                     const DEF: &'static #private::WorkerDef = &#private::WorkerDef {
                         path: ::core::concat!(::core::module_path!(), "::", #path),
@@ -150,15 +143,26 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// The registry of the crate. Without one this import is the one error, and its last name is what to do
-    /// about it.
-    fn import(&self) -> TokenStream {
-        // From the first letter of the function's name to its last: rustc then shows that name as the place,
-        // and the whole path as what is missing.
-        let name = self.function.span().unwrap();
-        let krate = Ident::new("crate", name.start().into());
-        let registry = Ident::new("add_nq_registry_to_the_crate_root", name.end().into());
-        quote_spanned!(self.function.span()=> use #krate::#registry as __NqRegistry;)
+    /// Where `registry!` finds the definition, and what the worker asks of the graph.
+    fn proof(&self) -> TokenStream {
+        let (ty, private, function) = (&self.ty, &self.private, &self.function.sig.ident);
+        let at = self.function.sig.fn_token.span.unwrap();
+        let (file, line) =
+            (at.local_file().unwrap_or_default(), u32::try_from(at.line()).unwrap_or_default());
+        let (bucket, slot) = (bucket(function), keys::slot(&file, line, &function.to_string()));
+        let (registry, checks) = (self.registry(), self.checks());
+        quote_spanned! {self.at=>
+            impl #private::Slot<#registry, #slot> for #private::bucket::#bucket {
+                const DEF: &'static #private::WorkerDef = <#ty as #private::Worker>::DEF;
+            }
+            #checks
+        }
+    }
+
+    /// The registry of the crate. Where there is none, its last name is what to do about it; rustc says so once, since
+    /// all mentions are at one place.
+    fn registry(&self) -> TokenStream {
+        quote_spanned!(self.function.span()=> crate::add_nq_registry_to_the_crate_root)
     }
 
     /// The fields that the attribute and the signature give.
@@ -196,7 +200,7 @@ impl<'a> Worker<'a> {
             }
         }
         if let (true, Some(input)) = (self.is_entry() && self.callable, self.input()) {
-            let (ty, private) = (&self.ty, respan(private, input.span()));
+            let (ty, private) = (&self.ty, private_at(input.span()));
             // By way of the bound, so that an input that is no event is one error.
             let mention = quote_spanned!(input.span()=> #private::input_def::<#ty, #input>().mention());
             field("input", quote!(::core::option::Option::Some(#mention)));
@@ -259,7 +263,7 @@ impl<'a> Worker<'a> {
 
     fn mention(&self, item: &EventItem) -> TokenStream {
         match item {
-            EventItem::Type(ty) => self.mention_type(ty),
+            EventItem::Type(ty) => Self::mention_type(ty),
             EventItem::Name(name) => {
                 let private = &self.private;
                 let key = keys::of(keys::EVENT, &name.value());
@@ -272,8 +276,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn mention_type(&self, ty: &Type) -> TokenStream {
-        let private = respan(&self.private, ty.span());
+    fn mention_type(ty: &Type) -> TokenStream {
+        let private = private_at(ty.span());
         quote_spanned!(ty.span()=> <#ty as #private::Event>::DEF.mention())
     }
 
@@ -294,8 +298,8 @@ impl<'a> Worker<'a> {
 
     /// The checks of the graph, each a call at what it judges, since that is where rustc says that it failed.
     ///
-    /// A constant ends with its first mistake, and costs rustc time. So a worker has one; where it waits for
-    /// several events, each has one of its own.
+    /// A constant ends with its first mistake, and costs rustc time. So all are in the one that holds the worker's
+    /// items; where it waits for several events, each has one of its own.
     fn checks(&self) -> TokenStream {
         let options = self.options;
         let mut calls = TokenStream::new();
@@ -309,7 +313,8 @@ impl<'a> Worker<'a> {
                     let role = quote_spanned!(self.at=> #private::proof::Role::#role);
                     calls.extend(self.check(item, "waits", role));
                 } else {
-                    others.extend(self.constant(&self.check_mention(item, role, number)));
+                    let check = self.judged(&self.check_mention(item, role, number));
+                    others.extend(quote_spanned!(self.at=> const _: () = { #check };));
                 }
             }
         }
@@ -327,19 +332,18 @@ impl<'a> Worker<'a> {
         for (number, item) in options.emits.items.iter().enumerate() {
             calls.extend(self.check_mention(item, "Emits", number));
         }
-        let checks = self.constant(&calls);
-        quote!(#checks #others)
+        let checks = self.judged(&calls);
+        quote!(#others #checks)
     }
 
-    /// A constant that makes these checks.
-    fn constant(&self, calls: &TokenStream) -> TokenStream {
+    /// What these checks look at, and then they.
+    fn judged(&self, calls: &TokenStream) -> TokenStream {
         let (private, ty) = (&self.private, &self.ty);
+        let registry = self.registry();
         quote_spanned! {self.at=>
-            const _: () = {
-                let graph = <__NqRegistry as #private::Registered>::GRAPH;
-                let worker = <#ty as #private::Worker>::DEF;
-                #calls
-            };
+            let graph = <#registry as #private::Registered>::GRAPH;
+            let worker = <#ty as #private::Worker>::DEF;
+            #calls
         }
     }
 
@@ -355,7 +359,7 @@ impl<'a> Worker<'a> {
         let guilty = guilty.into_token_stream().into_iter().map(|token| token.span());
         let (first, last) = guilty.fold((None, self.at), |(first, _), span| (first.or(Some(span)), span));
         let first = first.unwrap_or(self.at);
-        let (name, private) = (Ident::new(name, first), respan(&self.private, first));
+        let (name, private) = (Ident::new(name, first), private_at(first));
         let args = quote_spanned!(self.at=> graph, worker, #rest);
         let mut args = Group::new(Delimiter::Parenthesis, args);
         args.set_span(last);
@@ -363,7 +367,12 @@ impl<'a> Worker<'a> {
     }
 }
 
-fn backoff_tokens(backoff: &Backoff, private: &TokenStream) -> TokenStream {
+/// The name of nq's hidden module in generated code, at a place.
+fn private_at(span: Span) -> Ident {
+    Ident::new("__nq", span)
+}
+
+fn backoff_tokens(backoff: &Backoff, private: &Ident) -> TokenStream {
     match backoff {
         Backoff::Fixed { delay_ms } => quote!(#private::Backoff::Fixed { delay_ms: #delay_ms }),
         Backoff::Exponential { base_ms, max_ms } => {

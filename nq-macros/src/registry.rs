@@ -163,7 +163,7 @@ fn registry(args: &Args, found: &[Found]) -> TokenStream {
         #[allow(long_running_const_eval, unexpected_cfgs, clippy::all, clippy::pedantic)]
         const _: () = {
             // By the path that workers use: elsewhere than in the root there is one error, not one for each.
-            use crate::#name as __NqRegistry;
+            type __NqRegistry = crate::#name;
             const HERE: &[&#private::WorkerDef] = {
                 #[allow(unused_imports)]
                 use #private::{Slot, bucket::*};
