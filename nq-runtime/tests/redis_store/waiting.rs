@@ -61,6 +61,47 @@ async fn whoever_offers_to_take_a_job_is_given_it_by_its_start() {
 }
 
 #[tokio::test]
+async fn offers_whose_keys_are_damaged_lose_no_job() {
+    let server = RedisServer::start(EVERY_SECOND);
+    let (store, other) = (open(&server.url("")).await, open(&server.url("")).await);
+    let mut one = Peer::new("one");
+    let offer = Offer { instance: one.id.clone(), queues: vec![queue("a")], lease_ms: 60_000 };
+    let mut tick = super::flow::tick();
+    tick.lease_ms = 1_000;
+    let mut expected = 1;
+    for key in ["nq:given:one", "nq:offers:f/a", "nq:offer:one"] {
+        let run = format!("r{expected}");
+        let starts = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            server.command(&["DEL", key]);
+            server.command(&["LPUSH", key, "of another type"]);
+            let begun = other.start(&start(&run, json!(1))).await;
+            if begun.is_err() {
+                // It was refused whole: nothing of it is there.
+                assert!(other.run(&run_id(&run)).await.unwrap().is_none(), "{key}: {begun:?}");
+                server.command(&["DEL", key]);
+                other.start(&start(&run, json!(1))).await.unwrap();
+            }
+            server.command(&["DEL", key]);
+        };
+        let (given, ()) =
+            futures_util::future::join(store.offer(&offer, Duration::from_secs(1)), starts).await;
+        let mut lease = given.unwrap();
+        let begun = Instant::now();
+        while lease.is_none() {
+            assert!(begun.elapsed() < 4 * AT_ONCE, "{key}: the job is lost");
+            store.tick(&tick).await.unwrap();
+            lease = one.turn(&store, Vec::new(), &[("a", 1)]).await.leases.pop();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let lease = lease.unwrap();
+        assert_eq!(lease.run.as_str(), run);
+        one.turn(&store, vec![done(&lease, None)], &[]).await;
+        expected += 1;
+    }
+}
+
+#[tokio::test]
 async fn the_end_of_a_run_is_heard_of_whoever_ends_it() {
     for options in ["", "partitions=4"] {
         let server = RedisServer::start(EVERY_SECOND);

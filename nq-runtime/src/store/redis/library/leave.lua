@@ -3,7 +3,7 @@ writes('leave', function()
   local instance = ARGV[2]
   local inbox = P .. 'given:' .. instance
   if call('GETDEL', P .. 'offer:' .. instance) == 'given' then
-    for _, entry in ipairs(call('XRANGE', inbox, '-', '+')) do
+    for _, entry in ipairs(redis.pcall('XRANGE', inbox, '-', '+')) do
       local f = entry[2]
       local run, job = load(f[2], f[4])
       if job and job.state == 'l' and job.fence == f[6] then

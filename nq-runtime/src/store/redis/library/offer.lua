@@ -4,6 +4,13 @@
 writes('offer', function()
   local key = P .. 'offer:' .. ARGV[2]
   if call('GET', key) == 'given' then return 1 end
+  -- The inbox is made and kept here, where nobody is in a hurry.
+  local inbox = P .. 'given:' .. ARGV[2]
+  if call('TYPE', inbox).ok ~= 'stream' then
+    call('DEL', inbox)
+    call('XGROUP', 'CREATE', inbox, 'mark', '$', 'MKSTREAM')
+  end
+  call('PEXPIRE', inbox, 600000)
   call('SET', key, ARGV[4] .. ' ' .. ARGV[5] .. ' ' .. ARGV[6], 'PX', ARGV[3])
   for i = 7, #ARGV do
     -- A pause takes back what was offered before.

@@ -7,7 +7,9 @@ do
     local queue = spec_of(job.spec).queue
     local offers = P .. 'offers:' .. queue
     for _ = 1, 10 do
-      local instance = call('ZPOPMIN', offers)[1]
+      -- Nothing after the first write may fail: what is no offer is none, and what does not arrive goes back when
+      -- the lease has run out.
+      local instance = redis.pcall('ZPOPMIN', offers)[1]
       if not instance then return false end
       if call('XLEN', P .. 'queue:' .. queue) > 0 then return false end
       local was = call('SET', P .. 'offer:' .. instance, 'given', 'XX', 'GET', 'PX', 600000)
@@ -20,9 +22,7 @@ do
         local words = {}
         view(words, run, job, '0-0', kind, data)
         words[#words + 1] = offer
-        -- Nothing after the first write may fail: what does not arrive goes back when the lease has run out.
         redis.pcall('XADD', P .. 'given:' .. instance, '*', unpack(words))
-        call('PEXPIRE', P .. 'given:' .. instance, 600000)
         return true
       end
     end

@@ -163,10 +163,11 @@ do
     return true
   end
 
-  -- Leases what an offer has brought and the instance does not tell of. Whether there is any.
+  -- Leases what an offer has brought and the instance does not tell of. Whether there is any. An inbox that
+  -- somebody has put something else into has brought nothing.
   local function take_given(leases, leased, told)
     local inbox, any = P .. 'given:' .. instance, false
-    for _, entry in ipairs(call('XRANGE', inbox, '-', '+')) do
+    for _, entry in ipairs(redis.pcall('XRANGE', inbox, '-', '+')) do
       local f = entry[2]
       local id, step, fence = f[2], f[4], f[6]
       local run, job = load(id, step)
@@ -179,7 +180,7 @@ do
         any = true
       end
     end
-    call('XTRIM', inbox, 'MAXLEN', 0)
+    redis.pcall('XTRIM', inbox, 'MAXLEN', 0)
     return any
   end
 
