@@ -159,8 +159,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// The registry of the crate. Where there is none, its last name is what to do about it; rustc says so once, since
-    /// all mentions are at one place.
+    /// The registry of the crate. Where there is none, its last name is what to do about it; rustc says so once,
+    /// since all mentions are at one place.
     fn registry(&self) -> TokenStream {
         quote_spanned!(self.function.span()=> crate::add_nq_registry_to_the_crate_root)
     }
@@ -298,8 +298,8 @@ impl<'a> Worker<'a> {
 
     /// The checks of the graph, each a call at what it judges, since that is where rustc says that it failed.
     ///
-    /// A constant ends with its first mistake, and costs rustc time. So all are in the one that holds the worker's
-    /// items; where it waits for several events, each has one of its own.
+    /// A constant ends with its first mistake, and costs rustc time. So all are in the one that holds the
+    /// worker's items; where it waits for several events, each has one of its own.
     fn checks(&self) -> TokenStream {
         let options = self.options;
         let mut calls = TokenStream::new();

@@ -6,8 +6,8 @@
 /// The attribute in which a function's line is noted.
 pub(crate) const LINE: &str = "__nq_line";
 
-/// The file with empty bodies and parentheses and without comments, and each function's line noted before its `fn`. Of a file
-/// that ends within a quote or a body, which rustc refuses, what is before it.
+/// The file with empty bodies and parentheses and without comments, and each function's line noted before its
+/// `fn`. Of a file that ends within a quote or a body, which rustc refuses, what is before it.
 pub(crate) fn skim(source: &str) -> String {
     let mut skim = Skim { source: source.as_bytes(), at: 0 };
     let (mut line, mut counted) = (1, 0);
@@ -82,33 +82,13 @@ impl<'a> Skim<'a> {
             while self.at < source.len() && !MATTERS[source[self.at] as usize] {
                 self.at += 1;
             }
-            let next = match source.get(self.at) {
-                Some(b'"') => self.string_in_group(),
-                Some(_) => self.next(),
-                None => return,
-            };
-            match next {
+            match self.next() {
                 Some(Piece::Mark(mark)) if mark == opens => open += 1,
                 Some(Piece::Mark(mark)) if mark == closes => open -= 1,
                 Some(_) => {}
                 None => return,
             }
         }
-    }
-
-    /// Steps over a string whose first quote has come: what stands before it says whether it is a raw one.
-    fn string_in_group(&mut self) -> Option<Piece<'a>> {
-        let before = &self.source[..self.at];
-        let marks = before.iter().rev().take_while(|byte| **byte == b'#').count();
-        let word = before[..before.len() - marks].rsplit(|byte| !is_word(*byte)).next();
-        if matches!(word, Some(b"r" | b"br" | b"cr")) {
-            self.at -= marks;
-            self.raw()?;
-        } else {
-            self.at += 1;
-            self.string()?;
-        }
-        Some(Piece::Quoted(b""))
     }
 
     /// The next piece; none at the end, or where a quote does not end.
@@ -140,20 +120,14 @@ impl<'a> Skim<'a> {
                 while self.peek().is_some_and(is_word) {
                     self.at += 1;
                 }
-                match (&source[from..self.at], self.peek()) {
-                    (b"r" | b"br" | b"cr", Some(b'"' | b'#')) if self.raw()? => {
-                        Piece::Quoted(&source[from..self.at])
-                    }
-                    // A raw name: its second part comes as a word of its own would, so it is taken along.
-                    (b"r", Some(b'#')) => {
+                // A raw name: its second part comes as a word of its own would, so it is taken along.
+                if &source[from..self.at] == b"r" && self.peek() == Some(b'#') {
+                    self.at += 1;
+                    while self.peek().is_some_and(is_word) {
                         self.at += 1;
-                        while self.peek().is_some_and(is_word) {
-                            self.at += 1;
-                        }
-                        Piece::Word(&source[from..self.at])
                     }
-                    (word, _) => Piece::Word(word),
                 }
+                Piece::Word(&source[from..self.at])
             }
             _ => Piece::Mark(first),
         };
@@ -180,8 +154,17 @@ impl<'a> Skim<'a> {
         }
     }
 
-    /// Steps over the rest of a string.
+    /// Steps over the rest of a string. What stands before its first quote says whether it is a raw one.
     fn string(&mut self) -> Option<()> {
+        let (before, rest) = (&self.source[..self.at - 1], &self.source[self.at..]);
+        let marks = before.iter().rev().take_while(|byte| **byte == b'#').count();
+        let word = before[..before.len() - marks].rsplit(|byte| !is_word(*byte)).next()?;
+        if matches!(word, b"r" | b"br" | b"cr") {
+            let mut end = vec![b'#'; marks + 1];
+            end[0] = b'"';
+            self.at += rest.windows(end.len()).position(|window| window == end)? + end.len();
+            return Some(());
+        }
         loop {
             match self.peek()? {
                 b'"' => break,
@@ -191,20 +174,6 @@ impl<'a> Skim<'a> {
         }
         self.at += 1;
         Some(())
-    }
-
-    /// Steps over a raw string, or finds that this is none.
-    fn raw(&mut self) -> Option<bool> {
-        let rest = &self.source[self.at..];
-        let marks = rest.iter().take_while(|byte| **byte == b'#').count();
-        if rest.get(marks) != Some(&b'"') {
-            return Some(false);
-        }
-        let mut end = vec![b'#'; marks + 1];
-        end[0] = b'"';
-        let length = rest[marks + 1..].windows(marks + 1).position(|window| window == end)?;
-        self.at += marks + 1 + length + marks + 1;
-        Some(true)
     }
 
     /// Steps over the rest of a character, or over the quote of a lifetime.

@@ -73,14 +73,7 @@ async fn offers_whose_keys_are_damaged_lose_no_job() {
             tokio::time::sleep(Duration::from_millis(100)).await;
             server.command(&["DEL", key]);
             server.command(&["LPUSH", key, "of another type"]);
-            let begun = other.start(&start(run, json!(1))).await;
-            if begun.is_err() {
-                // It was refused whole: nothing of it is there.
-                assert!(other.run(&run_id(run)).await.unwrap().is_none(), "{key}: {begun:?}");
-                server.command(&["DEL", key]);
-                other.start(&start(run, json!(1))).await.unwrap();
-            }
-            server.command(&["DEL", key]);
+            other.start(&start(run, json!(1))).await.unwrap();
         };
         let (given, ()) =
             futures_util::future::join(store.offer(&offer, Duration::from_secs(1)), starts).await;
@@ -95,7 +88,17 @@ async fn offers_whose_keys_are_damaged_lose_no_job() {
         let lease = lease.unwrap();
         assert_eq!(lease.run.as_str(), run);
         one.turn(&store, vec![done(&lease, None)], &[]).await;
+        let timeline = server.command(&["XRANGE", &format!("nq:flow:{run}"), "-", "+"]);
+        assert_eq!(timeline.matches("flow.started").count(), 1, "{key}: {timeline}");
+        assert_eq!(timeline.matches("flow.completed").count(), 1, "{key}: {timeline}");
+        server.command(&["DEL", key]);
     }
+    // With all of them damaged, an offer is still a wait, and who leaves may leave.
+    for key in ["nq:given:one", "nq:offers:f/a", "nq:offer:one"] {
+        server.command(&["LPUSH", key, "of another type"]);
+    }
+    assert_eq!(store.offer(&offer, Duration::from_millis(10)).await.unwrap(), None);
+    store.leave(&offer.instance).await.unwrap();
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 writes('leave', function()
   local instance = ARGV[2]
   local inbox = P .. 'given:' .. instance
-  if call('GETDEL', P .. 'offer:' .. instance) == 'given' then
+  if redis.pcall('GETDEL', P .. 'offer:' .. instance) == 'given' then
     for _, entry in ipairs(redis.pcall('XRANGE', inbox, '-', '+')) do
       local f = entry[2]
       local run, job = load(f[2], f[4])

@@ -3,7 +3,7 @@
 -- told of yet.
 writes('offer', function()
   local key = P .. 'offer:' .. ARGV[2]
-  if call('GET', key) == 'given' then return 1 end
+  if redis.pcall('GET', key) == 'given' then return 1 end
   -- The inbox is made and kept here, where nobody is in a hurry.
   local inbox = P .. 'given:' .. ARGV[2]
   if call('TYPE', inbox).ok ~= 'stream' then
@@ -17,7 +17,7 @@ writes('offer', function()
     if call('SISMEMBER', P .. 'paused', ARGV[i]) == 0 then
       local offers = P .. 'offers:' .. ARGV[i]
       know(ARGV[i])
-      call('ZADD', offers, now, ARGV[2])
+      redis.pcall('ZADD', offers, now, ARGV[2])
       call('PEXPIRE', offers, 600000)
     end
   end

@@ -7,13 +7,13 @@ do
     local queue = spec_of(job.spec).queue
     local offers = P .. 'offers:' .. queue
     for _ = 1, 10 do
-      -- Nothing after the first write may fail: what is no offer is none, and what does not arrive goes back when
-      -- the lease has run out.
+      -- Nothing after the first write may fail: what cannot be read is no offer, and what does not arrive goes back
+      -- when the lease has run out.
       local instance = redis.pcall('ZPOPMIN', offers)[1]
       if not instance then return false end
-      if call('XLEN', P .. 'queue:' .. queue) > 0 then return false end
-      local was = call('SET', P .. 'offer:' .. instance, 'given', 'XX', 'GET', 'PX', 600000)
-      local offer, lease_ms, started_data = match(was or '', '^(%d+) (%d+) (.*)$')
+      if redis.pcall('XLEN', P .. 'queue:' .. queue) ~= 0 then return false end
+      local was = redis.pcall('SET', P .. 'offer:' .. instance, 'given', 'XX', 'GET', 'PX', 600000)
+      local offer, lease_ms, started_data = match(type(was) == 'string' and was or '', '^(%d+) (%d+) (.*)$')
       if lease_ms then
         -- The offer has made it known.
         known[queue] = true
@@ -44,6 +44,7 @@ do
     for i = 9, #ARGV, 3 do run.declared[ARGV[i + 1]] = { rank = tonumber(ARGV[i]), spec = ARGV[i + 2] } end
     local job = step_of(run, ARGV[5], ARGV[6], cause, cause .. ' -')
     local most_ms = tonumber(ARGV[8])
+    -- A large input is not written twice: it stays where the turn reads it.
     if most_ms == 0 or #data > 65536 or not hand_over(run, job, most_ms, 'flow.started', data) then
       put(run, job, 'flow.started', data)
     end

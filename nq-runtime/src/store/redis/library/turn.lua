@@ -241,7 +241,7 @@ do
     end
 
     -- This ends the offer of the instance. `told` is of which jobs it knows.
-    local given = not first and not second and call('GETDEL', P .. 'offer:' .. instance) == 'given'
+    local given = not first and not second and redis.pcall('GETDEL', P .. 'offer:' .. instance) == 'given'
     local told = given and {}
     local renewed, answers = {}, {}
     for i = 1, tonumber(ARGV[8]) do
