@@ -121,7 +121,11 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     async fn wait(&self, interest: &Interest, timeout: Duration) -> Result<(), StoreError>;
 
     /// Waits for a job as [`Store::wait`] does, and may bring one along: one round trip less than a hint and a
-    /// turn. A store may answer none every time, and then this is a wait.
+    /// turn. A store may bring none ever, and then this is a wait.
+    ///
+    /// **`take` is called with the job**, at most once, on the thread that learns of it, and then the wait returns.
+    /// It may still be called when the future is gone, until the next offer of the instance; it neither waits nor
+    /// panics.
     ///
     /// **A job that is given** is leased by the rules of a turn: its fence rises and `flow.step.started` is
     /// appended, in one act with what enqueued it; it is the first in its queue, which is not paused. An offer
@@ -129,9 +133,9 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// [`crate::limits::GIVEN_MS`] until a turn renews it.
     ///
     /// **The next turn ends the offer.** What it brought, if that is not among the renewals and writes of the turn
-    /// because the answer was lost or the future dropped, is among the leases of the turn, whole, and no other is:
-    /// the instance has a place for it, and not for more. [`Store::leave`] gives it back.
-    async fn offer(&self, offer: &Offer, timeout: Duration) -> Result<Option<Lease>, StoreError>;
+    /// because nobody was told or took it, is among the leases of the turn, whole, and no other is: the instance
+    /// has a place for it, and not for more. [`Store::leave`] gives it back.
+    async fn offer(&self, offer: &Offer, take: &Take, timeout: Duration) -> Result<(), StoreError>;
 
     /// What time brings: delayed jobs that are due go to their queues, in the order in which they are due;
     /// leases that ran out go back (never to the caller in the same act) or become dead letters; runs past
@@ -324,6 +328,9 @@ pub struct Offer {
     /// How long a lease lasts, in milliseconds.
     pub lease_ms: u64,
 }
+
+/// How an instance takes the job that an offer brings.
+pub type Take = Arc<dyn Fn(Lease) + Send + Sync>;
 
 /// What a tick may do.
 #[derive(Clone, Debug, PartialEq, Eq)]

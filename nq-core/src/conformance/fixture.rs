@@ -17,7 +17,7 @@ use crate::id::{InstanceId, QueueName, RunId};
 use crate::record::JobState;
 use crate::store::{
     Acted, Answer, Gathered, Interest, JobSummary, JobsQuery, Lease, Offer, QueueCounts, Read, RenewAnswer,
-    Retention, RunSummary, RunsPage, RunsQuery, Started, Store, StoreError, Tick, Ticked, TurnReply,
+    Retention, RunSummary, RunsPage, RunsQuery, Started, Store, StoreError, Take, Tick, Ticked, TurnReply,
 };
 use crate::transaction::{Act, GatherSpec, JobSpec, LogLine, Start, Transaction, Turn, Want};
 
@@ -346,8 +346,16 @@ impl Peer<'_> {
 
     /// Offers to take a job of this worker.
     pub(super) async fn offer(&self, worker: &str, timeout: Duration) -> Option<Lease> {
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let take: Take = {
+            let taken = taken.clone();
+            Arc::new(move |lease| taken.lock().unwrap().push(lease))
+        };
         let offer = self.offer_of(worker);
-        resend(async || self.fixture.store().offer(&offer, timeout).await).await.unwrap()
+        resend(async || self.fixture.store().offer(&offer, &take, timeout).await).await.unwrap();
+        let mut taken = taken.lock().unwrap();
+        assert!(taken.len() < 2, "an offer brings at most one job: {taken:?}");
+        taken.pop()
     }
 
     /// Offers to take a job of this worker until there is one, and takes it by a turn if the offer does not

@@ -3,6 +3,7 @@
 //! runtime.
 
 mod attempt;
+mod begin;
 pub(crate) mod link;
 mod slots;
 mod turns;
@@ -13,15 +14,16 @@ use std::time::Duration;
 
 use nq_core::id::{InstanceId, Name, QueueName, RunId, StepId};
 use nq_core::registry::Registry;
-use nq_core::store::{Answer, Interest, Lease, Offer, Retention, StoreError, Tick};
+use nq_core::store::{Answer, Interest, Lease, Offer, Retention, StoreError, Take, Tick};
 use nq_core::transaction::{LogLine, Outcome, Renewal, Transaction};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use self::attempt::Kill;
 pub(crate) use self::attempt::Shared;
-use self::attempt::{Kill, attempt};
+use self::begin::{Door, Starter};
 use self::link::Message;
 use self::slots::Slots;
 use crate::handler::Handler;
@@ -126,10 +128,8 @@ pub(crate) fn spawn(
     let renew_every = settings.lease / 3;
     let engine = Engine {
         settings,
-        registry,
-        handlers,
-        shared,
-        handle,
+        shared: shared.clone(),
+        starter: Arc::new(Starter { registry, handlers, shared, handle }),
         messages,
         stopping,
         slots,
@@ -157,11 +157,8 @@ pub(crate) fn spawn(
 
 struct Engine {
     settings: Settings,
-    registry: Arc<Registry>,
-    handlers: HashMap<&'static str, &'static Handler>,
     shared: Arc<Shared>,
-    /// The program's runtime, where handlers run.
-    handle: Handle,
+    starter: Arc<Starter>,
     messages: mpsc::UnboundedReceiver<Message>,
     stopping: watch::Receiver<Option<Duration>>,
     slots: Slots,
@@ -283,28 +280,11 @@ impl Engine {
             }
             return;
         }
-        let flow = self.registry.flows.get(&lease.flow).cloned();
-        let step = flow.as_ref().and_then(|flow| flow.steps.get(lease.step.worker()));
-        let handler = step.and_then(|step| self.handlers.get(step.def.path).copied());
-        let (Some(flow), Some(handler)) = (flow, handler) else {
-            // Only queues of known workers are asked for.
-            tracing::error!(flow = %lease.flow, step = %lease.step, "leased a step of an unknown worker");
-            return self.slots.release(&lease.queue);
-        };
-        let stop = CancellationToken::new();
-        let (kill, killed) = oneshot::channel();
-        let running = Running {
-            fence: lease.fence,
-            flow: lease.flow.clone(),
-            queue: lease.queue.clone(),
-            stop: stop.clone(),
-            kill: Some(kill),
-            deadline: None,
-            handed_back: false,
-            next: None,
-        };
-        self.running.insert(key, running);
-        self.handle.spawn(attempt(self.shared.clone(), handler, flow, lease, stop, killed));
+        let queue = lease.queue.clone();
+        match self.starter.begin(lease) {
+            Some(running) => drop(self.running.insert(key, running)),
+            None => self.slots.release(&queue),
+        }
     }
 
     /// An attempt is over: its place is free.
@@ -364,8 +344,8 @@ impl Engine {
         let open = if self.stop_by.is_none() { self.slots.open() } else { Vec::new() };
         let store = self.shared.store.clone();
         // Between two steps there is a turn soon, and what it finds is as soon.
-        self.offered = self.running.is_empty();
-        let offered = self.offered;
+        let door = self.running.is_empty().then(|| Arc::new(Door::open(self.starter.clone())));
+        self.offered = door.is_some();
         let offer = Offer {
             instance: self.settings.instance.clone(),
             queues: open,
@@ -379,10 +359,12 @@ impl Engine {
             if self.false_hints > 2 {
                 tokio::time::sleep(Duration::from_millis(u64::from(self.false_hints.min(50)))).await;
             }
-            if offered {
-                store.offer(&offer, LOOK_EVERY).await
-            } else {
-                store.wait(&Interest::Queues(offer.queues), LOOK_EVERY).await.map(|()| None)
+            match door.clone() {
+                Some(door) => {
+                    let take: Take = Arc::new(move |lease| door.enter(lease));
+                    store.offer(&offer, &take, LOOK_EVERY).await
+                }
+                None => store.wait(&Interest::Queues(offer.queues), LOOK_EVERY).await,
             }
         };
         let mut stopping = self.stopping.clone();
@@ -391,24 +373,30 @@ impl Engine {
                 std::future::pending::<()>().await;
             }
         };
+        let mut hint = None;
         let message = tokio::select! {
             biased;
             message = self.messages.recv() => message,
             () = stop => None,
             () = sleep_until(until) => None,
-            hint = look => {
-                match hint {
-                    Ok(None) => self.slots.feed_all(),
-                    Ok(Some(lease)) => {
-                        self.offered = false;
-                        self.leased(lease);
-                        self.renew_at = self.renew_at.min(Instant::now() + RENEW_GIVEN);
-                    }
-                    Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-                }
+            looked = look => {
+                hint = Some(looked);
                 None
             }
         };
+        // What it does next, it does for whom it let in, too.
+        if let Some((key, running)) = door.and_then(|door| door.shut()) {
+            self.offered = false;
+            self.slots.take(&running.queue);
+            self.running.insert(key, running);
+            self.renew_at = self.renew_at.min(Instant::now() + RENEW_GIVEN);
+        } else {
+            match hint {
+                Some(Ok(())) => self.slots.feed_all(),
+                Some(Err(_)) => tokio::time::sleep(Duration::from_millis(100)).await,
+                None => {}
+            }
+        }
         if let Some(message) = message {
             self.take(message);
         } else if logs {

@@ -89,7 +89,7 @@ impl Engine {
         }
         let key = JobKey { run: tx.run.clone(), step: tx.step.clone() };
         let Some(running) = self.running.get(&key) else { return };
-        let flow = self.registry.flows.get(&running.flow);
+        let flow = self.starter.registry.flows.get(&running.flow);
         let held = flow.and_then(|flow| flow.steps.get(tx.step.worker())).map(|step| &step.spec.holds);
         for gather in held.into_iter().flatten() {
             self.slots.feed(&QueueName::of(running.flow.as_str(), gather.as_str()));

@@ -11,8 +11,8 @@ use async_trait::async_trait;
 use nq_core::entry::Entry;
 use nq_core::id::{InstanceId, QueueName, RunId};
 use nq_core::store::{
-    Acted, ErrorKind, Gathered, Interest, JobSummary, JobsQuery, Lease, Offer, QueueCounts, Read, RunSummary,
-    RunsPage, RunsQuery, Started, Store, StoreError, Tick, Ticked, TurnReply,
+    Acted, ErrorKind, Gathered, Interest, JobSummary, JobsQuery, Offer, QueueCounts, Read, RunSummary,
+    RunsPage, RunsQuery, Started, Store, StoreError, Take, Tick, Ticked, TurnReply,
 };
 use nq_core::transaction::{Act, LogLine, Start, Turn};
 
@@ -167,8 +167,8 @@ impl<S: Store> Store for Faulty<S> {
         self.call("wait", self.store.wait(interest, timeout)).await
     }
 
-    async fn offer(&self, offer: &Offer, timeout: Duration) -> Result<Option<Lease>, StoreError> {
-        self.call("offer", self.store.offer(offer, timeout)).await
+    async fn offer(&self, offer: &Offer, take: &Take, timeout: Duration) -> Result<(), StoreError> {
+        self.call("offer", self.store.offer(offer, take, timeout)).await
     }
 
     async fn tick(&self, tick: &Tick) -> Result<Ticked, StoreError> {

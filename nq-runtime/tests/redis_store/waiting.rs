@@ -1,8 +1,9 @@
 //! Who waits hears at once of what another process did.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use nq_core::store::{Interest, Offer, Store};
+use nq_core::store::{Interest, Lease, Offer, Store, Take};
 use nq_core::transaction::{Act, Outcome, Renewal, Turn};
 use nq_runtime::store::redis::RedisStore;
 use serde_json::json;
@@ -34,6 +35,14 @@ async fn hears(store: &RedisStore, run: &str, act: impl Future<Output = ()>) {
     assert!(store.run(&run_id(run)).await.unwrap().is_none_or(|run| run.status.is_terminal()));
 }
 
+/// What an offer brings.
+async fn brought(store: &RedisStore, offer: &Offer, most: Duration) -> Option<Lease> {
+    let (taken, mut brought) = tokio::sync::mpsc::unbounded_channel();
+    let take: Take = Arc::new(move |lease| drop(taken.send(lease)));
+    store.offer(offer, &take, most).await.unwrap();
+    brought.try_recv().ok()
+}
+
 #[tokio::test]
 async fn whoever_offers_to_take_a_job_is_given_it_by_its_start() {
     let server = RedisServer::start(EVERY_SECOND);
@@ -45,8 +54,8 @@ async fn whoever_offers_to_take_a_job_is_given_it_by_its_start() {
             tokio::time::sleep(Duration::from_millis(100)).await;
             other.start(&start(run, json!(1))).await.unwrap();
         };
-        let (lease, ()) = futures_util::future::join(store.offer(&offer, LONG), starts).await;
-        let lease = lease.unwrap().expect("the start gives the job away, and leaves no ticket");
+        let (lease, ()) = futures_util::future::join(brought(&store, &offer, LONG), starts).await;
+        let lease = lease.expect("the start gives the job away, and leaves no ticket");
         assert_eq!((lease.run.as_str(), lease.fence), (run, 1));
         let renewals = vec![Renewal { run: lease.run.clone(), step: lease.step.clone(), fence: lease.fence }];
         let number = if run == "r1" { 1 } else { 2 };
@@ -75,9 +84,8 @@ async fn offers_whose_keys_are_damaged_lose_no_job() {
             server.command(&["LPUSH", key, "of another type"]);
             other.start(&start(run, json!(1))).await.unwrap();
         };
-        let (given, ()) =
-            futures_util::future::join(store.offer(&offer, Duration::from_secs(1)), starts).await;
-        let mut lease = given.unwrap();
+        let offering = brought(&store, &offer, Duration::from_secs(1));
+        let (mut lease, ()) = futures_util::future::join(offering, starts).await;
         let begun = Instant::now();
         while lease.is_none() {
             assert!(begun.elapsed() < 4 * AT_ONCE, "{key}: the job is lost");
@@ -97,7 +105,7 @@ async fn offers_whose_keys_are_damaged_lose_no_job() {
     for key in ["nq:given:one", "nq:offers:f/a", "nq:offer:one"] {
         server.command(&["LPUSH", key, "of another type"]);
     }
-    assert_eq!(store.offer(&offer, Duration::from_millis(10)).await.unwrap(), None);
+    assert_eq!(brought(&store, &offer, Duration::from_millis(10)).await, None);
     store.leave(&offer.instance).await.unwrap();
 }
 

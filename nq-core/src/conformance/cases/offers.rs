@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Arc;
 
 use super::prelude::*;
 
@@ -11,7 +12,8 @@ const SHORT: Duration = Duration::from_millis(50);
 async fn offer_unheard(t: &Fixture, peer: &Peer<'_>, run: &str) {
     let offer = peer.offer_of("a");
     let store = t.store();
-    let mut dropped = pin!(store.offer(&offer, PATIENCE));
+    let take: Take = Arc::new(drop);
+    let mut dropped = pin!(store.offer(&offer, &take, PATIENCE));
     // Long enough to have arrived. What else there is to do is done beside it.
     let mut beside = pin!(async {
         t.wait(&Interest::Queues(vec![queue("nobody")]), SHORT).await;
@@ -60,7 +62,8 @@ pub(super) async fn an_offer_ends_when_its_time_is_up(t: &Fixture) {
     assert_eq!(one.offer("a", SHORT).await, None);
     assert_eq!(one.offer("a", Duration::ZERO).await, None);
     let none = Offer { queues: Vec::new(), ..one.offer_of("a") };
-    assert_eq!(t.store().offer(&none, Duration::ZERO).await.ok().flatten(), None);
+    let take: Take = Arc::new(|lease| unreachable!("nobody wants {lease:?}"));
+    let _ = t.store().offer(&none, &take, Duration::ZERO).await;
     assert!(one.leases("a", 1).await.is_empty());
     // It does not stand any more: whoever comes next finds the job.
     let run = t.start("r", job("a")).await;

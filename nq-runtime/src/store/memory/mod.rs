@@ -16,8 +16,8 @@ use nq_core::entry::Entry;
 use nq_core::id::{InstanceId, QueueName, RunId};
 use nq_core::ledger;
 use nq_core::store::{
-    Acted, ErrorKind, Gathered, Interest, JobSummary, JobsQuery, Lease, Offer, QueueCounts, Read, RunSummary,
-    RunsPage, RunsQuery, Started, Store, StoreError, Tick, Ticked, TurnReply,
+    Acted, ErrorKind, Gathered, Interest, JobSummary, JobsQuery, Offer, QueueCounts, Read, RunSummary,
+    RunsPage, RunsQuery, Started, Store, StoreError, Take, Tick, Ticked, TurnReply,
 };
 use nq_core::transaction::{Act, LogLine, Start, Turn};
 
@@ -135,8 +135,8 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn offer(&self, offer: &Offer, timeout: Duration) -> Result<Option<Lease>, StoreError> {
-        self.wait(&Interest::Queues(offer.queues.clone()), timeout).await.map(|()| None)
+    async fn offer(&self, offer: &Offer, _: &Take, timeout: Duration) -> Result<(), StoreError> {
+        self.wait(&Interest::Queues(offer.queues.clone()), timeout).await
     }
 
     async fn tick(&self, tick: &Tick) -> Result<Ticked, StoreError> {

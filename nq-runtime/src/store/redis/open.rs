@@ -80,6 +80,7 @@ impl RedisStore {
                     let reads = |home| link(slot, BLOCK + Duration::from_secs(2), home);
                     links.push(Links {
                         queues: reads(None),
+                        given: reads(None),
                         runs: reads(Some(home.handle.clone())),
                         calls: Arc::clone(&calls),
                     });

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use nq_core::id::{InstanceId, QueueName, RunId};
-use nq_core::store::{Lease, StoreError};
+use nq_core::store::{Lease, StoreError, Take};
 use redis::{Cmd, RedisError, Value};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -59,8 +59,17 @@ pub(super) struct Told {
     pub(super) hints: Weak<Hints>,
     /// Queues that are known to be paused.
     pub(super) paused: Arc<Mutex<HashSet<QueueName>>>,
-    /// The last job that each instance was given, and the number of the offer that brought it.
-    pub(super) given: Arc<Mutex<HashMap<InstanceId, (u64, Lease)>>>,
+    /// The number of the last offer of each instance, and how it takes what that brings.
+    pub(super) offers: Arc<Mutex<HashMap<InstanceId, (u64, Take)>>>,
+}
+
+impl Told {
+    /// How an instance takes what its offer of this number brings, if that is its last.
+    fn take(&self, instance: &InstanceId, number: u64) -> Option<Take> {
+        let mut offers = lock(&self.offers);
+        offers.get(instance).filter(|(last, _)| *last == number)?;
+        offers.remove(instance).map(|(_, take)| take)
+    }
 }
 
 /// The reads of one connection.
@@ -92,12 +101,16 @@ impl Reader {
         Self { link, calls, home, resumed, watches, news, task }
     }
 
-    /// Sees to it that there is a task that reads, on this runtime if there is none yet.
+    /// Sees to it that there is a task that reads: on this runtime or, if one has ended with its runtime, on
+    /// that of the caller.
     pub(super) fn live_on(self: &Arc<Self>, runtime: &Handle, told: &Told) {
         let mut task = lock(&self.task);
-        if task.as_ref().is_none_or(JoinHandle::is_finished) {
-            *task = Some(runtime.spawn(read(Arc::clone(self), told.clone())));
-        }
+        let runtime = match &*task {
+            None => runtime.clone(),
+            Some(task) if task.is_finished() => Handle::current(),
+            Some(_) => return,
+        };
+        *task = Some(runtime.spawn(read(Arc::clone(self), told.clone())));
     }
 
     /// Watches these keys, each from behind an entry.
@@ -156,12 +169,14 @@ impl Reader {
             let instance = instance.clone();
             watch.after = stream.last;
             drop(watches);
-            // What cannot be read comes with the next turn.
+            // What cannot be read, or another offer has brought, comes with the next turn.
             for (number, lease) in stream.entries.into_iter().filter_map(|words| given(words).ok()) {
-                hints.run(&lease.run, false);
-                let queue = lease.queue.clone();
-                lock(&told.given).insert(instance.clone(), (number, lease));
+                let (run, queue) = (lease.run.clone(), lease.queue.clone());
+                if let Some(take) = told.take(&instance, number) {
+                    take(lease);
+                }
                 hints.queue(&queue);
+                hints.run(&run, false);
             }
             return None;
         }

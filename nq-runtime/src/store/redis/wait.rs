@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use nq_core::id::QueueName;
+use nq_core::id::{InstanceId, QueueName};
 use nq_core::limits;
-use nq_core::store::{Interest, Lease, Offer, StoreError};
+use nq_core::store::{Interest, Offer, StoreError, Take};
 use redis::Value;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
@@ -28,20 +28,26 @@ pub(super) struct Waiting {
     /// Which of the servers holds each partition.
     server_of: Vec<usize>,
     told: Told,
-    /// Where reads live that no engine is in a hurry for.
+    /// Where reads live that nobody is in a hurry for.
     home: Handle,
+    /// The runtime that the store was opened on: that of the program, where handlers run.
+    program: Handle,
 }
 
-/// The reads of one server. Whoever waits for a job is an engine, and the read of its queues lives on its own
-/// thread, so that a ticket reaches it without a detour.
+/// The reads of one server. Each lives where what it brings is needed, so that it gets there without a detour:
+/// that of the queues on the thread of the engine that waits for a job, that of the jobs that are given where
+/// they run.
 struct Server {
     queues: Arc<Reader>,
+    given: Arc<Reader>,
     runs: Arc<Reader>,
 }
 
-/// The links of one server: for the reads of queues, for those of runs, and to wake both.
+/// The links of one server: for the reads of queues, for those of jobs that are given, for those of runs, and to
+/// wake them.
 pub(super) struct Links {
     pub(super) queues: Link,
+    pub(super) given: Link,
     pub(super) runs: Link,
     pub(super) calls: Arc<Link>,
 }
@@ -58,13 +64,22 @@ impl Waiting {
         let servers = links.into_iter().enumerate().map(|(at, links)| {
             let here = partitions.iter().zip(&server_of).filter(|(_, server)| **server == at);
             let resumed = here.map(|(partition, _)| partition.key("resumed")).collect();
+            let reader =
+                |link, resumed| Arc::new(Reader::new(link, Arc::clone(&links.calls), home.clone(), resumed));
             Server {
-                queues: Arc::new(Reader::new(links.queues, Arc::clone(&links.calls), home.clone(), resumed)),
-                runs: Arc::new(Reader::new(links.runs, links.calls, home.clone(), Vec::new())),
+                queues: reader(links.queues, resumed),
+                given: reader(links.given, Vec::new()),
+                runs: reader(links.runs, Vec::new()),
             }
         });
-        let told = Told { hints: Arc::downgrade(hints), paused: Arc::default(), given: Arc::default() };
-        Self { servers: servers.collect(), server_of, told, home: home.clone() }
+        let told = Told { hints: Arc::downgrade(hints), paused: Arc::default(), offers: Arc::default() };
+        let program = Handle::try_current().unwrap_or_else(|_| home.clone());
+        Self { servers: servers.collect(), server_of, told, home: home.clone(), program }
+    }
+
+    /// Forgets what an instance has offered.
+    pub(super) fn forget(&self, instance: &InstanceId) {
+        lock(&self.told.offers).remove(instance);
     }
 
     /// Learns which of these queues are paused.
@@ -139,18 +154,21 @@ impl RedisStore {
     pub(super) async fn take_offer(
         &self,
         offer: &Offer,
+        take: &Take,
         most: Duration,
-    ) -> Result<Option<Lease>, StoreError> {
+    ) -> Result<(), StoreError> {
         let interest = Interest::Queues(offer.queues.clone());
         if !self.takes_offers() {
-            return self.wait_for(&interest, most).await.map(|()| None);
+            return self.wait_for(&interest, most).await;
         }
-        let Some(partition) = self.partitions.first() else { return Ok(None) };
+        let partition = &self.partitions[0];
         let number = self.offers.fetch_add(1, Ordering::Relaxed) + 1;
         let waiter = self.hints.register(&interest);
+        lock(&self.waiting.told.offers).insert(offer.instance.clone(), (number, take.clone()));
         let inbox = partition.key(&format!("given:{}", offer.instance));
-        let watched = Watched::Given(offer.instance.clone());
-        self.waiting.server(0).queues.watch([(inbox, watched, "0-0".into())]);
+        let given = &self.waiting.server(0).given;
+        given.watch([(inbox, Watched::Given(offer.instance.clone()), "0-0".into())]);
+        given.live_on(&self.waiting.program, &self.waiting.told);
         self.watch_queues(&offer.queues);
         let mut call = Call::new("offer", partition);
         call.arg(offer.instance.as_str())
@@ -165,10 +183,7 @@ impl RedisStore {
             }
             Ok(())
         };
-        timeout(most, offered).await.unwrap_or(Ok(()))?;
-        // What another offer has brought, that was dropped, comes with the next turn.
-        let given = lock(&self.waiting.told.given).remove(&offer.instance);
-        Ok(given.filter(|(by, _)| *by == number).map(|(_, lease)| lease))
+        timeout(most, offered).await.unwrap_or(Ok(()))
     }
 
     /// Asks for the tickets of these queues. A queue is looked at from its beginning, since a ticket stays

@@ -1,0 +1,92 @@
+//! How attempts begin: by a lease that a turn brings, or ahead of the engine by what its offer has brought.
+
+use std::collections::HashMap;
+use std::mem::take;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nq_core::registry::Registry;
+use nq_core::store::Lease;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::attempt::{Shared, attempt};
+use super::{JobKey, Running};
+use crate::handler::Handler;
+
+/// What attempts begin with.
+pub(super) struct Starter {
+    pub(super) registry: Arc<Registry>,
+    pub(super) handlers: HashMap<&'static str, &'static Handler>,
+    pub(super) shared: Arc<Shared>,
+    /// The program's runtime, where handlers run.
+    pub(super) handle: Handle,
+}
+
+impl Starter {
+    /// Starts the attempt of a lease; none if no worker is known for it.
+    pub(super) fn begin(&self, lease: Lease) -> Option<Running> {
+        let flow = self.registry.flows.get(&lease.flow);
+        let step = flow.and_then(|flow| flow.steps.get(lease.step.worker()));
+        let handler = step.and_then(|step| self.handlers.get(step.def.path).copied());
+        let (Some(flow), Some(handler)) = (flow, handler) else {
+            // Only queues of known workers are asked for.
+            tracing::error!(flow = %lease.flow, step = %lease.step, "leased a step of an unknown worker");
+            return None;
+        };
+        let stop = CancellationToken::new();
+        let (kill, killed) = oneshot::channel();
+        let running = Running {
+            fence: lease.fence,
+            flow: lease.flow.clone(),
+            queue: lease.queue.clone(),
+            stop: stop.clone(),
+            kill: Some(kill),
+            deadline: None,
+            handed_back: false,
+            next: None,
+        };
+        self.handle.spawn(attempt(self.shared.clone(), handler, flow.clone(), lease, stop, killed));
+        Some(running)
+    }
+}
+
+/// The door through which the job of an offer comes in ahead of the engine, which opens it with its offer and
+/// shuts it before it goes on. So exactly one of both begins the attempt.
+pub(super) struct Door {
+    starter: Arc<Starter>,
+    state: Mutex<State>,
+}
+
+struct State {
+    open: bool,
+    /// The attempt that has begun.
+    entered: Option<(JobKey, Running)>,
+}
+
+impl Door {
+    pub(super) fn open(starter: Arc<Starter>) -> Self {
+        Self { starter, state: Mutex::new(State { open: true, entered: None }) }
+    }
+
+    /// Begins the attempt, unless the engine has gone on: then its next turn brings the job.
+    pub(super) fn enter(&self, lease: Lease) {
+        let mut state = self.lock();
+        if take(&mut state.open) {
+            let key = JobKey { run: lease.run.clone(), step: lease.step.clone() };
+            state.entered = self.starter.begin(lease).map(|running| (key, running));
+        }
+    }
+
+    /// Whom the door has let in, if anyone; nobody will come any more.
+    pub(super) fn shut(&self) -> Option<(JobKey, Running)> {
+        let mut state = self.lock();
+        state.open = false;
+        state.entered.take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // It is whole between any two statements that change it.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
