@@ -64,7 +64,7 @@ async fn whoever_offers_to_take_a_job_is_given_it_by_its_start() {
         assert!(store.turn(&turn).await.unwrap().leases.is_empty());
     }
     assert_eq!(server.command(&["XLEN", "nq:queue:f/a"]), "0");
-    assert_eq!(server.command(&["XLEN", "nq:given:one"]), "0");
+    assert_eq!(server.command(&["EXISTS", "nq:given:one"]), "0");
     store.leave(&offer.instance).await.unwrap();
     assert_eq!(server.command(&["EXISTS", "nq:given:one", "nq:offer:one"]), "0");
 }
@@ -81,7 +81,7 @@ async fn offers_whose_keys_are_damaged_lose_no_job() {
         let starts = async {
             tokio::time::sleep(Duration::from_millis(100)).await;
             server.command(&["DEL", key]);
-            server.command(&["LPUSH", key, "of another type"]);
+            server.command(&["HSET", key, "of", "another type"]);
             other.start(&start(run, json!(1))).await.unwrap();
         };
         let offering = brought(&store, &offer, Duration::from_secs(1));
@@ -103,7 +103,7 @@ async fn offers_whose_keys_are_damaged_lose_no_job() {
     }
     // With all of them damaged, an offer is still a wait, and who leaves may leave.
     for key in ["nq:given:one", "nq:offers:f/a", "nq:offer:one"] {
-        server.command(&["LPUSH", key, "of another type"]);
+        server.command(&["HSET", key, "of", "another type"]);
     }
     assert_eq!(brought(&store, &offer, Duration::from_millis(10)).await, None);
     store.leave(&offer.instance).await.unwrap();

@@ -22,9 +22,9 @@
 //! | `ended:completed`, `ended:failed` | list | `<ended> <run> <flow> <status>`, oldest first, for the retention |
 //! | `ended` | stream | `r` a run that has ended: the last ten thousand or so, for those who wait for one |
 //! | `lane:<instance>` | string | the number and answers of its last turn, as `cmsgpack` packs them |
-//! | `offer:<instance>` | string | while it waits for a job: `<number> <lease in ms> <data of flow.step.started>`; then `given`, until its next turn |
-//! | `offers:<queue>` | sorted set | the instances that wait for a job of it, by when they began; some have gone on since |
-//! | `given:<instance>` | stream | the job that an offer has brought, word by word as a turn answers it, and the number of the offer |
+//! | `offer:<instance>` | string | while it waits for a job: `<number> <lease in ms> <data of flow.step.started>`; then `given <run> <step>`, until its next turn |
+//! | `offers:<queue>` | list | the instances that wait for a job of it, the first first; some have gone on since |
+//! | `given:<instance>` | list | the job that an offer has brought, until it is read: `<number> <run> <flow> <step> <queue> <entry> <data of flow.started>` |
 //! | `meta` | hash | `version`, `partitions`, `epoch`; of the last tick `tick`, `spared`, `sweep`, `keepCompleted`, `keepFailed` |
 //!
 //! A job is `<state> <fence> <earlier> <failures> <crashes> <read> <recorded> <at> <instance>⇥<spec>⇥<inputs>`;

@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use nq_core::id::{InstanceId, QueueName, RunId};
-use nq_core::store::{Lease, StoreError, Take};
+use nq_core::entry::{Entry, EntryType};
+use nq_core::id::{EntryId, InstanceId, QueueName, RunId};
+use nq_core::ledger::arrived;
+use nq_core::store::{Lease, Take};
 use redis::{Cmd, RedisError, Value};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -20,7 +22,6 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::link::Link;
 use super::reply::{Reply, text};
-use super::turn::lease;
 use crate::store::hints::Hints;
 
 /// How long one read blocks.
@@ -70,6 +71,37 @@ impl Told {
         offers.get(instance).filter(|(last, _)| *last == number)?;
         offers.remove(instance).map(|(_, take)| take)
     }
+
+    /// Tells whom it concerns what came. The key of the stream, if somebody is expected to wait for it again at
+    /// once.
+    async fn tell(&self, watched: Watched, stream: Stream, hints: &Hints) -> Option<String> {
+        match watched {
+            Watched::Queue(queue) => {
+                hints.queue(&queue);
+                return Some(stream.key);
+            }
+            // Another process wrote: this may be the end.
+            Watched::Run(run) => hints.run(&run, true),
+            Watched::Ended => {
+                let runs = stream.entries.into_iter().filter_map(|words| text(words.into_iter().nth(1)?));
+                runs.filter_map(|run| run.parse().ok()).for_each(|run| hints.run(&run, true));
+            }
+            Watched::Given(instance) => {
+                // What cannot be read, or another offer has brought, comes with the next turn.
+                for (number, lease) in stream.entries.into_iter().flatten().filter_map(given) {
+                    let (run, queue) = (lease.run.clone(), lease.queue.clone());
+                    if let Some(take) = self.take(&instance, number) {
+                        take(lease);
+                        // What was taken begins first.
+                        tokio::task::yield_now().await;
+                    }
+                    hints.queue(&queue);
+                    hints.run(&run, false);
+                }
+            }
+        }
+        None
+    }
 }
 
 /// The reads of one connection.
@@ -80,12 +112,21 @@ pub(super) struct Reader {
     calls: Arc<Link>,
     /// Where it is woken from.
     home: Handle,
+    kind: Kind,
     /// The streams of resumed queues.
     resumed: Vec<String>,
     watches: Mutex<Watches>,
     news: Notify,
     /// The task that reads. It ends with the runtime that it lives on, and begins again on another.
     task: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the keys of a connection are.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Streams,
+    /// A read takes out of them what it answers.
+    Lists,
 }
 
 #[derive(Default)]
@@ -96,9 +137,9 @@ struct Watches {
 }
 
 impl Reader {
-    pub(super) fn new(link: Link, calls: Arc<Link>, home: Handle, resumed: Vec<String>) -> Self {
+    pub(super) fn new(link: Link, calls: Arc<Link>, home: Handle, kind: Kind, resumed: Vec<String>) -> Self {
         let (watches, news, task) = (Mutex::default(), Notify::new(), Mutex::default());
-        Self { link, calls, home, resumed, watches, news, task }
+        Self { link, calls, home, kind, resumed, watches, news, task }
     }
 
     /// Sees to it that there is a task that reads: on this runtime or, if one has ended with its runtime, on
@@ -119,10 +160,7 @@ impl Reader {
         let blocked = {
             let mut watches = lock(&self.watches);
             for (key, what, after) in keys {
-                // A read that blocks already looks at what it looked at before, and a stream that is followed is
-                // followed from where that has come to.
-                let followed = matches!(what, Watched::Given(_)).then(|| watches.keys.get(&key)).flatten();
-                let after = followed.map_or(after, |watch| watch.after.clone());
+                // A read that blocks already looks at what it looked at before.
                 news |= watches.keys.insert(key, Watch { what, after, since: Instant::now() }).is_none();
             }
             watches.blocked.filter(|_| news)
@@ -153,58 +191,50 @@ impl Reader {
         if watches.keys.is_empty() {
             return None;
         }
-        let mut command = redis::cmd("XREAD");
-        command.arg("COUNT").arg(PAGE).arg("BLOCK").arg(BLOCK.as_millis() as u64).arg("STREAMS");
-        command.arg(&self.resumed).arg(watches.keys.keys().collect::<Vec<_>>());
-        command.arg(resumed).arg(watches.keys.values().map(|watch| &watch.after).collect::<Vec<_>>());
+        let keys: Vec<_> = watches.keys.keys().collect();
+        let mut command = Cmd::new();
+        match self.kind {
+            Kind::Streams => {
+                command.arg("XREAD").arg("COUNT").arg(PAGE).arg("BLOCK").arg(BLOCK.as_millis() as u64);
+                command.arg("STREAMS").arg(&self.resumed).arg(keys).arg(resumed);
+                command.arg(watches.keys.values().map(|watch| &watch.after).collect::<Vec<_>>());
+            }
+            Kind::Lists => {
+                command.arg("BLPOP").arg(keys).arg(BLOCK.as_secs());
+            }
+        }
         watches.blocked = Some(blocked);
         Some(command)
     }
 
-    /// Something came into this stream. Its key, if somebody is expected to wait for it again at once.
-    fn hit(&self, stream: Stream, told: &Told, hints: &Hints) -> Option<String> {
+    /// What came, as such a read answers.
+    fn streams(&self, reply: Value) -> Vec<Stream> {
+        match self.kind {
+            Kind::Streams => streams(reply),
+            Kind::Lists => {
+                let mut pair = reply.into_sequence().unwrap_or_default().into_iter();
+                let key = pair.next().and_then(text);
+                let one = |key| Stream { key, last: String::new(), entries: vec![pair.collect()] };
+                key.map(one).into_iter().collect()
+            }
+        }
+    }
+
+    /// Something came into this stream: what it is watched for, if it still is. A queue or a run is not watched
+    /// any longer.
+    fn hit(&self, stream: &Stream) -> Option<Watched> {
         let mut watches = lock(&self.watches);
         let watch = watches.keys.get_mut(&stream.key)?;
-        if let Watched::Given(instance) = &watch.what {
-            let instance = instance.clone();
-            watch.after = stream.last;
-            drop(watches);
-            // What cannot be read, or another offer has brought, comes with the next turn.
-            for (number, lease) in stream.entries.into_iter().filter_map(|words| given(words).ok()) {
-                let (run, queue) = (lease.run.clone(), lease.queue.clone());
-                if let Some(take) = told.take(&instance, number) {
-                    take(lease);
-                }
-                hints.queue(&queue);
-                hints.run(&run, false);
-            }
-            return None;
+        let goes_on = match watch.what {
+            Watched::Given(_) => true,
+            Watched::Ended => watch.since.elapsed() < WATCH,
+            Watched::Queue(_) | Watched::Run(_) => false,
+        };
+        if !goes_on {
+            return watches.keys.remove(&stream.key).map(|watch| watch.what);
         }
-        if matches!(watch.what, Watched::Ended) {
-            if watch.since.elapsed() < WATCH {
-                watch.after = stream.last;
-            } else {
-                watches.keys.remove(&stream.key);
-            }
-            drop(watches);
-            let runs = stream.entries.into_iter().filter_map(|words| text(words.into_iter().nth(1)?));
-            runs.filter_map(|run| run.parse().ok()).for_each(|run| hints.run(&run, true));
-            return None;
-        }
-        let watch = watches.keys.remove(&stream.key);
-        drop(watches);
-        match watch.map(|watch| watch.what) {
-            Some(Watched::Queue(queue)) => {
-                hints.queue(&queue);
-                Some(stream.key)
-            }
-            Some(Watched::Run(run)) => {
-                // Another process wrote: this may be the end.
-                hints.run(&run, true);
-                None
-            }
-            _ => None,
-        }
+        watch.after.clone_from(&stream.last);
+        Some(watch.what.clone())
     }
 
     /// What nobody has waited for in a while is not watched any longer.
@@ -255,13 +285,13 @@ async fn read(reader: Arc<Reader>, told: Told) {
             Ok(Some(reply)) => {
                 let Some(hints) = told.hints.upgrade() else { return };
                 let mut taken = None;
-                for stream in streams(reply) {
+                for stream in reader.streams(reply) {
                     if let Some(at) = reader.resumed.iter().position(|resumed| *resumed == stream.key) {
                         resumed[at] = stream.last;
                         lock(&told.paused).clear();
                         hints.all();
-                    } else {
-                        taken = reader.hit(stream, &told, &hints).or(taken);
+                    } else if let Some(watched) = reader.hit(&stream) {
+                        taken = told.tell(watched, stream, &hints).await.or(taken);
                     }
                 }
                 drop(hints);
@@ -290,17 +320,25 @@ pub(super) async fn last_id(link: &Link, key: &str) -> Result<String, RedisError
     Ok(id.unwrap_or_else(|| "0-0".into()))
 }
 
-/// A job that was given, and the number of the offer that brought it.
-fn given(words: Vec<Value>) -> Result<(u64, Lease), StoreError> {
-    let mut words = Reply::new("offer", Value::Array(words))?;
-    let (_, lease) = lease(&mut words)?;
-    Ok((words.number()?, lease))
+/// A job that was given, and the number of the offer that brought it: the first lease of the first step of a run.
+fn given(words: Value) -> Option<(u64, Lease)> {
+    let words = text(words)?;
+    let mut words = words.splitn(7, ' ');
+    let number = words.next()?.parse().ok()?;
+    let (run, flow) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let (step, queue) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let id: EntryId = words.next()?.parse().ok()?;
+    let data = serde_json::from_str(words.next()?).ok()?;
+    let started = Entry { id, kind: EntryType::FlowStarted, step: None, attempt: None, data };
+    let inputs = vec![arrived(started, String::new())];
+    let (fence, attempt, failures, read, recorded) = (1, 1, 0, id.n, 0);
+    Some((number, Lease { run, flow, step, queue, fence, attempt, failures, read, recorded, inputs }))
 }
 
-/// What came into a stream.
+/// What came into a stream or a list.
 struct Stream {
     key: String,
-    /// The id of the last entry.
+    /// The id of the last entry; none in a list.
     last: String,
     /// The fields and values of each entry.
     entries: Vec<Vec<Value>>,

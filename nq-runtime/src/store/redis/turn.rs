@@ -313,7 +313,7 @@ fn renew_answer(text: &str) -> RenewAnswer {
 }
 
 /// A job that is leased, and the ticket that it came by.
-pub(super) fn lease(reply: &mut Reply) -> Result<(EntryId, Lease), StoreError> {
+fn lease(reply: &mut Reply) -> Result<(EntryId, Lease), StoreError> {
     let ticket = reply.parse()?;
     let mut lease = Lease {
         run: reply.parse::<RunId>()?,

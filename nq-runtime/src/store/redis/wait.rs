@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::library::Call;
 use super::link::Link;
-use super::reader::{Reader, Told, Watched, last_id, lock};
+use super::reader::{Kind, Reader, Told, Watched, last_id, lock};
 use super::turn::started_data;
 use super::{Partition, RedisStore};
 use crate::store::hints::Hints;
@@ -64,12 +64,13 @@ impl Waiting {
         let servers = links.into_iter().enumerate().map(|(at, links)| {
             let here = partitions.iter().zip(&server_of).filter(|(_, server)| **server == at);
             let resumed = here.map(|(partition, _)| partition.key("resumed")).collect();
-            let reader =
-                |link, resumed| Arc::new(Reader::new(link, Arc::clone(&links.calls), home.clone(), resumed));
+            let reader = |link, kind, resumed| {
+                Arc::new(Reader::new(link, Arc::clone(&links.calls), home.clone(), kind, resumed))
+            };
             Server {
-                queues: reader(links.queues, resumed),
-                given: reader(links.given, Vec::new()),
-                runs: reader(links.runs, Vec::new()),
+                queues: reader(links.queues, Kind::Streams, resumed),
+                given: reader(links.given, Kind::Lists, Vec::new()),
+                runs: reader(links.runs, Kind::Streams, Vec::new()),
             }
         });
         let told = Told { hints: Arc::downgrade(hints), paused: Arc::default(), offers: Arc::default() };
@@ -167,7 +168,7 @@ impl RedisStore {
         lock(&self.waiting.told.offers).insert(offer.instance.clone(), (number, take.clone()));
         let inbox = partition.key(&format!("given:{}", offer.instance));
         let given = &self.waiting.server(0).given;
-        given.watch([(inbox, Watched::Given(offer.instance.clone()), "0-0".into())]);
+        given.watch([(inbox, Watched::Given(offer.instance.clone()), String::new())]);
         given.live_on(&self.waiting.program, &self.waiting.told);
         self.watch_queues(&offer.queues);
         let mut call = Call::new("offer", partition);

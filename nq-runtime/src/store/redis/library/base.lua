@@ -13,6 +13,11 @@ local now, now_text, micros, micros_id
 local runs, places, tails, known, failures, retention
 -- What lasts: specs by their text, and names of keys, which go with the prefix.
 local specs, spec_count, indexes = {}, 0, {}
+-- Text of small numbers by that of the number before: to print one takes longer than to find it.
+local next_of, before_of = {}, {}
+for n = 0, 999 do
+  next_of[n .. ''], before_of[n + 1 .. ''] = n + 1 .. '', n .. ''
+end
 
 local function enter()
   call, match, format, floor = redis.call, string.match, string.format, math.floor
@@ -35,10 +40,10 @@ local function begin(keys, argv)
     local clock = call('TIME')
     seconds, fraction = clock[1], clock[2]
   end
-  now = seconds * 1000 + floor(fraction / 1000)
-  now_text = format('%.0f', now)
-  micros = seconds .. format('%06d', fraction)
+  micros = seconds .. string.sub('000000' .. fraction, -6)
   micros_id = micros .. '-*'
+  now_text = string.sub(micros, 1, -4)
+  now = tonumber(now_text)
 end
 
 -- Makes a function known that writes, or one that only reads and asks for no time.
@@ -154,7 +159,7 @@ end
 local function append(run, kind, step, attempt, data)
   local ms = run.ms
   if ms ~= now_text and now > tonumber(ms) then ms = now_text end
-  local n = format('%d', run.n + 1)
+  local n = next_of[run.n] or format('%d', run.n + 1)
   local id = ms .. '-' .. n
   call('XADD', run.stream, id, 't', kind, 's', step, 'a', attempt, 'd', data)
   run.ms, run.n, run.last = ms, n, id
@@ -225,7 +230,8 @@ end
 
 -- Counts a job in or out: for the run, and for the gathers that it holds.
 local function count(run, holds, by)
-  run.pending = format('%d', math.max(run.pending + by, 0))
+  local known = by == 1 and next_of[run.pending] or by == -1 and before_of[run.pending]
+  run.pending = known or format('%d', math.max(run.pending + by, 0))
   for _, worker in ipairs(holds) do count_gather(run, worker, by) end
 end
 
@@ -242,6 +248,13 @@ local function index(state, queue)
   return key
 end
 
+-- Remembers the record of a job to write.
+local function record(run, job)
+  set(run, 'j:' .. job.step, job.state .. ' ' .. job.fence .. ' ' .. job.earlier .. ' ' .. job.failures .. ' '
+    .. job.crashes .. ' ' .. job.read .. ' ' .. job.recorded .. ' ' .. job.at .. ' ' .. job.who .. '\t' .. job.spec
+    .. '\t' .. job.inputs)
+end
+
 -- Writes a job, new or known. One that becomes queued goes to the end of its queue.
 local function put(run, job, kind, data)
   local queue, state, was = spec_of(job.spec).queue, job.state, job.was
@@ -254,9 +267,7 @@ local function put(run, job, kind, data)
   end
   job.was = state
   run.jobs[job.step] = job
-  set(run, 'j:' .. job.step, state .. ' ' .. job.fence .. ' ' .. job.earlier .. ' ' .. job.failures .. ' '
-    .. job.crashes .. ' ' .. job.read .. ' ' .. job.recorded .. ' ' .. job.at .. ' ' .. job.who .. '\t' .. job.spec
-    .. '\t' .. job.inputs)
+  record(run, job)
 end
 
 -- Numbers of a job are text.

@@ -75,6 +75,19 @@ local function view(reply, run, job, came_by, kind, data)
   reply[at - 4 * inputs] = inputs
 end
 
+-- Ends the offer of an instance: the run and step of the job that it has brought, if any.
+local function end_offer(instance)
+  local was = redis.pcall('GETDEL', P .. 'offer:' .. instance)
+  return match(type(was) == 'string' and was or '', '^given (%S+) (%S+)$')
+end
+
+-- What was given to an instance and is still its own. Nil if it is not.
+local function given(instance, id, step)
+  if not id then return nil end
+  local run, job = load(id, step)
+  if job and job.state == 'l' and job.fence == '1' and job.who == instance then return run, job end
+end
+
 -- Remembers a field to remove.
 local function drop(run, field)
   local gone = run.gone

@@ -2,22 +2,19 @@
 -- leases a job, data of flow.step.started, then queues. Replies 1 if an earlier one has brought a job that no turn has
 -- told of yet.
 writes('offer', function()
-  local key = P .. 'offer:' .. ARGV[2]
-  if redis.pcall('GET', key) == 'given' then return 1 end
-  -- The inbox is made and kept here, where nobody is in a hurry.
-  local inbox = P .. 'given:' .. ARGV[2]
-  if call('TYPE', inbox).ok ~= 'stream' then
-    call('DEL', inbox)
-    call('XGROUP', 'CREATE', inbox, 'mark', '$', 'MKSTREAM')
-  end
-  call('PEXPIRE', inbox, 600000)
+  local instance, key = ARGV[2], P .. 'offer:' .. ARGV[2]
+  local before = redis.pcall('GET', key)
+  if type(before) == 'string' and match(before, '^given ') then return 1 end
+  -- What is there still has come with a turn.
+  call('DEL', P .. 'given:' .. instance)
   call('SET', key, ARGV[4] .. ' ' .. ARGV[5] .. ' ' .. ARGV[6], 'PX', ARGV[3])
   for i = 7, #ARGV do
     -- A pause takes back what was offered before.
     if call('SISMEMBER', P .. 'paused', ARGV[i]) == 0 then
       local offers = P .. 'offers:' .. ARGV[i]
       know(ARGV[i])
-      redis.pcall('ZADD', offers, now, ARGV[2])
+      redis.pcall('LREM', offers, 0, instance)
+      redis.pcall('RPUSH', offers, instance)
       call('PEXPIRE', offers, 600000)
     end
   end

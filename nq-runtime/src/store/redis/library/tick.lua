@@ -55,6 +55,8 @@ writes('tick', function()
       place(item.key, item.member, job and job.state == 'l' and job.at or false)
       return 0
     end
+    -- Had it been given the job and were there still, it would have got it.
+    call('UNLINK', P .. 'given:' .. job.who)
     if run.status ~= 'running' then
       remove(run, job)
       close(run)

@@ -163,25 +163,16 @@ do
     return true
   end
 
-  -- Leases what an offer has brought and the instance does not tell of. Whether there is any. An inbox that
-  -- somebody has put something else into has brought nothing.
-  local function take_given(leases, leased, told)
-    local inbox, any = P .. 'given:' .. instance, false
-    for _, entry in ipairs(redis.pcall('XRANGE', inbox, '-', '+')) do
-      local f = entry[2]
-      local id, step, fence = f[2], f[4], f[6]
-      local run, job = load(id, step)
-      if not told[id .. ' ' .. step] and job and job.state == 'l' and job.fence == fence then
-        job.at = until_ms
-        put(run, job)
-        close(run)
-        view(leases, run, job, entry[1])
-        for _, value in ipairs({ id, step, fence, entry[1] }) do leased[#leased + 1] = value end
-        any = true
-      end
-    end
-    redis.pcall('XTRIM', inbox, 'MAXLEN', 0)
-    return any
+  -- Leases what an offer has brought and no turn has told of. Whether there is any.
+  local function take_given(leases, leased, id, step)
+    local run, job = given(instance, id, step)
+    if not job then return false end
+    job.at = until_ms
+    put(run, job)
+    close(run)
+    view(leases, run, job, '0-0')
+    for _, value in ipairs({ id, step, job.fence, '0-0' }) do leased[#leased + 1] = value end
+    return true
   end
 
   -- How many tickets there are and the first ten that lead to a job; those before them that do not are dropped.
@@ -240,27 +231,27 @@ do
       return { 'ok', lane[2], lane[3], n, leases, {}, {}, failed }
     end
 
-    -- This ends the offer of the instance. `told` is of which jobs it knows.
-    local given = not first and not second and redis.pcall('GETDEL', P .. 'offer:' .. instance) == 'given'
-    local told = given and {}
+    -- This ends the offer of the instance, which may know what that has brought.
+    local given_id, given_step, told
+    if not first and not second then given_id, given_step = end_offer(instance) end
     local renewed, answers = {}, {}
     for i = 1, tonumber(ARGV[8]) do
       renewed[i] = alone(ARGV[p], renew, ARGV[p], ARGV[p + 1], ARGV[p + 2]) or 'L'
-      if told then told[ARGV[p] .. ' ' .. ARGV[p + 1]] = true end
+      told = told or (ARGV[p] == given_id and ARGV[p + 1] == given_step)
       p = p + 3
     end
     local transactions = tonumber(ARGV[p])
     p = p + 1
     for i = 1, transactions do
       answers[i] = alone(ARGV[p + 1], commit, p + 1) or 'G'
-      if told then told[ARGV[p + 1] .. ' ' .. ARGV[p + 2]] = true end
+      told = told or (ARGV[p + 1] == given_id and ARGV[p + 2] == given_step)
       p = p + 1 + tonumber(ARGV[p])
     end
 
     if p <= #ARGV and not second then outbox(200) end
     local leases, leased, paused, ready, tickets = {}, {}, {}, {}, 0
     -- What was given and not heard of takes the place that it was offered.
-    local surprised = given and take_given(leases, leased, told)
+    local surprised = not told and take_given(leases, leased, given_id, given_step)
     while p < #ARGV do
       -- The jobs of ended runs are dropped here, and there may be many: what is left waits for the next turn.
       local queue, left, looks = ARGV[p], tonumber(ARGV[p + 1]), 500
