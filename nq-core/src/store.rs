@@ -124,8 +124,7 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// turn. A store may bring none ever, and then this is a wait.
     ///
     /// **`take` is called with the job**, at most once, on the thread that learns of it, and then the wait returns.
-    /// It may still be called when the future is gone, until the next offer of the instance; it neither waits nor
-    /// panics.
+    /// It may be called yet when the future has just been dropped. It neither waits nor panics.
     ///
     /// **A job that is given** is leased by the rules of a turn: its fence rises and `flow.step.started` is
     /// appended, in one act with what enqueued it; it is the first in its queue, which is not paused. An offer

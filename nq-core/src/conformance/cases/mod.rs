@@ -276,6 +276,7 @@ macro_rules! __conformance_cases {
                 what_an_offer_brought_comes_again_with_the_same_turn
                 a_turn_that_tells_of_it_does_not_bring_it_again
                 an_offer_is_for_one_place
+                an_offer_for_two_queues_brings_one_job
                 of_those_who_offer_one_gets_the_job
                 an_offer_keeps_the_order_of_a_queue
                 the_job_of_a_paused_queue_is_not_given

@@ -10,14 +10,18 @@ const SHORT: Duration = Duration::from_millis(50);
 
 /// Offers to take a job, is gone while the offer stands, and hears nothing of what it brings.
 async fn offer_unheard(t: &Fixture, peer: &Peer<'_>, run: &str) {
-    let offer = peer.offer_of("a");
+    unheard(t, &peer.offer_of("a"), t.start(run, job("a"))).await;
+}
+
+/// Makes an offer, and does not hear what something that is done while it stands brings.
+async fn unheard<T>(t: &Fixture, offer: &Offer, act: impl Future<Output = T>) {
     let store = t.store();
     let take: Take = Arc::new(drop);
-    let mut dropped = pin!(store.offer(&offer, &take, PATIENCE));
+    let mut dropped = pin!(store.offer(offer, &take, PATIENCE));
     // Long enough to have arrived. What else there is to do is done beside it.
     let mut beside = pin!(async {
         t.wait(&Interest::Queues(vec![queue("nobody")]), SHORT).await;
-        t.start(run, job("a")).await;
+        act.await;
     });
     let mut over = false;
     poll_fn(|context| {
@@ -115,6 +119,26 @@ pub(super) async fn an_offer_is_for_one_place(t: &Fixture) {
         assert!(leases.len() <= 1, "{leases:?}");
         runs.extend(leases.into_iter().map(|lease| lease.run));
     }
+    assert_eq!(runs, [run_id("r1"), run_id("r2")]);
+}
+
+pub(super) async fn an_offer_for_two_queues_brings_one_job(t: &Fixture) {
+    let mut one = t.peer("one");
+    let offer = Offer { queues: vec![queue("a"), queue("b")], ..one.offer_of("a") };
+    let starts = async {
+        t.start("r1", job("a")).await;
+        t.start("r2", job("b")).await;
+    };
+    unheard(t, &offer, starts).await;
+    let mut runs = Vec::new();
+    for _ in 0..2 {
+        let wants = ["a", "b"].map(|worker| Want { queue: queue(worker), max: 1 }).into();
+        let turn = Turn { wants, ..one.next() };
+        let leases = one.send(&turn).await.unwrap().leases;
+        assert!(leases.iter().all(|lease| (lease.fence, lease.failures) == (1, 0)), "{leases:?}");
+        runs.extend(leases.into_iter().map(|lease| lease.run));
+    }
+    runs.sort();
     assert_eq!(runs, [run_id("r1"), run_id("r2")]);
 }
 

@@ -92,7 +92,6 @@ impl RedisStore {
             call.arg(instance.as_str());
             call.run(&partition.turns).await.map_err(|error| error.key(instance))?;
         }
-        self.waiting.forget(instance);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
-//! Reads that block: one task and one connection for each server that holds partitions, and another where
-//! runs are waited for. Who waits is told by a hint and may be gone by then. Nothing is lost with a read that
-//! is dropped: what it looks at stays.
+//! Reads that block: one task and one connection for each server that holds partitions, another where runs are
+//! waited for, and one for jobs that are given. Who waits is told by a hint and may be gone by then. Nothing is
+//! lost with a read that is dropped: what it looks at stays, and a job that was given comes with the next turn.
 //!
 //! After a hint the key of a queue or a run is not looked at again until someone waits for it again. The stream
 //! of ended runs is followed as long as someone waits for the end of a run now and then.
@@ -60,11 +60,30 @@ pub(super) struct Told {
     pub(super) hints: Weak<Hints>,
     /// Queues that are known to be paused.
     pub(super) paused: Arc<Mutex<HashSet<QueueName>>>,
-    /// The number of the last offer of each instance, and how it takes what that brings.
+    /// The number of the offer of each instance, and how it takes what that brings.
     pub(super) offers: Arc<Mutex<HashMap<InstanceId, (u64, Take)>>>,
 }
 
+/// An offer as long as its future lives.
+pub(super) struct Standing<'a> {
+    told: &'a Told,
+    instance: &'a InstanceId,
+    number: u64,
+}
+
+impl Drop for Standing<'_> {
+    fn drop(&mut self) {
+        self.told.take(self.instance, self.number);
+    }
+}
+
 impl Told {
+    /// Remembers how an instance takes what its offer of this number brings.
+    pub(super) fn stand<'a>(&'a self, instance: &'a InstanceId, number: u64, take: &Take) -> Standing<'a> {
+        lock(&self.offers).insert(instance.clone(), (number, take.clone()));
+        Standing { told: self, instance, number }
+    }
+
     /// How an instance takes what its offer of this number brings, if that is its last.
     fn take(&self, instance: &InstanceId, number: u64) -> Option<Take> {
         let mut offers = lock(&self.offers);

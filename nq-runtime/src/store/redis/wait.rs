@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use nq_core::id::{InstanceId, QueueName};
+use nq_core::id::QueueName;
 use nq_core::limits;
 use nq_core::store::{Interest, Offer, StoreError, Take};
 use redis::Value;
@@ -76,11 +76,6 @@ impl Waiting {
         let told = Told { hints: Arc::downgrade(hints), paused: Arc::default(), offers: Arc::default() };
         let program = Handle::try_current().unwrap_or_else(|_| home.clone());
         Self { servers: servers.collect(), server_of, told, home: home.clone(), program }
-    }
-
-    /// Forgets what an instance has offered.
-    pub(super) fn forget(&self, instance: &InstanceId) {
-        lock(&self.told.offers).remove(instance);
     }
 
     /// Learns which of these queues are paused.
@@ -165,7 +160,7 @@ impl RedisStore {
         let partition = &self.partitions[0];
         let number = self.offers.fetch_add(1, Ordering::Relaxed) + 1;
         let waiter = self.hints.register(&interest);
-        lock(&self.waiting.told.offers).insert(offer.instance.clone(), (number, take.clone()));
+        let _standing = self.waiting.told.stand(&offer.instance, number, take);
         let inbox = partition.key(&format!("given:{}", offer.instance));
         let given = &self.waiting.server(0).given;
         given.watch([(inbox, Watched::Given(offer.instance.clone()), String::new())]);

@@ -44,6 +44,8 @@ local function begin(keys, argv)
   micros_id = micros .. '-*'
   now_text = string.sub(micros, 1, -4)
   now = tonumber(now_text)
+  -- That of a test may begin at nothing.
+  if keys[2] then now_text = format('%.0f', now) end
 end
 
 -- Makes a function known that writes, or one that only reads and asks for no time.

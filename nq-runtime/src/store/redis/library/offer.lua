@@ -14,7 +14,11 @@ writes('offer', function()
       local offers = P .. 'offers:' .. ARGV[i]
       know(ARGV[i])
       redis.pcall('LREM', offers, 0, instance)
-      redis.pcall('RPUSH', offers, instance)
+      if type(redis.pcall('RPUSH', offers, instance)) ~= 'number' then
+        -- Somebody has put something else there.
+        call('DEL', offers)
+        call('RPUSH', offers, instance)
+      end
       call('PEXPIRE', offers, 600000)
     end
   end

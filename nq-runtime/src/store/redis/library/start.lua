@@ -8,10 +8,14 @@ do
     for _ = 1, 10 do
       local instance = redis.pcall('LPOP', P .. 'offers:' .. queue)
       if type(instance) ~= 'string' or redis.pcall('XLEN', P .. 'queue:' .. queue) ~= 0 then return nil end
-      local given = 'given ' .. id .. ' ' .. step
-      local was = redis.pcall('SET', P .. 'offer:' .. instance, given, 'XX', 'GET', 'PX', 600000)
-      local number, lease_ms, started_data = match(type(was) == 'string' and was or '', '^(%d+) (%d+) (.*)$')
-      if number then return instance, number, tonumber(lease_ms), started_data end
+      local key, given = P .. 'offer:' .. instance, 'given ' .. id .. ' ' .. step
+      local was = redis.pcall('SET', key, given, 'XX', 'GET', 'PX', 600000)
+      if type(was) == 'string' then
+        local number, lease_ms, started_data = match(was, '^(%d+) (%d+) (.*)$')
+        if number then return instance, number, tonumber(lease_ms), started_data end
+        -- It has been given another job.
+        redis.pcall('SET', key, was, 'PX', 600000)
+      end
     end
   end
 
@@ -39,10 +43,6 @@ do
       job.state, job.fence, job.read, job.who = 'l', '1', run.n, instance
       job.at = after(math.min(lease_ms, most_ms))
       append(run, 'flow.step.started', step, '1', started_data)
-      -- What does not arrive comes with the next turn, or goes back when the lease has run out.
-      local words = offer .. ' ' .. id .. ' ' .. flow .. ' ' .. step .. ' ' .. queue .. ' ' .. cause .. ' ' .. data
-      redis.pcall('RPUSH', P .. 'given:' .. instance, words)
-      call('ZADD', index('l', queue), job.at, id .. ' ' .. step)
       record(run, job)
     else
       put(run, job, 'flow.started', data)
@@ -50,6 +50,12 @@ do
     close(run)
     call('ZADD', P .. 'runs:running:' .. flow, micros, id)
     call('SADD', P .. 'flows', flow)
+    if instance then
+      -- What does not arrive comes with the next turn, or goes back when the lease has run out.
+      local words = offer .. ' ' .. id .. ' ' .. flow .. ' ' .. step .. ' ' .. queue .. ' ' .. cause .. ' ' .. data
+      redis.pcall('RPUSH', P .. 'given:' .. instance, words)
+      call('ZADD', index('l', queue), job.at, id .. ' ' .. step)
+    end
     return { 'new', cause }
   end)
 end

@@ -102,6 +102,7 @@ writes('tick', function()
         local step = match(field, '^j:(.*)$')
         local _, job = load(id, step)
         if job then
+          call('UNLINK', P .. 'given:' .. job.who)
           if job.was == 'q' then call('XDEL', P .. 'queue:' .. spec_of(job.spec).queue, job.at) end
           remove(run, job)
         end
