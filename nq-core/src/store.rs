@@ -548,6 +548,8 @@ pub struct StoreError {
     /// What lies beneath.
     #[source]
     pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    /// Whether the store has told the log that it is away: nobody else needs to.
+    pub logged: bool,
 }
 
 fn key_text(key: Option<&str>) -> String {
@@ -557,7 +559,7 @@ fn key_text(key: Option<&str>) -> String {
 impl StoreError {
     /// An error of this kind, in this verb, that says this.
     pub fn new(kind: ErrorKind, op: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, op, key: None, message: message.into(), source: None }
+        Self { kind, op, key: None, message: message.into(), source: None, logged: false }
     }
 
     /// The same, about this run, queue or path.

@@ -141,7 +141,8 @@ pub(crate) fn spawn(
         renew_at: Instant::now() + renew_every,
         tick_at: Instant::now(),
         stop_by: None,
-        away: false,
+        away: 0,
+        away_said: false,
         offered: false,
         false_hints: 0,
     };
@@ -173,8 +174,10 @@ struct Engine {
     tick_at: Instant,
     /// When running steps are handed back: set when the shutdown begins.
     stop_by: Option<Instant>,
-    /// Whether the store is away, which is said once.
-    away: bool,
+    /// How many times in a row the store was away.
+    away: u32,
+    /// Whether that was said.
+    away_said: bool,
     /// Whether an offer may have brought a job that is not known yet.
     offered: bool,
     /// How many times in a row a hint led to nothing.
@@ -404,19 +407,21 @@ impl Engine {
         }
     }
 
-    /// The store cannot be reached: said once.
+    /// The store cannot be reached: said once, unless it says so itself. One failure may be the end of a
+    /// connection, and nothing more.
     fn away(&mut self, error: &StoreError) {
-        if !self.away {
+        self.away += 1;
+        if self.away > 1 && !self.away_said && !error.logged {
             tracing::warn!(%error, "the store is away; work goes on when it is back");
-            self.away = true;
+            self.away_said = true;
         }
     }
 
-    /// The store can be reached: said once, if it was away.
+    /// The store can be reached: said once, if it was said to be away.
     fn back(&mut self) {
-        if self.away {
+        self.away = 0;
+        if std::mem::take(&mut self.away_said) {
             tracing::info!("the store is back");
-            self.away = false;
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Keys that go away: what can be made again is, what is lost is said.
 
-use nq_core::store::{ErrorKind, JobsQuery, Store};
+use nq_core::store::{ErrorKind, JobsQuery, Started, Store};
 use nq_core::transaction::{Act, Outcome};
 use serde_json::json;
 
@@ -24,6 +24,23 @@ async fn a_queue_that_was_deleted_gets_its_jobs_back() {
     let mut one = Peer::new("one");
     one.work(&store, &runs).await;
     assert_eq!(kinds(&store, &runs[0]).await, WHOLE);
+}
+
+#[tokio::test]
+async fn a_start_is_whole_whatever_has_become_of_its_queue() {
+    let server = RedisServer::start(EVERY_SECOND);
+    let store = open(&server.url("")).await;
+    server.command(&["HSET", "nq:queue:f/a", "of", "another type"]);
+    let start = start("r", json!(1));
+    assert!(matches!(store.start(&start).await.unwrap(), Started::New(_)));
+    assert_eq!(store.start(&start).await.unwrap(), Started::Existing);
+    assert_eq!(kinds(&store, &start.run).await, WHOLE[..1]);
+    store.tick(&tick()).await.unwrap();
+    server.command(&["DEL", "nq:queue:f/a"]);
+    store.tick(&tick()).await.unwrap();
+    assert_eq!(server.command(&["XLEN", "nq:queue:f/a"]), "1");
+    Peer::new("one").work(&store, std::slice::from_ref(&start.run)).await;
+    assert_eq!(kinds(&store, &start.run).await, WHOLE);
 }
 
 #[tokio::test]

@@ -9,7 +9,6 @@ use nq_core::store::StoreError;
 use redis::{Cmd, Pipeline, RedisError, ToRedisArgs, Value};
 
 use super::Partition;
-use super::errors::store_error;
 use super::link::Link;
 
 /// The library as the server gets it.
@@ -100,7 +99,7 @@ impl Call {
         let unknown = error.detail() == Some("Function not found");
         *told += 1;
         let told = if unknown && *told <= TIMES { load(link).await } else { Err(error) };
-        told.map_err(|error| store_error(self.op, error))
+        told.map_err(|error| link.error(self.op, error))
     }
 }
 

@@ -65,7 +65,14 @@ impl Link {
 
     /// Sends a command.
     pub(super) async fn send(&self, op: &'static str, command: &Cmd) -> Result<Value, StoreError> {
-        self.raw(command).await.map_err(|error| store_error(op, error))
+        self.raw(command).await.map_err(|error| self.error(op, error))
+    }
+
+    /// The error that a caller of this verb gets.
+    pub(super) fn error(&self, op: &'static str, error: RedisError) -> StoreError {
+        let mut error = store_error(op, error);
+        error.logged = error.is_retryable() && self.said.load(Ordering::Relaxed);
+        error
     }
 
     /// Sends a command, and gives the error as it is.

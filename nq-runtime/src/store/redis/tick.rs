@@ -62,7 +62,7 @@ async fn tick_one(partition: &Partition, tick: &Tick, limit: usize) -> Result<Ti
         tracing::error!(repaired, prefix = %partition.prefix, "jobs were in no queue and are queued again");
     }
     for failure in reply.list()?.texts()? {
-        tracing::error!(%failure, "the keys of a run are damaged; nothing was written to it");
+        tracing::error!(%failure, "damaged keys are left as they are");
     }
     Ok(Ticked { due, expired, removed, more: more > 0, next_due })
 }

@@ -168,7 +168,7 @@ impl RedisStore {
             ready.push((count, first));
         }
         for failure in reply.list()?.texts()? {
-            tracing::error!(%failure, "the keys of a run are damaged; nothing was written to it");
+            tracing::error!(%failure, "damaged keys are left as they are");
         }
         Ok(Shared { answers, renewed, leases, ready })
     }

@@ -134,7 +134,12 @@ local function ticket(queue, run, step, kind, data)
   if data and #data <= 1024 then words = { 'r', run, 's', step, 't', kind, 'd', data } end
   local id = redis.pcall('XADD', key, micros_id, unpack(words))
   -- The clock went back: the id goes on from the last one.
-  if type(id) == 'table' then id = call('XADD', key, '*', unpack(words)) end
+  if type(id) == 'table' then id = redis.pcall('XADD', key, '*', unpack(words)) end
+  if type(id) == 'table' then
+    -- Something else is in its place. The tick finds the job when that is gone.
+    failures[#failures + 1] = 'queue ' .. queue .. ': ' .. id.err
+    id = '0-0'
+  end
   return id
 end
 

@@ -54,7 +54,7 @@ do
       -- What does not arrive comes with the next turn, or goes back when the lease has run out.
       local words = offer .. ' ' .. id .. ' ' .. flow .. ' ' .. step .. ' ' .. queue .. ' ' .. cause .. ' ' .. data
       redis.pcall('RPUSH', P .. 'given:' .. instance, words)
-      call('ZADD', index('l', queue), job.at, id .. ' ' .. step)
+      redis.pcall('ZADD', index('l', queue), job.at, id .. ' ' .. step)
     end
     return { 'new', cause }
   end)
