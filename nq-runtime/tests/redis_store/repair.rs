@@ -1,6 +1,6 @@
 //! Keys that go away: what can be made again is, what is lost is said.
 
-use nq_core::store::{ErrorKind, JobsQuery, Started, Store};
+use nq_core::store::{Answer, ErrorKind, JobsQuery, Started, Store};
 use nq_core::transaction::{Act, Outcome};
 use serde_json::json;
 
@@ -41,6 +41,31 @@ async fn a_start_is_whole_whatever_has_become_of_its_queue() {
     assert_eq!(server.command(&["XLEN", "nq:queue:f/a"]), "1");
     Peer::new("one").work(&store, std::slice::from_ref(&start.run)).await;
     assert_eq!(kinds(&store, &start.run).await, WHOLE);
+}
+
+#[tokio::test]
+async fn a_commit_is_whole_whatever_has_become_of_the_queue_of_what_follows() {
+    for wanted in [&[][..], &[("b", 1)]] {
+        let server = RedisServer::start(EVERY_SECOND);
+        let store = open(&server.url("")).await;
+        let (run, mut one) = (run_id("r"), Peer::new("one"));
+        store.start(&start("r", json!(1))).await.unwrap();
+        let lease = one.turn(&store, Vec::new(), &[("a", 1)]).await.leases.remove(0);
+        server.command(&["DEL", "nq:queue:f/b"]);
+        server.command(&["HSET", "nq:queue:f/b", "of", "another type"]);
+        let turn = one.next(vec![super::flow::done(&lease, Some("b"))], wanted);
+        match store.turn(&turn).await {
+            Ok(reply) => assert!(matches!(reply.answers[0], Answer::Committed { .. })),
+            Err(error) => assert_eq!(error.kind, ErrorKind::Corrupt),
+        }
+        assert_eq!(kinds(&store, &run).await, WHOLE[..4]);
+        assert_eq!(store.run(&run).await.unwrap().unwrap().last.n, 4);
+        server.command(&["DEL", "nq:queue:f/b"]);
+        store.tick(&tick()).await.unwrap();
+        let mut two = Peer::new("two");
+        two.work(&store, std::slice::from_ref(&run)).await;
+        assert_eq!(kinds(&store, &run).await, WHOLE);
+    }
 }
 
 #[tokio::test]

@@ -274,7 +274,9 @@ pub(super) async fn the_deaths_of_many_are_reclaimed_in_bounded_calls(t: &Fixtur
         assert!(ticked.expired <= 3);
         let counts = t.counts("a").await;
         if !t.lossy && ticked.expired > 0 {
-            assert_eq!(ticked.more, counts.leased > 0, "{counts:?}");
+            // By a clock that goes on, some have not run out yet.
+            let none_due = t.clock.is_none() && !ticked.more;
+            assert!(none_due || ticked.more == (counts.leased > 0), "{ticked:?}, {counts:?}");
         }
         if counts.leased == 0 {
             return assert_eq!(counts.queued, 10);

@@ -9,8 +9,9 @@ local call, match, format, floor, ARGV, P
 -- The time, in milliseconds and as text: what is written often is text from the first, since Lua takes its time
 -- to make text of a number.
 local now, now_text, micros, micros_id
--- What a call remembers of runs, of where members of sorted sets end up, of lists, of queues, and of what failed.
-local runs, places, tails, known, failures, retention
+-- What a call remembers of runs, of where members of sorted sets end up, of lists, of queues, and of what failed;
+-- in a turn, the jobs that come to each queue by it and have no ticket yet.
+local runs, places, tails, known, failures, retention, queued
 -- What lasts: specs by their text, and names of keys, which go with the prefix.
 local specs, spec_count, indexes = {}, 0, {}
 -- Text of small numbers by that of the number before: to print one takes longer than to find it.
@@ -31,7 +32,7 @@ local function begin(keys, argv)
     indexes = { l = {}, d = {}, x = {} }
   end
   if spec_count > 1000 then specs, spec_count = {}, 0 end
-  runs, places, tails, known, failures, retention = {}, {}, {}, {}, {}, nil
+  runs, places, tails, known, failures, retention, queued = {}, {}, {}, {}, {}, nil, nil
   local seconds, fraction
   if keys[2] then
     -- The clock of a test.
@@ -262,10 +263,16 @@ local function record(run, job)
     .. '\t' .. job.inputs)
 end
 
--- Writes a job, new or known. One that becomes queued goes to the end of its queue.
+-- Writes a job, new or known. One that becomes queued goes to the end of its queue; a turn does that at its end.
 local function put(run, job, kind, data)
   local queue, state, was = spec_of(job.spec).queue, job.state, job.was
   if was and was ~= state and was ~= 'q' then place(index(was, queue), run.id .. ' ' .. job.step, false) end
+  if state == 'q' and queued then
+    local list = queued[queue] or { next = 1 }
+    queued[queue], run.jobs[job.step] = list, job
+    list[#list + 1] = { run = run, job = job, kind = kind, data = data }
+    return
+  end
   if state == 'q' then
     job.at, job.who = ticket(queue, run.id, job.step, kind, data), '-'
   else
@@ -309,7 +316,6 @@ local function close(run)
     end
     set(run, 'gathers', table.concat(lines))
   end
-  if run.gone then many('HDEL', run.key, run.gone) end
   local sets = run.sets
   if not sets then
     call('HSET', run.key, 'ms', run.ms, 'n', run.n, 'pending', run.pending)
@@ -321,5 +327,7 @@ local function close(run)
     set(run, 'pending', run.pending)
     many('HSET', run.key, sets)
   end
+  -- What is gone may have been written before in the same call.
+  if run.gone then many('HDEL', run.key, run.gone) end
   run.sets, run.gone, run.changed = false, false, false
 end

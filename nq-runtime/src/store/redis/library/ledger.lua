@@ -255,7 +255,7 @@ end
 local function alone(id, f, ...)
   local ok, answer = pcall(f, ...)
   if ok then return answer end
-  runs[id] = nil
+  if runs[id] and not runs[id].open then runs[id] = nil end
   failures[#failures + 1] = id .. ': ' .. (type(answer) == 'table' and answer.err or tostring(answer))
   return nil
 end

@@ -7,8 +7,15 @@
 
 do
   local LANE_MS = 604800000
-  -- Of the call.
-  local instance, until_ms, started_data
+  -- Of the call; `touched` are the runs to write back at its end.
+  local instance, until_ms, started_data, touched
+
+  local function touch(run)
+    if not run.open then
+      run.open = true
+      touched[#touched + 1] = run
+    end
+  end
 
   local function renew(id, step, fence)
     local run, job = load(id, step)
@@ -19,7 +26,7 @@ do
     if run.status ~= 'running' then return 'E' end
     job.at = until_ms
     put(run, job)
-    close(run)
+    touch(run)
     return 'R'
   end
 
@@ -143,7 +150,7 @@ do
       job.state = 'q'
       put(run, job)
     end
-    done(run)
+    touch(run)
     return (run.status == 'running' and 'C ' or 'D ') .. run.last
   end
 
@@ -153,13 +160,14 @@ do
     if not job or job.state ~= 'q' then return nil end
     if run.status ~= 'running' then
       remove(run, job)
-      close(run)
+      touch(run)
       return false
     end
     give(run, job, instance, until_ms, started_data)
-    close(run)
+    touch(run)
     view(reply, run, job, came_by, kind, data)
-    for _, value in ipairs({ id, step, job.fence, came_by }) do leased[#leased + 1] = value end
+    local at = #leased
+    leased[at + 1], leased[at + 2], leased[at + 3], leased[at + 4] = id, step, job.fence, came_by
     return true
   end
 
@@ -169,7 +177,7 @@ do
     if not job then return false end
     job.at = until_ms
     put(run, job)
-    close(run)
+    touch(run)
     view(leases, run, job, '0-0')
     for _, value in ipairs({ id, step, job.fence, '0-0' }) do leased[#leased + 1] = value end
     return true
@@ -199,6 +207,49 @@ do
     end
     found[1] = call('XLEN', stream)
     return found
+  end
+
+  -- Leases what the turn asks for, from where its arguments say; `first` only says what there is.
+  local function lease_all(p, first, surprised, leases, leased, paused, ready)
+    local tickets = 0
+    while p < #ARGV do
+      -- The jobs of ended runs are dropped here, and there may be many: what is left waits for the next turn.
+      local queue, left, looks, more = ARGV[p], tonumber(ARGV[p + 1]), 500, true
+      local stream = P .. 'queue:' .. queue
+      if call('SISMEMBER', P .. 'paused', queue) == 1 then
+        paused[#paused + 1] = queue
+        left = 0
+      end
+      if surprised then left = 0 end
+      if first then
+        ready[#ready + 1] = left > 0 and sound(stream) or { 0 }
+        left = 0
+      end
+      while left > 0 and looks > 0 and tickets < 2000 do
+        local page = call('XRANGE', stream, '-', '+', 'COUNT', math.min(left, looks))
+        if #page == 0 then
+          more = false
+          break
+        end
+        tickets = tickets + #page
+        for _, entry in ipairs(page) do
+          local f, got = entry[2], nil
+          if f[4] then got = alone(f[2], lease, leases, leased, entry[1], f[2], f[4], f[6], f[8]) end
+          if got then left = left - 1 end
+          if got ~= nil then looks = looks - 1 end
+        end
+        local from, n = match(page[#page][1], '(%d+)-(%d+)')
+        call('XTRIM', stream, 'MINID', from .. '-' .. (n + 1))
+      end
+      -- Where nobody came before it, what comes by the turn itself needs no ticket.
+      local list = queued and not more and queued[queue]
+      while list and left > 0 and list.next <= #list do
+        local item = list[list.next]
+        list.next = list.next + 1
+        if lease(leases, leased, '0-0', item.run.id, item.job.step, item.kind, item.data) then left = left - 1 end
+      end
+      p = p + 2
+    end
   end
 
   writes('turn', function()
@@ -231,6 +282,8 @@ do
       return { 'ok', lane[2], lane[3], n, leases, {}, {}, failed }
     end
 
+    touched = {}
+    if not first and not second then queued = {} end
     -- This ends the offer of the instance, which may know what that has brought.
     local given_id, given_step, told
     if not first and not second then given_id, given_step = end_offer(instance) end
@@ -248,39 +301,24 @@ do
       p = p + 1 + tonumber(ARGV[p])
     end
 
+    local leases, leased, paused, ready = {}, {}, {}, {}
     if p <= #ARGV and not second then outbox(200) end
-    local leases, leased, paused, ready, tickets = {}, {}, {}, {}, 0
     -- What was given and not heard of takes the place that it was offered.
     local surprised = not told and take_given(leases, leased, given_id, given_step)
-    while p < #ARGV do
-      -- The jobs of ended runs are dropped here, and there may be many: what is left waits for the next turn.
-      local queue, left, looks = ARGV[p], tonumber(ARGV[p + 1]), 500
-      local stream = P .. 'queue:' .. queue
-      if call('SISMEMBER', P .. 'paused', queue) == 1 then
-        paused[#paused + 1] = queue
-        left = 0
+    -- Whatever becomes of it: what was committed is written back.
+    local ok, failure = pcall(lease_all, p, first, surprised, leases, leased, paused, ready)
+    local rest = queued or {}
+    queued = nil
+    for _, list in pairs(rest) do
+      for i = list.next, #list do
+        local item = list[i]
+        put(item.run, item.job, item.kind, item.data)
+        touch(item.run)
       end
-      if surprised then left = 0 end
-      if first then
-        ready[#ready + 1] = left > 0 and sound(stream) or { 0 }
-        left = 0
-      end
-      while left > 0 and looks > 0 and tickets < 2000 do
-        local page = call('XRANGE', stream, '-', '+', 'COUNT', math.min(left, looks))
-        if #page == 0 then break end
-        tickets = tickets + #page
-        for _, entry in ipairs(page) do
-          local f, got = entry[2], nil
-          if f[4] then got = alone(f[2], lease, leases, leased, entry[1], f[2], f[4], f[6], f[8]) end
-          if got then left = left - 1 end
-          if got ~= nil then looks = looks - 1 end
-        end
-        local from, n = match(page[#page][1], '(%d+)-(%d+)')
-        call('XTRIM', stream, 'MINID', from .. '-' .. (n + 1))
-      end
-      p = p + 2
     end
+    for _, run in ipairs(touched) do done(run) end
     flush()
+    if not ok then error(failure) end
     if second then
       lane[5], lane[6] = number, leased
     else
