@@ -155,7 +155,9 @@ impl RedisServer {
         shell.args(["-c", RUN, program()]).arg(&file);
         shell.args(["--port", &self.port.to_string(), "--bind", "127.0.0.1"]);
         shell.arg("--dir").arg(self.folder.path());
-        shell.args(if self.is_sentinel { &["--sentinel"][..] } else { &["--save", ""] });
+        // A server that is killed while it rewrites its file leaves the process behind that does so.
+        let never = ["--save", "", "--auto-aof-rewrite-percentage", "0"];
+        shell.args(if self.is_sentinel { &["--sentinel"][..] } else { &never });
         let mut shell = shell
             .args(&self.config)
             .stdin(Stdio::piped())
