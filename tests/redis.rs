@@ -130,4 +130,5 @@ async fn a_server_that_goes_away_is_waited_for_quietly() {
     server.restart();
     assert_eq!(run.completed().await.unwrap().result::<u32>().unwrap(), Some(sum_of(200)));
     sound(&run).await;
+    assert_eq!(away_lines(folder, &worker), 1, "nor is it said again: {}", said(folder, &worker));
 }

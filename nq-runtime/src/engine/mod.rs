@@ -141,7 +141,7 @@ pub(crate) fn spawn(
         renew_at: Instant::now() + renew_every,
         tick_at: Instant::now(),
         stop_by: None,
-        away: 0,
+        away: HashMap::new(),
         away_said: false,
         offered: false,
         false_hints: 0,
@@ -174,8 +174,8 @@ struct Engine {
     tick_at: Instant,
     /// When running steps are handed back: set when the shutdown begins.
     stop_by: Option<Instant>,
-    /// How many times in a row the store was away.
-    away: u32,
+    /// How many times in a row the store was away, by verb.
+    away: HashMap<&'static str, u32>,
     /// Whether that was said.
     away_said: bool,
     /// Whether an offer may have brought a job that is not known yet.
@@ -311,7 +311,7 @@ impl Engine {
         let interval = LOOK_EVERY.min(self.settings.lease / 6);
         match self.shared.store.tick(&tick).await {
             Ok(ticked) => {
-                self.back();
+                self.back("tick");
                 let next = ticked.next_due.map_or(interval, |due| interval.min(due));
                 self.tick_at = Instant::now() + if ticked.more { Duration::ZERO } else { next };
                 // Also where nothing came of it: a hint may have been lost.
@@ -319,7 +319,7 @@ impl Engine {
                 Ok(())
             }
             Err(error) if error.is_retryable() => {
-                self.away(&error);
+                self.away("tick", &error);
                 self.tick_at = Instant::now() + interval;
                 Ok(())
             }
@@ -409,18 +409,19 @@ impl Engine {
 
     /// The store cannot be reached: said once, unless it says so itself. One failure may be the end of a
     /// connection, and nothing more.
-    fn away(&mut self, error: &StoreError) {
-        self.away += 1;
-        if self.away > 1 && !self.away_said && !error.logged {
+    fn away(&mut self, verb: &'static str, error: &StoreError) {
+        let times = self.away.entry(verb).or_default();
+        *times += 1;
+        if *times > 1 && !self.away_said && !error.logged {
             tracing::warn!(%error, "the store is away; work goes on when it is back");
             self.away_said = true;
         }
     }
 
     /// The store can be reached: said once, if it was said to be away.
-    fn back(&mut self) {
-        self.away = 0;
-        if std::mem::take(&mut self.away_said) {
+    fn back(&mut self, verb: &'static str) {
+        self.away.remove(verb);
+        if self.away.is_empty() && std::mem::take(&mut self.away_said) {
             tracing::info!("the store is back");
         }
     }

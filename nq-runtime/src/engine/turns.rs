@@ -109,10 +109,10 @@ impl Engine {
                     .await;
             match reply {
                 Ok(reply) => {
-                    self.back();
+                    self.back("turn");
                     return Ok(Some(reply));
                 }
-                Err(error) if error.is_retryable() => self.away(&error),
+                Err(error) if error.is_retryable() => self.away("turn", &error),
                 Err(error) => return Err(error),
             }
             self.drain();

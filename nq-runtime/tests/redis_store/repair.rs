@@ -156,6 +156,29 @@ async fn damaged_keys_of_one_run_do_not_harm_another() {
 }
 
 #[tokio::test]
+async fn a_damaged_run_whose_job_comes_back_holds_up_no_other() {
+    let server = RedisServer::start(EVERY_SECOND);
+    let store = open(&server.url("")).await;
+    for run in ["bad", "good"] {
+        store.start(&start(run, json!(1))).await.unwrap();
+    }
+    let mut one = Peer::new("one");
+    let leases = one.turn(&store, Vec::new(), &[("a", 2)]).await.leases;
+    server.command(&["XADD", "nq:flow:bad", "99999999999999-9", "t", "x", "s", "", "a", "", "d", "{}"]);
+    let mut release = super::flow::done(&leases[0], None);
+    release.entries.clear();
+    release.outcome = Outcome::Release;
+    // The turn would lease it again at once.
+    let writes = vec![release, super::flow::done(&leases[1], Some("b"))];
+    let reply = one.turn(&store, writes, &[("a", 1), ("b", 1)]).await;
+    assert!(reply.answers.iter().all(|answer| matches!(answer, Answer::Committed { .. })), "{reply:?}");
+    let runs: Vec<_> = reply.leases.iter().map(|lease| lease.run.as_str()).collect();
+    assert_eq!(runs, ["good"]);
+    assert_eq!(server.command(&["XLEN", "nq:queue:f/a"]), "1");
+    assert_eq!(server.command(&["XLEN", "nq:queue:f/b"]), "0");
+}
+
+#[tokio::test]
 async fn a_finished_run_leaves_nothing_but_its_names() {
     let server = RedisServer::start(EVERY_SECOND);
     let store = open(&server.url("")).await;

@@ -33,7 +33,9 @@ impl RedisStore {
             self.lasting(&call, &partition.calls, true).await.map_err(|error| error.key(&start.run))?;
         let mut reply = Reply::new(OP, reply)?;
         if reply.text()? == "new" {
-            return Ok(Started::New(reply.parse()?));
+            let started = Started::New(reply.parse()?);
+            reply.log_failures()?;
+            return Ok(started);
         }
         let flow = reply.text()?;
         let first: serde_json::Value = serde_json::from_str(&reply.text()?).unwrap_or_default();

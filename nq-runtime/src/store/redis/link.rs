@@ -71,7 +71,9 @@ impl Link {
     /// The error that a caller of this verb gets.
     pub(super) fn error(&self, op: &'static str, error: RedisError) -> StoreError {
         let mut error = store_error(op, error);
-        error.logged = error.is_retryable() && self.said.load(Ordering::Relaxed);
+        // Another connection may be back already, and this one not try yet.
+        error.logged =
+            error.is_retryable() && (self.said.load(Ordering::Relaxed) || self.lock().failures > 0);
         error
     }
 

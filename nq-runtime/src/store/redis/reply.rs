@@ -62,6 +62,14 @@ impl Reply {
         self.values.map(|value| text(value).ok_or_else(|| garbled(op))).collect()
     }
 
+    /// Tells the log of what a function could not do, which comes next.
+    pub(super) fn log_failures(&mut self) -> Result<(), StoreError> {
+        for failure in self.list()?.texts()? {
+            tracing::error!(%failure, "damaged keys are left as they are");
+        }
+        Ok(())
+    }
+
     /// An entry: its id, type, step, attempt and data.
     pub(super) fn entry(&mut self) -> Result<Entry, StoreError> {
         let id: EntryId = self.parse()?;

@@ -61,8 +61,6 @@ async fn tick_one(partition: &Partition, tick: &Tick, limit: usize) -> Result<Ti
     if repaired > 0 {
         tracing::error!(repaired, prefix = %partition.prefix, "jobs were in no queue and are queued again");
     }
-    for failure in reply.list()?.texts()? {
-        tracing::error!(%failure, "damaged keys are left as they are");
-    }
+    reply.log_failures()?;
     Ok(Ticked { due, expired, removed, more: more > 0, next_due })
 }

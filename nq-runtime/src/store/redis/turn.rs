@@ -167,9 +167,7 @@ impl RedisStore {
             }
             ready.push((count, first));
         }
-        for failure in reply.list()?.texts()? {
-            tracing::error!(%failure, "damaged keys are left as they are");
-        }
+        reply.log_failures()?;
         Ok(Shared { answers, renewed, leases, ready })
     }
 }

@@ -10,8 +10,8 @@ local call, match, format, floor, ARGV, P
 -- to make text of a number.
 local now, now_text, micros, micros_id
 -- What a call remembers of runs, of where members of sorted sets end up, of lists, of queues, and of what failed;
--- in a turn, the jobs that come to each queue by it and have no ticket yet.
-local runs, places, tails, known, failures, retention, queued
+-- in a turn, the jobs that come to each queue by it and have no ticket yet, and the runs to write back at its end.
+local runs, places, tails, known, failures, retention, queued, touched
 -- What lasts: specs by their text, and names of keys, which go with the prefix.
 local specs, spec_count, indexes = {}, 0, {}
 -- Text of small numbers by that of the number before: to print one takes longer than to find it.
@@ -32,7 +32,8 @@ local function begin(keys, argv)
     indexes = { l = {}, d = {}, x = {} }
   end
   if spec_count > 1000 then specs, spec_count = {}, 0 end
-  runs, places, tails, known, failures, retention, queued = {}, {}, {}, {}, {}, nil, nil
+  runs, places, tails, known, failures = {}, {}, {}, {}, {}
+  retention, queued, touched = nil, nil, nil
   local seconds, fraction
   if keys[2] then
     -- The clock of a test.

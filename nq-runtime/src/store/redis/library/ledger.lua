@@ -212,6 +212,14 @@ local function done(run)
   end
 end
 
+-- As `done`, at the end of the turn.
+local function touch(run)
+  if not run.open then
+    run.open = true
+    touched[#touched + 1] = run
+  end
+end
+
 -- Jobs that a commit with too many of them has left for later, in pages. `#<ms> <n>` says before which entry
 -- the causes of those behind it are counted. Returns how many it enqueued.
 local function outbox(limit)
@@ -235,7 +243,7 @@ local function outbox(limit)
           moved = moved + 1
         end
       end
-      done(run)
+      if touched then touch(run) else done(run) end
       if call('EXISTS', key) == 1 then
         call('LPUSH', key, head)
       else
@@ -255,7 +263,8 @@ end
 local function alone(id, f, ...)
   local ok, answer = pcall(f, ...)
   if ok then return answer end
-  if runs[id] and not runs[id].open then runs[id] = nil end
+  local run = runs[id]
+  if run and not run.open then runs[id], run.lost = nil, true end
   failures[#failures + 1] = id .. ': ' .. (type(answer) == 'table' and answer.err or tostring(answer))
   return nil
 end

@@ -56,6 +56,6 @@ do
       redis.pcall('RPUSH', P .. 'given:' .. instance, words)
       redis.pcall('ZADD', index('l', queue), job.at, id .. ' ' .. step)
     end
-    return { 'new', cause }
+    return { 'new', cause, failures }
   end)
 end

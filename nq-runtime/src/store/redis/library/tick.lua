@@ -192,6 +192,8 @@ writes('tick', function()
               break
             end
             local ok, fixed, looked = pcall(repair, page[i])
+            -- What was mended before something failed stays.
+            if not ok and runs[page[i]] then pcall(close, runs[page[i]]) end
             repaired = repaired + (ok and fixed or 0)
             budget = budget - (ok and looked or 1)
             sweep = hurry .. ' ' .. flow .. ' ' .. page[i + 1] .. ' ' .. page[i]

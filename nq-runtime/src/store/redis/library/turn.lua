@@ -7,15 +7,8 @@
 
 do
   local LANE_MS = 604800000
-  -- Of the call; `touched` are the runs to write back at its end.
-  local instance, until_ms, started_data, touched
-
-  local function touch(run)
-    if not run.open then
-      run.open = true
-      touched[#touched + 1] = run
-    end
-  end
+  -- Of the call.
+  local instance, until_ms, started_data
 
   local function renew(id, step, fence)
     local run, job = load(id, step)
@@ -209,9 +202,12 @@ do
     return found
   end
 
-  -- Leases what the turn asks for, from where its arguments say; `first` only says what there is.
-  local function lease_all(p, first, surprised, leases, leased, paused, ready)
-    local tickets = 0
+  -- Leases what an offer has brought and what the turn asks for, from where its arguments say; `first` only says
+  -- what there is.
+  local function lease_all(p, first, second, given_id, given_step, leases, leased, paused, ready)
+    if p <= #ARGV and not second then outbox(200) end
+    -- What was given and not heard of takes the place that it was offered.
+    local surprised, tickets = take_given(leases, leased, given_id, given_step), 0
     while p < #ARGV do
       -- The jobs of ended runs are dropped here, and there may be many: what is left waits for the next turn.
       local queue, left, looks, more = ARGV[p], tonumber(ARGV[p + 1]), 500, true
@@ -246,7 +242,9 @@ do
       while list and left > 0 and list.next <= #list do
         local item = list[list.next]
         list.next = list.next + 1
-        if lease(leases, leased, '0-0', item.run.id, item.job.step, item.kind, item.data) then left = left - 1 end
+        local id, step = item.run.id, item.job.step
+        local got = not item.run.lost and alone(id, lease, leases, leased, '0-0', id, step, item.kind, item.data)
+        if got then left = left - 1 end
       end
       p = p + 2
     end
@@ -302,23 +300,24 @@ do
     end
 
     local leases, leased, paused, ready = {}, {}, {}, {}
-    if p <= #ARGV and not second then outbox(200) end
-    -- What was given and not heard of takes the place that it was offered.
-    local surprised = not told and take_given(leases, leased, given_id, given_step)
+    if told then given_id = nil end
     -- Whatever becomes of it: what was committed is written back.
-    local ok, failure = pcall(lease_all, p, first, surprised, leases, leased, paused, ready)
+    local ok, failure = pcall(lease_all, p, first, second, given_id, given_step, leases, leased, paused, ready)
     local rest = queued or {}
     queued = nil
     for _, list in pairs(rest) do
-      for i = list.next, #list do
-        local item = list[i]
-        put(item.run, item.job, item.kind, item.data)
-        touch(item.run)
+      for _, item in ipairs(list) do
+        local run, job = item.run, item.job
+        if job.state == 'q' and run.jobs[job.step] == job and not run.lost then
+          put(run, job, item.kind, item.data)
+          touch(run)
+        end
       end
     end
     for _, run in ipairs(touched) do done(run) end
     flush()
-    if not ok then error(failure) end
+    -- Its text is what it was, where a position would come before it.
+    if not ok then error(type(failure) == 'string' and { err = failure } or failure) end
     if second then
       lane[5], lane[6] = number, leased
     else
