@@ -35,6 +35,8 @@ impl RedisStore {
     /// TLS, `tls_ca=FILE` for who is trusted in place of those that the system trusts, and `tls_cert=FILE` with
     /// `tls_key=FILE` for a server that asks for a certificate, all in PEM form.
     ///
+    /// Jobs that are given to an instance are read on the runtime that this is called on: that of its workers.
+    ///
     /// Refused with [`ErrorKind::Config`] if the server is older than 7.0, evicts keys, or keeps nothing.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         Self::open_with(url, None).await
