@@ -346,13 +346,17 @@ impl Peer<'_> {
 
     /// Offers to take a job of this worker.
     pub(super) async fn offer(&self, worker: &str, timeout: Duration) -> Option<Lease> {
+        self.brought_by(&self.offer_of(worker), timeout).await
+    }
+
+    /// What an offer brings.
+    pub(super) async fn brought_by(&self, offer: &Offer, timeout: Duration) -> Option<Lease> {
         let taken = Arc::new(Mutex::new(Vec::new()));
         let take: Take = {
             let taken = taken.clone();
             Arc::new(move |lease| taken.lock().unwrap().push(lease))
         };
-        let offer = self.offer_of(worker);
-        resend(async || self.fixture.store().offer(&offer, &take, timeout).await).await.unwrap();
+        resend(async || self.fixture.store().offer(offer, &take, timeout).await).await.unwrap();
         let mut taken = taken.lock().unwrap();
         assert!(taken.len() < 2, "an offer brings at most one job: {taken:?}");
         taken.pop()

@@ -70,6 +70,32 @@ async fn whoever_offers_to_take_a_job_is_given_it_by_its_start() {
 }
 
 #[tokio::test]
+async fn an_input_is_given_up_to_its_limit() {
+    let server = RedisServer::start(EVERY_SECOND);
+    let store = open(&server.url("")).await;
+    let mut one = Peer::new("one");
+    let offer = Offer { instance: one.id.clone(), queues: vec![queue("a")], lease_ms: 60_000 };
+    let besides = start("r", json!("")).started.data.to_string().len();
+    for (bytes, given) in [(65_536, true), (65_537, false)] {
+        let input = json!("x".repeat(bytes - besides));
+        let start = start(&format!("r{bytes}"), input.clone());
+        assert_eq!(start.started.data.to_string().len(), bytes);
+        let starts = async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            store.start(&start).await.unwrap();
+        };
+        let (lease, ()) = futures_util::future::join(brought(&store, &offer, LONG), starts).await;
+        assert_eq!(lease.is_some(), given, "{bytes}");
+        let lease = match lease {
+            Some(lease) => lease,
+            None => one.turn(&store, Vec::new(), &[("a", 1)]).await.leases.remove(0),
+        };
+        assert_eq!((&lease.inputs[0].payload, lease.inputs[0].key.as_str()), (&input, ""));
+        one.turn(&store, vec![done(&lease, None)], &[]).await;
+    }
+}
+
+#[tokio::test]
 async fn offers_whose_keys_are_damaged_lose_no_job() {
     let server = RedisServer::start(EVERY_SECOND);
     let (store, other) = (open(&server.url("")).await, open(&server.url("")).await);

@@ -66,8 +66,7 @@ pub(super) async fn an_offer_ends_when_its_time_is_up(t: &Fixture) {
     assert_eq!(one.offer("a", SHORT).await, None);
     assert_eq!(one.offer("a", Duration::ZERO).await, None);
     let none = Offer { queues: Vec::new(), ..one.offer_of("a") };
-    let take: Take = Arc::new(|lease| unreachable!("nobody wants {lease:?}"));
-    let _ = t.store().offer(&none, &take, Duration::ZERO).await;
+    assert_eq!(one.brought_by(&none, Duration::ZERO).await, None);
     assert!(one.leases("a", 1).await.is_empty());
     // It does not stand any more: whoever comes next finds the job.
     let run = t.start("r", job("a")).await;

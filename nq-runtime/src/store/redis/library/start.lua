@@ -30,7 +30,7 @@ do
     end
     local run = opened(id, { 'running', flow, micros, now_text, '0', '0' })
     local cause = append(run, 'flow.started', '', '', data)
-    -- Nothing after the first write may fail.
+    -- Nothing may fail between here and `close`: the run would be half there.
     run.sets, run.declared = { 'status', 'running', 'flow', flow, 'started', micros }, {}
     for i = 9, #ARGV, 3 do run.declared[ARGV[i + 1]] = { rank = tonumber(ARGV[i]), spec = ARGV[i + 2] } end
     local job = step_of(run, ARGV[5], ARGV[6], cause, cause .. ' -')

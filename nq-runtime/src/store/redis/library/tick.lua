@@ -55,7 +55,7 @@ writes('tick', function()
       place(item.key, item.member, job and job.state == 'l' and job.at or false)
       return 0
     end
-    -- Had it been given the job and were there still, it would have got it.
+    -- An instance that is gone does not read what it was given.
     call('UNLINK', P .. 'given:' .. job.who)
     if run.status ~= 'running' then
       remove(run, job)
@@ -102,7 +102,7 @@ writes('tick', function()
         local step = match(field, '^j:(.*)$')
         local _, job = load(id, step)
         if job then
-          call('UNLINK', P .. 'given:' .. job.who)
+          if job.was == 'l' then call('UNLINK', P .. 'given:' .. job.who) end
           if job.was == 'q' then call('XDEL', P .. 'queue:' .. spec_of(job.spec).queue, job.at) end
           remove(run, job)
         end
