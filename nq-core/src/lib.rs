@@ -30,3 +30,4 @@ pub mod state;
 pub mod status;
 pub mod store;
 pub mod transaction;
+pub mod value;

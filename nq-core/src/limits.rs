@@ -1,8 +1,24 @@
 //! The sizes that one call may have. A store may rely on them; the engine refuses what passes them, at the
 //! place that made it.
 
+use std::borrow::Cow;
+use std::fmt::{self, Write};
+
 /// The largest payload of one event, state value or result, in bytes of JSON.
 pub const MAX_PAYLOAD_BYTES: usize = 1024 * 1024;
+/// How many arrays and objects a payload, state value or result may have in each other. What a store reads and
+/// writes around it stays well below the 128 levels at which `serde_json` refuses to read.
+pub const MAX_DEPTH: usize = 64;
+/// The longest text that a program leaves in a timeline beside its payloads: an error, a panic's message, a log
+/// message, the reason of a cancel. In bytes; [`cut`] shortens what is longer.
+pub const MAX_TEXT_BYTES: usize = 16 * 1024;
+/// The longest state key, name of a `ctx.run` and path of scopes, in bytes. A longer one is refused.
+pub const MAX_KEY_BYTES: usize = 1024;
+/// The most fields that a log line keeps.
+pub const MAX_LOG_FIELDS: usize = 64;
+/// The most bytes that the fields of a log line have together; [`cut`] shortens the one that passes it, and those
+/// after it are left out.
+pub const MAX_LOG_FIELDS_BYTES: usize = 64 * 1024;
 /// The most entries that one commit may append.
 pub const MAX_COMMIT_ENTRIES: usize = 10_000;
 /// The most bytes of payload that one commit may append.
@@ -29,4 +45,129 @@ pub const MAX_TIME_MS: u64 = (1 << 53) - 1;
 /// The moment so many milliseconds after another, but none that a store could not hold.
 pub fn time_ms(now_ms: u64, after_ms: u64) -> u64 {
     now_ms.saturating_add(after_ms).min(MAX_TIME_MS)
+}
+
+/// A text of at most [`MAX_TEXT_BYTES`]: a longer one is cut between two characters, and a mark at its end says
+/// how many bytes are missing.
+///
+/// ```
+/// use nq_core::limits::{MAX_TEXT_BYTES, cut};
+///
+/// assert_eq!(cut("a short error"), "a short error");
+/// let long = cut("x".repeat(MAX_TEXT_BYTES + 1));
+/// assert!(long.len() <= MAX_TEXT_BYTES);
+/// assert!(long.ends_with(" more bytes)"));
+/// ```
+pub fn cut<'a>(text: impl Into<Cow<'a, str>>) -> String {
+    cut_to(text, MAX_TEXT_BYTES)
+}
+
+/// A text of at most so many bytes, cut like [`cut`] does it. A limit below 64 bytes counts as 64.
+pub fn cut_to<'a>(text: impl Into<Cow<'a, str>>, limit: usize) -> String {
+    let text = text.into();
+    if text.len() <= limit {
+        return text.into_owned();
+    }
+    let mut cut = Cut::new(limit);
+    // `Cut` fails only for a text that never ends.
+    let _ = cut.write_str(&text);
+    cut.finish()
+}
+
+/// What a value displays, cut like [`cut`] does it; what is cut is never in memory. A `Display` that fails is cut
+/// where it failed, and one that never stops writing is stopped.
+pub fn display(value: impl fmt::Display) -> String {
+    let mut cut = Cut::new(MAX_TEXT_BYTES);
+    let failed = write!(cut, "{value}").is_err() && cut.missing == 0;
+    let mut text = cut.finish();
+    if failed {
+        text = cut_to(text + " (its `Display` failed here)", MAX_TEXT_BYTES);
+    }
+    text
+}
+
+/// The beginning of a text, and how much of it is missing.
+struct Cut {
+    text: String,
+    missing: usize,
+    limit: usize,
+}
+
+impl Cut {
+    /// The room for the mark.
+    const MARK: usize = 40;
+    /// The most that is counted of what is missing: a `Display` that goes on after it may never end.
+    const COUNTED: usize = 256 * 1024 * 1024;
+
+    fn new(limit: usize) -> Self {
+        Self { text: String::new(), missing: 0, limit: limit.max(64) }
+    }
+
+    fn finish(mut self) -> String {
+        if self.missing > 0 {
+            let keep = self.text.floor_char_boundary(self.limit - Self::MARK);
+            let missing = self.missing + self.text.len() - keep;
+            self.text.truncate(keep);
+            self.text.push_str(&format!("… ({missing} more bytes)"));
+        }
+        self.text
+    }
+}
+
+impl Write for Cut {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = if self.missing == 0 { self.limit - self.text.len() } else { 0 };
+        let kept = text.floor_char_boundary(room);
+        self.text.push_str(&text[..kept]);
+        self.missing += text.len() - kept;
+        if self.missing > Self::COUNTED { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_characters_and_says_what_is_missing() {
+        for (length, whole) in
+            [(MAX_TEXT_BYTES - 1, true), (MAX_TEXT_BYTES, true), (MAX_TEXT_BYTES + 1, false)]
+        {
+            let text = "x".repeat(length);
+            let short = cut(&text);
+            assert_eq!(short == text, whole, "{length}");
+            assert!(short.len() <= MAX_TEXT_BYTES);
+            assert_eq!(cut(&short), short, "what is cut is not cut again");
+            assert_eq!(display(&text), short);
+        }
+        let wide = "ü".repeat(20 * 1024 * 1024);
+        let short = cut(&wide);
+        let kept = short.find('…').unwrap();
+        assert_eq!(short[kept..], format!("… ({} more bytes)", wide.len() - kept));
+        assert!(wide.starts_with(&short[..kept]));
+        assert!(cut_to("x".repeat(100), 0).len() <= 64);
+    }
+
+    #[test]
+    fn a_display_that_fails_or_never_ends_is_cut() {
+        struct Fails;
+        impl fmt::Display for Fails {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("half")?;
+                Err(fmt::Error)
+            }
+        }
+        assert_eq!(display(Fails), "half (its `Display` failed here)");
+
+        struct Endless;
+        impl fmt::Display for Endless {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                loop {
+                    f.write_str(&"x".repeat(1 << 20))?;
+                }
+            }
+        }
+        let text = display(Endless);
+        assert!(text.len() <= MAX_TEXT_BYTES && text.ends_with(" more bytes)"), "{}", text.len());
+    }
 }
