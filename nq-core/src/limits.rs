@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
+use std::time::Duration;
 
 /// The largest payload of one event, state value or result, in bytes of JSON.
 pub const MAX_PAYLOAD_BYTES: usize = 1024 * 1024;
@@ -41,6 +42,20 @@ pub const SNAPSHOT_ENTRIES: u64 = 2_000;
 /// The latest moment that every store can hold exactly, in milliseconds since 1970: some keep times as
 /// floating-point numbers.
 pub const MAX_TIME_MS: u64 = (1 << 53) - 1;
+
+/// A duration in milliseconds, and [`MAX_TIME_MS`] where it is longer: a store takes every duration that a program
+/// can write, and one that outlasts all history as one that never ends.
+///
+/// ```
+/// use std::time::Duration;
+/// use nq_core::limits::{MAX_TIME_MS, duration_ms};
+///
+/// assert_eq!(duration_ms(Duration::from_secs(2)), 2_000);
+/// assert_eq!(duration_ms(Duration::MAX), MAX_TIME_MS);
+/// ```
+pub fn duration_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(MAX_TIME_MS).min(MAX_TIME_MS)
+}
 
 /// The moment so many milliseconds after another, but none that a store could not hold.
 pub fn time_ms(now_ms: u64, after_ms: u64) -> u64 {
@@ -127,6 +142,18 @@ impl Write for Cut {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_duration_beyond_all_time_is_only_the_longest() {
+        let longest = Duration::from_millis(MAX_TIME_MS);
+        assert_eq!(duration_ms(longest - Duration::from_millis(1)), MAX_TIME_MS - 1);
+        assert_eq!(duration_ms(longest), MAX_TIME_MS);
+        // 2^61 seconds are 125 times 2^64 milliseconds, of which a `u64` that is cut keeps nothing.
+        for longer in [longest + Duration::from_millis(1), Duration::MAX, Duration::from_secs(1 << 61)] {
+            assert_eq!(duration_ms(longer), MAX_TIME_MS, "{longer:?}");
+        }
+        assert_eq!(duration_ms(Duration::from_micros(999)), 0);
+    }
 
     #[test]
     fn a_text_is_cut_between_characters_and_says_what_is_missing() {

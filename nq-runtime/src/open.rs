@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nq_core::limits::MAX_PAYLOAD_BYTES;
+use nq_core::limits::{MAX_PAYLOAD_BYTES, duration_ms};
 use nq_core::registry::{Registry, WiringError};
 use nq_core::store::{Retention, Store, StoreError};
 use tokio::runtime::Handle;
@@ -81,7 +81,7 @@ impl Builder {
     /// Builds on a store that was opened otherwise.
     pub fn new(store: Arc<dyn Store>) -> Self {
         ask::answer();
-        let ms = |duration: Duration| Some(duration.as_millis() as u64);
+        let ms = |duration: Duration| Some(duration_ms(duration));
         Self {
             store,
             provided: Provided::default(),
@@ -129,8 +129,8 @@ impl Builder {
     /// How long finished runs are kept: completed ones 7 days, others 30 days if nothing is said; `None` for
     /// ever. A run that is not finished is never removed.
     pub fn retention(mut self, completed: Option<Duration>, others: Option<Duration>) -> Self {
-        let ms = |duration: Duration| duration.as_millis() as u64;
-        self.retention = Retention { completed_ms: completed.map(ms), failed_ms: others.map(ms) };
+        self.retention =
+            Retention { completed_ms: completed.map(duration_ms), failed_ms: others.map(duration_ms) };
         self
     }
 

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use nq_core::decide::{Attempt, End, decide};
 use nq_core::entry::{Entry, EntryType};
 use nq_core::id::step_key;
-use nq_core::limits::MAX_READ_ENTRIES;
+use nq_core::limits::{MAX_READ_ENTRIES, duration_ms};
 use nq_core::registry::Flow;
 use nq_core::store::{Arrived, Gathered, Lease, Read, Store, StoreError};
 use nq_core::transaction::Outcome;
@@ -225,7 +225,7 @@ fn finish(
             }
         }
         Ended::Returned(Err(failed)) => {
-            let retry_after_ms = failed.retry_delay().map(|delay| delay.as_millis() as u64);
+            let retry_after_ms = failed.retry_delay().map(duration_ms);
             error(failed.report(), failed.is_fatal(), retry_after_ms)
         }
         Ended::Panicked(message) => error(format!("the worker panicked: {message}"), false, None),

@@ -13,8 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nq_core::id::{InstanceId, Name, QueueName, RunId, StepId};
+use nq_core::limits::duration_ms;
 use nq_core::registry::Registry;
-use nq_core::store::{Answer, Interest, Lease, Offer, Retention, StoreError, Take, Tick};
+use nq_core::store::{Answer, ErrorKind, Interest, Lease, Offer, Retention, StoreError, Take, Tick};
 use nq_core::transaction::{LogLine, Outcome, Renewal, Transaction};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -34,8 +35,15 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const RENEW_GIVEN: Duration = Duration::from_millis(nq_core::limits::GIVEN_MS / 6);
 /// How long an attempt that is ended may take to say so before its job is handed back without it.
 const STUCK_AFTER: Duration = Duration::from_secs(1);
+/// Longer than any process runs, and short enough to be added to any moment: a hundred years.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// The longest pause between two tries to reach a store that is away.
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
+
+/// The moment so long after another; one that no clock reaches, where the duration is too long to be added.
+fn after(moment: Instant, duration: Duration) -> Instant {
+    moment.checked_add(duration).unwrap_or_else(|| moment + FOR_EVER)
+}
 
 /// What an engine is set up with.
 #[derive(Clone, Debug)]
@@ -95,7 +103,9 @@ impl EngineHandle {
     pub(crate) async fn stopped(&self) -> Result<(), StoreError> {
         let mut done = self.done.clone();
         let done = done.wait_for(Option::is_some).await;
-        done.map_or(Ok(()), |done| (*done).clone().unwrap_or(Ok(())))
+        // Its thread has panicked: nothing was handed back, and whoever counts on it must know.
+        let vanished = || Err(StoreError::new(ErrorKind::Closed, "run", "the engine's thread has died"));
+        done.map_or_else(|_| vanished(), |done| (*done).clone().unwrap_or_else(vanished))
     }
 }
 
@@ -138,7 +148,7 @@ pub(crate) fn spawn(
         logs: HashMap::new(),
         turn: 0,
         to_renew: VecDeque::new(),
-        renew_at: Instant::now() + renew_every,
+        renew_at: after(Instant::now(), renew_every),
         tick_at: Instant::now(),
         stop_by: None,
         away: HashMap::new(),
@@ -212,7 +222,7 @@ impl Engine {
         if self.stop_by.is_none()
             && let Some(grace) = *self.stopping.borrow_and_update()
         {
-            self.stop_by = Some(Instant::now() + grace);
+            self.stop_by = Some(after(Instant::now(), grace));
             for running in self.running.values() {
                 running.stop.cancel();
             }
@@ -231,7 +241,7 @@ impl Engine {
     fn check_deadlines(&mut self) {
         let now = Instant::now();
         let stopping = self.stop_by.is_some_and(|by| now >= by);
-        let stuck = self.stop_by.is_some_and(|by| now >= by + STUCK_AFTER);
+        let stuck = self.stop_by.is_some_and(|by| now >= after(by, STUCK_AFTER));
         for (key, running) in &mut self.running {
             let kill = if stopping {
                 Kill::Shutdown
@@ -304,7 +314,7 @@ impl Engine {
     async fn tick(&mut self) -> Result<(), StoreError> {
         let tick = Tick {
             instance: self.settings.instance.clone(),
-            lease_ms: self.settings.lease.as_millis() as u64,
+            lease_ms: duration_ms(self.settings.lease),
             retention: self.settings.retention,
             limit: 500,
         };
@@ -333,7 +343,7 @@ impl Engine {
         if !self.running.is_empty() {
             until = until.min(self.renew_at);
         }
-        let stuck = self.stop_by.map(|by| by + STUCK_AFTER);
+        let stuck = self.stop_by.map(|by| after(by, STUCK_AFTER));
         let deadlines = self.running.values().filter_map(|running| running.deadline);
         for deadline in deadlines.chain(self.stop_by).chain(stuck) {
             if deadline > Instant::now() {
@@ -352,7 +362,7 @@ impl Engine {
         let offer = Offer {
             instance: self.settings.instance.clone(),
             queues: open,
-            lease_ms: self.settings.lease.as_millis() as u64,
+            lease_ms: duration_ms(self.settings.lease),
         };
         let look = async {
             if offer.queues.is_empty() {

@@ -9,7 +9,7 @@ use nq_core::store::{Answer, RenewAnswer, Store, StoreError, TurnReply};
 use nq_core::transaction::{LogLine, Outcome, Renewal, Transaction, Turn};
 use tokio::time::Instant;
 
-use super::{Engine, JobKey, MAX_BACKOFF, Waiting};
+use super::{Engine, JobKey, MAX_BACKOFF, Waiting, after};
 
 impl Engine {
     /// Takes a turn and applies what the store answers.
@@ -28,7 +28,7 @@ impl Engine {
             writes,
             renewals,
             wants,
-            lease_ms: self.settings.lease.as_millis() as u64,
+            lease_ms: limits::duration_ms(self.settings.lease),
         };
         let Some(reply) = self.send(&turn).await? else { return Ok(()) };
         self.turn = turn.number;
@@ -76,7 +76,7 @@ impl Engine {
     fn renewals(&mut self, max: usize) -> Vec<Renewal> {
         let now = Instant::now();
         if now >= self.renew_at {
-            self.renew_at = now + self.settings.lease / 3;
+            self.renew_at = after(now, self.settings.lease / 3);
             self.to_renew = self.running.iter().map(|(key, running)| renewal(key, running.fence)).collect();
         }
         self.to_renew.drain(..max.min(self.to_renew.len())).collect()
@@ -144,7 +144,7 @@ impl Engine {
             RenewAnswer::RunEnded => self.settings.grace,
         };
         running.stop.cancel();
-        running.deadline.get_or_insert(Instant::now() + grace);
+        running.deadline.get_or_insert(after(Instant::now(), grace));
     }
 
     /// Applies the answer to a write.
@@ -171,7 +171,7 @@ impl Engine {
             return;
         }
         if let (Answer::Committed { .. }, Outcome::Retry { delay_ms }) = (&answer, &tx.outcome) {
-            self.tick_at = self.tick_at.min(Instant::now() + Duration::from_millis(*delay_ms));
+            self.tick_at = self.tick_at.min(after(Instant::now(), Duration::from_millis(*delay_ms)));
         }
         let failed = matches!(tx.outcome, Outcome::Fail { .. });
         if failed || matches!(answer, Answer::RunEnded { .. }) {

@@ -23,6 +23,13 @@ pub(super) async fn what_is_there_is_not_waited_for(t: &Fixture) {
     woken(t, queues(&["b", "a"])).await;
 }
 
+pub(super) async fn waiting_for_ever_ends_when_something_comes(t: &Fixture) {
+    let interest = queues(&["a"]);
+    both(t.wait(&interest, Duration::MAX), async { t.start("r", job("a")).await }).await;
+    let offer = t.peer("one").offer_of("b");
+    both(t.peer("one").brought_by(&offer, Duration::MAX), async { t.start("s", job("b")).await }).await;
+}
+
 pub(super) async fn waiting_ends_when_its_time_is_up(t: &Fixture) {
     let run = t.start("r", job("a")).await;
     let short = Duration::from_millis(20);

@@ -124,6 +124,19 @@ pub(super) async fn a_lease_that_has_not_run_out_stays(t: &Fixture) {
     t.peer("one").after(1).commit(done(&kept)).await;
 }
 
+pub(super) async fn a_lease_beyond_all_time_is_only_long(t: &Fixture) {
+    t.start("r", job("a")).await;
+    let mut one = t.peer("one");
+    one.lease_ms = u64::MAX;
+    let lease = one.lease("a").await;
+    assert_eq!(one.renew(&lease).await, RenewAnswer::Renewed);
+    t.start("s", job("b")).await;
+    t.short_peer("two").lease("b").await;
+    t.until_expired("b").await;
+    assert_eq!(t.counts("a").await.leased, 1);
+    one.commit(done(&lease)).await;
+}
+
 pub(super) async fn a_lease_that_is_renewed_stays(t: &Fixture) {
     t.start("r1", job("a")).await;
     t.start("r2", job("b")).await;

@@ -73,6 +73,7 @@ macro_rules! __conformance_cases {
             follow {
                 what_is_there_is_not_waited_for
                 waiting_ends_when_its_time_is_up
+                waiting_for_ever_ends_when_something_comes
                 an_entry_wakes_those_who_follow_its_run
                 a_commit_wakes_those_who_follow_its_run
                 the_end_from_outside_wakes_those_who_follow
@@ -148,6 +149,7 @@ macro_rules! __conformance_cases {
                 a_lease_that_runs_out_goes_back_to_the_queue
                 a_lease_that_has_not_run_out_stays
                 a_lease_that_is_renewed_stays
+                a_lease_beyond_all_time_is_only_long
                 a_renewal_writes_nothing_into_the_timeline
                 renewals_are_answered_in_their_order
                 a_turn_renews_then_writes_then_leases

@@ -117,7 +117,7 @@ impl RedisStore {
 
     /// Makes a call; one whose effect must last is answered when it does, as the URL asks.
     pub(super) async fn lasting(&self, call: &Call, link: &Link, lasting: bool) -> Result<Value, StoreError> {
-        let confirm_ms = self.options.confirm.as_millis() as u64;
+        let confirm_ms = nq_core::limits::duration_ms(self.options.confirm);
         let (confirm, what) = match self.options.durability {
             _ if !lasting => return call.run(link).await,
             Durability::Relaxed => return call.run(link).await,

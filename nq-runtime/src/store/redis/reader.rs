@@ -214,7 +214,12 @@ impl Reader {
         let mut command = Cmd::new();
         match self.kind {
             Kind::Streams => {
-                command.arg("XREAD").arg("COUNT").arg(PAGE).arg("BLOCK").arg(BLOCK.as_millis() as u64);
+                command
+                    .arg("XREAD")
+                    .arg("COUNT")
+                    .arg(PAGE)
+                    .arg("BLOCK")
+                    .arg(nq_core::limits::duration_ms(BLOCK));
                 command.arg("STREAMS").arg(&self.resumed).arg(keys).arg(resumed);
                 command.arg(watches.keys.values().map(|watch| &watch.after).collect::<Vec<_>>());
             }

@@ -168,7 +168,7 @@ impl RedisStore {
         self.watch_queues(&offer.queues);
         let mut call = Call::new("offer", partition);
         call.arg(offer.instance.as_str())
-            .arg(most.as_millis() as u64 + 1)
+            .arg(limits::duration_ms(most) + 1)
             .arg(number)
             .arg(offer.lease_ms.min(limits::MAX_TIME_MS))
             .arg(started_data(&offer.instance))
