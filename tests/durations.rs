@@ -6,7 +6,6 @@ mod support {
 
 use std::time::Duration;
 
-use nq::prelude::*;
 use nq::{EntryType, RunStatus};
 use support::stores::on_each_store;
 

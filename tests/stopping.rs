@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use nq::prelude::*;
-use nq::{EntryType, RunError};
+use nq::{Client, EntryType, Nq, RunError};
 use support::sound::sound;
 use support::stores::on_each_store;
+use tokio::sync::Notify;
 
 nq::registry!();
 
@@ -50,6 +51,61 @@ async fn a_cancelled_run_tells_its_steps_and_takes_nothing_more() {
                 nq.start::<slow>(Begin { n: 1 }).await.unwrap().completed().await.unwrap();
             }
             sound(&run).await;
+        },
+    )
+    .await;
+}
+
+/// Fires when a step of `watched` is told to stop.
+static TOLD: Notify = Notify::const_new();
+/// Fires when what has outlived its step is told to stop.
+static OUTLIVED: Notify = Notify::const_new();
+
+#[nq::worker(flow = "watched")]
+async fn watched(begin: Begin, ctx: Ctx<watched>) -> nq::Result<()> {
+    if begin.n == 0 {
+        ctx.stopping().await;
+        TOLD.notify_one();
+    } else {
+        let (ctx, runtime) = (ctx.clone(), tokio::runtime::Handle::current());
+        runtime.spawn(async move {
+            ctx.stopping().await;
+            OUTLIVED.notify_one();
+        });
+    }
+    Ok(())
+}
+
+/// Cancels the run of a step that runs, and expects the step to be told within this time.
+async fn tells_within(nq: &Nq, client: &Client, most: Duration) {
+    let run = nq.start::<watched>(Begin { n: 0 }).await.unwrap();
+    let mut timeline = run.timeline();
+    while timeline.next().await.unwrap().unwrap().kind != EntryType::StepStarted {}
+    assert!(client.run(run.id()).unwrap().cancel("not needed").await.unwrap());
+    tokio::time::timeout(most, TOLD.notified()).await.expect("the step is told in time");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancel_reaches_its_steps_at_once_or_within_two_seconds() {
+    // With the usual lease, which is renewed after ten seconds; what a loaded machine may need is added.
+    on_each_store(
+        |builder| builder,
+        async |nq| {
+            tells_within(nq, nq, Duration::from_millis(700)).await;
+            let elsewhere = nq::Builder::new(nq.store().clone()).client().unwrap();
+            tells_within(nq, &elsewhere, Duration::from_millis(2_500)).await;
+        },
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_outlives_its_step_is_told_to_stop() {
+    on_each_store(
+        |builder| builder,
+        async |nq| {
+            nq.start::<watched>(Begin { n: 1 }).await.unwrap().completed().await.unwrap();
+            tokio::time::timeout(Duration::from_secs(20), OUTLIVED.notified()).await.expect("it is told");
         },
     )
     .await;

@@ -15,6 +15,7 @@ use nq_core::store::{
 };
 use serde_json::Value;
 
+use crate::engine::link::Link;
 use crate::ids;
 use crate::run::Run;
 use crate::step::json_len;
@@ -108,11 +109,18 @@ pub struct Client {
     store: Arc<dyn Store>,
     registry: Arc<Registry>,
     max_payload: usize,
+    /// The engine of the instance that it belongs to, which hears at once what is done to a run through it.
+    link: Link,
 }
 
 impl Client {
     pub(crate) fn new(store: Arc<dyn Store>, registry: Arc<Registry>, max_payload: usize) -> Self {
-        Self { store, registry, max_payload }
+        Self { store, registry, max_payload, link: Link::Detached }
+    }
+
+    /// The same, of the instance whose engine is at the other end.
+    pub(crate) fn told_by(self, link: Link) -> Self {
+        Self { link, ..self }
     }
 
     /// Starts a run of the worker's flow at this worker: await it, after saying more about it where needed.
@@ -141,7 +149,7 @@ impl Client {
 
     /// One run, by its id. Nothing is asked of the store yet.
     pub fn run(&self, id: impl AsRef<str>) -> Result<Run, IdError> {
-        Ok(Run::new(self.store.clone(), RunId::new(id)?))
+        Ok(Run::new(self.store.clone(), RunId::new(id)?, self.link.clone()))
     }
 
     /// The runs, newest first.
@@ -257,7 +265,7 @@ impl<'a> StartRun<'a> {
         let mut tries = 0;
         loop {
             match client.store.start(&start).await {
-                Ok(_) => return Ok(Run::new(client.store.clone(), run)),
+                Ok(_) => return Ok(Run::new(client.store.clone(), run, client.link.clone())),
                 Err(error) if error.is_retryable() && tries < 3 => tries += 1,
                 Err(error) => return Err(error.into()),
             }

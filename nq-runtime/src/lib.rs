@@ -18,6 +18,7 @@ mod ids;
 mod linked;
 pub mod log;
 pub mod open;
+mod patience;
 pub mod run;
 pub mod state;
 pub mod step;

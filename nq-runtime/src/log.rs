@@ -13,7 +13,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::engine::link::{Link, Message};
+use crate::engine::link::Link;
 use crate::step::Step;
 
 /// The target of the span that a step runs in.
@@ -84,7 +84,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
                 event.record(&mut line);
                 let message = std::mem::take(&mut line.message);
                 let log = decide::log(&sink.attempt, kind, message, line.fields);
-                sink.link.send(Message::Log { run: sink.attempt.run.clone(), line: log });
+                sink.link.log(&sink.attempt.run, log);
                 return;
             }
         }

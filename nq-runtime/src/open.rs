@@ -9,13 +9,12 @@ use nq_core::limits::{MAX_PAYLOAD_BYTES, duration_ms};
 use nq_core::registry::{Registry, WiringError};
 use nq_core::store::{Retention, Store, StoreError};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::client::Client;
 use crate::data::{MissingData, Provided};
 use crate::engine::link::Link;
-use crate::engine::{self, EngineHandle, Settings, Shared};
+use crate::engine::{self, EngineHandle, Settings, Shared, Starting};
 use crate::handler::{self, Handler, RegistryError};
 use crate::{ask, ids, log, store};
 
@@ -106,7 +105,10 @@ impl Builder {
         self
     }
 
-    /// How long a shutdown lets running steps finish: 25 seconds if nothing is said.
+    /// How long a shutdown takes at most: 25 seconds if nothing is said, well within the 30 that most supervisors
+    /// wait before they kill. Running steps may finish meanwhile; the last fifth of the time, but no more than two
+    /// seconds, is for handing back what has not finished. A shutdown whose grace period is shorter than a second
+    /// still takes up to one to hand back, if the store is slow.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -151,19 +153,20 @@ impl Builder {
             concurrency: self.concurrency,
             retention: self.retention,
         };
-        let (sender, messages) = mpsc::unbounded_channel();
+        let (link, messages) = Link::to_engine();
+        let client = client.told_by(link.clone());
         let shared = Arc::new(Shared {
             store: self.store.clone(),
             provided: Arc::new(self.provided),
             states: Arc::default(),
-            link: Link::Engine(sender),
+            link,
             max_payload: self.max_payload,
             dispatch: own_subscriber(),
         });
         let handlers: HashMap<_, _> =
             handlers.into_iter().map(|handler| (handler.def.path, handler)).collect();
         let registry = client.registry().clone();
-        let engine = engine::spawn(settings, registry, handlers, shared, messages, handle)?;
+        let engine = engine::spawn(settings, Starting { registry, handlers, shared, messages, handle })?;
         Ok(Nq { client, engine: Arc::new(engine), grace: self.grace })
     }
 
@@ -205,13 +208,15 @@ pub struct Nq {
 
 impl Nq {
     /// Stops leasing, lets running steps finish within the grace period, hands back the others, and names
-    /// them in the program's log. An instance that has ended by itself says why.
+    /// them in the program's log. It returns within that period also where the store does not answer, with an error. An
+    /// instance that has ended by itself says why.
     pub async fn shutdown(self) -> Result<(), crate::error::Error> {
         Ok(self.engine.stop(self.grace).await?)
     }
 
     /// Returns when the instance has ended by itself, with the reason: the store cannot be worked with any
-    /// more. A store that is away for a while is waited for and ends nothing.
+    /// more, the runtime that its workers ran on is gone, or its engine has died. A store that is away for a while is
+    /// waited for and ends nothing.
     pub async fn stopped(&self) -> Result<(), StoreError> {
         self.engine.stopped().await
     }

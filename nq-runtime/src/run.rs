@@ -15,6 +15,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::ctx;
+use crate::engine::link::{Link, Message};
+use crate::patience::{Pauses, Reader};
 use crate::state::state_at;
 use crate::step::StepError;
 
@@ -61,11 +63,12 @@ pub enum RunError {
 pub struct Run {
     store: Arc<dyn Store>,
     id: RunId,
+    link: Link,
 }
 
 impl Run {
-    pub(crate) fn new(store: Arc<dyn Store>, id: RunId) -> Self {
-        Self { store, id }
+    pub(crate) fn new(store: Arc<dyn Store>, id: RunId, link: Link) -> Self {
+        Self { store, id, link }
     }
 
     /// Its id.
@@ -87,6 +90,7 @@ impl Run {
     /// says why not. A store that is away is waited for; a run that is gone is an error, never a wait.
     pub async fn completed(&self) -> Result<Completed, RunError> {
         let interest = Interest::End { run: self.id.clone() };
+        let mut pauses = Pauses::default();
         let summary = loop {
             // The hint may come early or for nothing; a store that is away is no reason to give up.
             let asked = match self.store.wait(&interest, LOOK_EVERY).await {
@@ -95,8 +99,8 @@ impl Run {
             };
             match asked {
                 Ok(summary) if summary.status.is_terminal() => break summary,
-                Ok(_) => {}
-                Err(error) if error.is_retryable() => tokio::time::sleep(LOOK_EVERY / 4).await,
+                Ok(_) => pauses = Pauses::default(),
+                Err(error) if error.is_retryable() => pauses.pause().await,
                 Err(error) => return Err(error.into()),
             }
         };
@@ -105,7 +109,8 @@ impl Run {
             _ => vec![EntryType::FlowFailed, EntryType::FlowCancelled, EntryType::FlowStalled],
         };
         // Only log lines follow the terminal entry: with it, all is there.
-        let mut entries = self.entries_until(types, |entry| entry.kind.is_terminal()).await?;
+        let reader = Reader::Patient(&*self.store);
+        let mut entries = self.entries_until(reader, types, |entry| entry.kind.is_terminal()).await?;
         let terminal = entries.pop_if(|entry| entry.kind.is_terminal());
         let text = |field: &str| {
             let data = terminal.as_ref().map(|entry| &entry.data);
@@ -124,19 +129,20 @@ impl Run {
 
     /// Every entry that the run has of these types, in order; of all types if there are none.
     pub async fn entries(&self, types: Vec<EntryType>) -> Result<Vec<Entry>, StoreError> {
-        self.entries_until(types, |_| false).await
+        self.entries_until(Reader::Once(&*self.store), types, |_| false).await
     }
 
     /// The entries of these types, as far as the page whose last entry is one to stop at.
     async fn entries_until(
         &self,
+        reader: Reader<'_>,
         types: Vec<EntryType>,
         stop: impl Fn(&Entry) -> bool,
     ) -> Result<Vec<Entry>, StoreError> {
         let mut read = Read { types, ..Read::after(self.id.clone(), 0) };
         let mut all = Vec::new();
         loop {
-            let page = self.store.read(&read).await?;
+            let page = reader.read(&read).await?;
             let Some(last) = page.last() else { return Ok(all) };
             read.after = last.id.n;
             let stops = stop(last);
@@ -196,10 +202,13 @@ impl Run {
         self.state_at(EntryId { ms, n: low }).await
     }
 
-    /// Ends the run. Its queued steps are dropped; its running steps are told, and have the grace period of
-    /// their instance to stop. False if it had ended before.
+    /// Ends the run. Its queued steps are dropped; its running steps are told, at once where they run in the instance
+    /// that this is called on and else within two seconds, and have the grace period of their instance to stop. False if
+    /// it had ended before.
     pub async fn cancel(&self, reason: &str) -> Result<bool, StoreError> {
         let acted = self.store.act(&self.id, &Act::Cancel { reason: reason.to_owned() }).await?;
+        // Whether it ended now or before: its steps in this instance need not wait until their leases are renewed.
+        self.link.send(Message::RunEnded { run: self.id.clone() });
         Ok(acted == Acted::Done)
     }
 
@@ -233,14 +242,7 @@ impl Follow {
                 return Ok(Some(entry));
             }
             let read = Read::after(self.run.id.clone(), self.after);
-            let page = match self.run.store.read(&read).await {
-                Ok(page) => page,
-                Err(error) if error.is_retryable() => {
-                    tokio::time::sleep(LOOK_EVERY / 4).await;
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
+            let page = Reader::Patient(&*self.run.store).read(&read).await?;
             if page.is_empty() {
                 if self.ended {
                     return Ok(None);

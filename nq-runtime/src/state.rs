@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::ctx::read;
+use crate::patience::{Reader, patiently};
 use crate::step::{Step, StepError, json_len};
 
 /// The state of a run, as one step sees it: as of one position in the timeline, the same on every attempt,
@@ -86,7 +87,7 @@ impl StateHandle {
             let to = match begun? {
                 (_, Some(recorded)) => recorded.as_u64().unwrap_or_default(),
                 (position, None) => {
-                    let run = step.inner.store.run(&step.attempt().run).await?;
+                    let run = patiently(|| step.inner.store.run(&step.attempt().run)).await?;
                     let to = run.map_or(0, |run| run.last.n);
                     let sized = step.json(|| REFRESH.into(), &to)?;
                     step.record(position, REFRESH, sized).await?;
@@ -108,7 +109,8 @@ impl StateHandle {
         if let Some(state) = base.as_ref().filter(|state| state.at == read) {
             return Ok(state.clone());
         }
-        let (state, snapshot_due) = inner.states.load(&*inner.store, &inner.attempt.run, read).await?;
+        let (state, snapshot_due) =
+            inner.states.load(Reader::Patient(&*inner.store), &inner.attempt.run, read).await?;
         if snapshot_due {
             let data = json!({ "asOf": state.at, "state": state.map });
             if json_len(&data) <= inner.max_payload {
@@ -149,7 +151,7 @@ impl StateCache {
     /// The state of a run as of a position, and whether it is time for a snapshot of it.
     pub(crate) async fn load(
         &self,
-        store: &dyn Store,
+        reader: Reader<'_>,
         run: &RunId,
         upto: u64,
     ) -> Result<(Arc<State>, bool), StoreError> {
@@ -157,14 +159,16 @@ impl StateCache {
         let mut fold = match cached {
             Some(fold) if fold.state.at == upto => return Ok((fold.state, false)),
             Some(fold) => fold,
-            None => Fold { state: Arc::new(snapshot(store, run, upto).await?), state_entries: 0, entries: 0 },
+            None => {
+                Fold { state: Arc::new(snapshot(reader, run, upto).await?), state_entries: 0, entries: 0 }
+            }
         };
         let mut state = State::clone(&fold.state);
         fold.entries += upto.saturating_sub(state.at);
         let types = [EntryType::StateSet, EntryType::StateDelete, EntryType::StateBatch];
         let mut read = Read { upto: Some(upto), types: types.to_vec(), ..Read::after(run.clone(), state.at) };
         loop {
-            let entries = store.read(&read).await?;
+            let entries = reader.read(&read).await?;
             let Some(last) = entries.last() else { break };
             read.after = last.id.n;
             fold.state_entries += entries.len();
@@ -197,7 +201,7 @@ impl StateCache {
 }
 
 /// The state of the last snapshot that tells nothing after a position, or the empty one.
-async fn snapshot(store: &dyn Store, run: &RunId, upto: u64) -> Result<State, StoreError> {
+async fn snapshot(reader: Reader<'_>, run: &RunId, upto: u64) -> Result<State, StoreError> {
     let read = Read {
         upto: Some(upto),
         types: vec![EntryType::StateSnapshot],
@@ -205,11 +209,11 @@ async fn snapshot(store: &dyn Store, run: &RunId, upto: u64) -> Result<State, St
         reverse: true,
         ..Read::after(run.clone(), 0)
     };
-    let entries = store.read(&read).await?;
+    let entries = reader.read(&read).await?;
     Ok(entries.first().and_then(State::of_snapshot).unwrap_or_default())
 }
 
 /// The state of a run as of a position, for readers outside of steps.
 pub(crate) async fn state_at(store: &dyn Store, run: &RunId, upto: u64) -> Result<Arc<State>, StoreError> {
-    Ok(StateCache::default().load(store, run, upto).await?.0)
+    Ok(StateCache::default().load(Reader::Once(store), run, upto).await?.0)
 }

@@ -1,6 +1,7 @@
 //! One attempt: makes the step, calls the handler, and decides what comes of it.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,11 +20,13 @@ use tracing::Instrument;
 use tracing::instrument::WithSubscriber;
 
 use super::JobKey;
+use super::guard::{Guard, panic_text, quietly};
 use super::link::{Link, Message};
 use crate::data::Provided;
 use crate::error::Error;
 use crate::handler::Handler;
 use crate::log;
+use crate::patience::patiently;
 use crate::state::StateCache;
 use crate::step::{Inner, Journal, Step};
 
@@ -47,24 +50,37 @@ pub(crate) enum Kill {
     Shutdown,
 }
 
-/// The ways in which an attempt can come to its end.
+/// The ways in which an attempt can come to its end. Nothing of the program's is left in it.
 enum Ended {
-    Returned(Result<Value, Error>),
+    Returned(Value),
+    Failed(Failure),
     Panicked(String),
-    TimedOut(u64),
+    TimedOut { ms: u64, then: Option<String> },
     Killed(Kill),
 }
 
+/// What an error of a handler says.
+#[derive(Debug, Default, PartialEq)]
+struct Failure {
+    text: String,
+    fatal: bool,
+    retry_after: Option<Duration>,
+}
+
+/// What an attempt begins with.
+pub(super) struct Begun {
+    pub(super) shared: Arc<Shared>,
+    pub(super) handler: &'static Handler,
+    pub(super) flow: Arc<Flow>,
+    pub(super) lease: Lease,
+    pub(super) stop: CancellationToken,
+    pub(super) kill: oneshot::Receiver<Kill>,
+}
+
 /// Runs one attempt and tells the engine what comes of it.
-pub(crate) async fn attempt(
-    shared: Arc<Shared>,
-    handler: &'static Handler,
-    flow: Arc<Flow>,
-    lease: Lease,
-    stop: CancellationToken,
-    kill: oneshot::Receiver<Kill>,
-) {
-    let key = JobKey { run: lease.run.clone(), step: lease.step.clone() };
+pub(super) async fn attempt(guard: Guard, begun: Begun) {
+    let lease = &begun.lease;
+    let (handler, flow) = (begun.handler, begun.flow.clone());
     let parents: Vec<&str> = lease.inputs.iter().map(|input| input.key.as_str()).collect();
     let attempt = Attempt {
         key: step_key(&lease.run, lease.step.worker(), &parents),
@@ -74,17 +90,30 @@ pub(crate) async fn attempt(
         number: lease.attempt,
         failures: lease.failures,
     };
+    // Whatever of the program's panics in here, be it the drop of what the handler left, becomes a failure.
+    let end = AssertUnwindSafe(run(begun, &attempt)).catch_unwind().await.unwrap_or_else(|panic| {
+        let text = format!("the attempt ended in a panic: {}", panic_text(panic));
+        let tx = decide(&flow, handler.def, &attempt, &[], failed(text, false, None));
+        Message::Write { tx, bytes: 0, reply: None }
+    });
+    guard.tell(end);
+}
+
+/// Makes the step, calls the handler, and decides what comes of it.
+async fn run(begun: Begun, attempt: &Attempt) -> Message {
+    let Begun { shared, handler, flow, lease, stop, kill } = begun;
     let def = handler.def;
-    let mut kill = kill.fuse();
+    // An engine that is gone has let go of the attempt.
+    let mut killed = pin!(async { kill.await.unwrap_or(Kill::Lost) });
     let prepared = tokio::select! {
-        prepared = patiently(|| prepare(&*shared.store, &lease, def.gathers.is_empty())) => prepared.map_err(Error::from),
-        Ok(kill) = &mut kill => return finish(&shared, &key, &attempt, &flow, handler, None, Ended::Killed(kill)),
+        prepared = prepare(&*shared.store, &lease, def.gathers.is_empty()) => prepared,
+        kill = &mut killed => return finish(&shared, attempt, &flow, handler, None, Ended::Killed(kill)),
     };
     let (inputs, own) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
-            let ended = Ended::Returned(Err(error));
-            return finish(&shared, &key, &attempt, &flow, handler, None, ended);
+            let ended = Ended::Failed(describe(error.into()));
+            return finish(&shared, attempt, &flow, handler, None, ended);
         }
     };
     let step = Step {
@@ -104,17 +133,38 @@ pub(crate) async fn attempt(
         }),
     };
 
-    let run = AssertUnwindSafe(call(handler, step.clone(), shared.dispatch.as_ref())).catch_unwind();
+    let called = AssertUnwindSafe(call(handler, step.clone(), shared.dispatch.as_ref())).catch_unwind();
+    // In a box, so that it is dropped here and not where a panic of its drop would hide how the attempt ended.
+    let mut called = Box::pin(called);
     let limit = def.timeout_ms.map(|ms| tokio::time::sleep(Duration::from_millis(ms)));
-    let ended = tokio::select! {
-        returned = run => match returned {
-            Ok(returned) => Ended::Returned(returned),
-            Err(panic) => Ended::Panicked(panic_text(&*panic)),
+    let mut ended = tokio::select! {
+        returned = &mut called => match returned {
+            Ok(Ok(result)) => Ended::Returned(result),
+            Ok(Err(error)) => Ended::Failed(describe(error)),
+            Err(panic) => Ended::Panicked(panic_text(panic)),
         },
-        () = maybe(limit) => Ended::TimedOut(def.timeout_ms.unwrap_or_default()),
-        Ok(kill) = kill => Ended::Killed(kill),
+        () = maybe(limit) => Ended::TimedOut { ms: def.timeout_ms.unwrap_or_default(), then: None },
+        kill = &mut killed => Ended::Killed(kill),
     };
-    finish(&shared, &key, &attempt, &flow, handler, Some(&step), ended);
+    if let Err(panic) = quietly(|| drop(called)) {
+        tracing::warn!(run = %attempt.run, step = %attempt.step, panic, "a handler panicked while it was dropped");
+        if let Ended::TimedOut { then, .. } = &mut ended {
+            *then = Some(panic);
+        }
+    }
+    finish(&shared, attempt, &flow, handler, Some(&step), ended)
+}
+
+/// What an error says, although its code is the program's and may panic wherever it is asked.
+fn describe(error: Error) -> Failure {
+    let (fatal, retry_after) = quietly(|| (error.is_fatal(), error.retry_delay())).unwrap_or_default();
+    let text = quietly(|| error.report())
+        .unwrap_or_else(|panic| format!("an error that cannot be printed: its `Display` panicked: {panic}"));
+    let text = match quietly(|| drop(error)) {
+        Ok(()) => text,
+        Err(panic) => format!("{text} (and it panicked when it was dropped: {panic})"),
+    };
+    Failure { text, fatal, retry_after }
 }
 
 /// Calls the handler in a span whose log events become entries of the run.
@@ -140,18 +190,6 @@ async fn maybe(sleep: Option<tokio::time::Sleep>) {
     }
 }
 
-/// Asks a store that is away again until it is back.
-async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(
-    ask: impl Fn() -> F,
-) -> Result<T, StoreError> {
-    loop {
-        match ask().await {
-            Err(error) if error.is_retryable() => tokio::time::sleep(Duration::from_millis(500)).await,
-            answer => return answer,
-        }
-    }
-}
-
 /// What the attempt needs beyond its lease: the list of a gather, and what earlier attempts have recorded.
 async fn prepare(
     store: &dyn Store,
@@ -168,7 +206,7 @@ async fn prepare(
             limit: MAX_READ_ENTRIES,
         };
         loop {
-            let page = store.gathered(&gathered).await?;
+            let page = patiently(|| store.gathered(&gathered)).await?;
             if page.is_empty() {
                 break;
             }
@@ -187,7 +225,7 @@ async fn prepare(
         ];
         let mut read = Read { types, ..Read::after(lease.run.clone(), lease.step.cause().n) };
         loop {
-            let page = store.read(&read).await?;
+            let page = patiently(|| store.read(&read)).await?;
             let Some(last) = page.last() else { break };
             read.after = last.id.n;
             own.extend(page.into_iter().filter(|entry| entry.step.as_ref() == Some(&lease.step)));
@@ -196,54 +234,47 @@ async fn prepare(
     Ok((inputs, own))
 }
 
-/// Decides what comes of the attempt and sends it to the engine.
+/// Decides what comes of the attempt.
 fn finish(
     shared: &Shared,
-    key: &JobKey,
     attempt: &Attempt,
     flow: &Flow,
     handler: &Handler,
     step: Option<&Step>,
     ended: Ended,
-) {
+) -> Message {
     let (operations, mut bytes, snapshot) = step.map(Step::end).unwrap_or_default();
-    let error = |error: String, fatal, retry_after_ms| End::Error {
-        error,
-        fatal,
-        retry_after_ms,
-        roll: fastrand::f64(),
-    };
     let end = match ended {
-        Ended::Returned(Ok(result)) => {
+        Ended::Returned(result) => {
             let size = crate::step::json_len(&result);
             bytes += size;
             if size > shared.max_payload {
                 let limit = shared.max_payload;
-                error(format!("the result has {size} bytes of JSON, and the limit is {limit}"), true, None)
+                failed(format!("the result has {size} bytes of JSON, and the limit is {limit}"), true, None)
             } else {
                 End::Complete { result }
             }
         }
-        Ended::Returned(Err(failed)) => {
-            let retry_after_ms = failed.retry_delay().map(duration_ms);
-            error(failed.report(), failed.is_fatal(), retry_after_ms)
-        }
-        Ended::Panicked(message) => error(format!("the worker panicked: {message}"), false, None),
-        Ended::TimedOut(ms) => {
-            error(format!("the attempt timed out after {:?}", Duration::from_millis(ms)), false, None)
+        Ended::Failed(Failure { text, fatal, retry_after }) => failed(text, fatal, retry_after),
+        Ended::Panicked(message) => failed(format!("the worker panicked: {message}"), false, None),
+        Ended::TimedOut { ms, then } => {
+            let then = then.map(|panic| format!("; its future panicked when it was dropped: {panic}"));
+            let after = Duration::from_millis(ms);
+            failed(format!("the attempt timed out after {after:?}{}", then.unwrap_or_default()), false, None)
         }
         Ended::Killed(Kill::Shutdown) => End::Release,
-        Ended::Killed(Kill::Lost) => return shared.link.send(Message::Gone { key: key.clone() }),
+        Ended::Killed(Kill::Lost) => {
+            return Message::Gone { key: JobKey { run: attempt.run.clone(), step: attempt.step.clone() } };
+        }
     };
     let mut tx = decide(flow, handler.def, attempt, &operations, end);
     if let (Outcome::Complete, Some(snapshot)) = (&tx.outcome, snapshot) {
         // Before the last entry, which nothing refers to by index.
         tx.entries.insert(tx.entries.len() - 1, snapshot);
     }
-    shared.link.send(Message::Write { tx, bytes, reply: None });
+    Message::Write { tx, bytes, reply: None }
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".into())
+fn failed(error: String, fatal: bool, retry_after: Option<Duration>) -> End {
+    End::Error { error, fatal, retry_after_ms: retry_after.map(duration_ms), roll: fastrand::f64() }
 }

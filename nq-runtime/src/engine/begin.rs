@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nq_core::registry::Registry;
 use nq_core::store::Lease;
+use nq_core::transaction::Transaction;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::attempt::{Shared, attempt};
+use super::attempt::{Begun, Shared, attempt};
+use super::guard::Guard;
 use super::{JobKey, Running};
 use crate::handler::Handler;
 
@@ -21,6 +23,8 @@ pub(super) struct Starter {
     pub(super) shared: Arc<Shared>,
     /// The program's runtime, where handlers run.
     pub(super) handle: Handle,
+    /// Fires when the instance stops, and with it every attempt is told.
+    pub(super) stop: CancellationToken,
 }
 
 impl Starter {
@@ -34,7 +38,7 @@ impl Starter {
             tracing::error!(flow = %lease.flow, step = %lease.step, "leased a step of an unknown worker");
             return None;
         };
-        let stop = CancellationToken::new();
+        let stop = self.stop.child_token();
         let (kill, killed) = oneshot::channel();
         let running = Running {
             fence: lease.fence,
@@ -45,8 +49,14 @@ impl Starter {
             deadline: None,
             handed_back: false,
             next: None,
+            begun: 0,
+            looked: 0,
         };
-        self.handle.spawn(attempt(self.shared.clone(), handler, flow.clone(), lease, stop, killed));
+        let tx = Transaction::new(lease.run.clone(), lease.step.clone(), lease.fence, lease.attempt);
+        // Made before the task: a runtime that is gone drops what is spawned on it.
+        let guard = Guard::new(self.shared.link.clone(), tx, stop.clone());
+        let (shared, flow) = (self.shared.clone(), flow.clone());
+        self.handle.spawn(attempt(guard, Begun { shared, handler, flow, lease, stop, kill: killed }));
         Some(running)
     }
 }

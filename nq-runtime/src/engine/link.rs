@@ -1,20 +1,30 @@
 //! What attempts tell the engine.
 
+use std::sync::Arc;
+
 use nq_core::id::RunId;
 use nq_core::store::Answer;
 use nq_core::transaction::{LogLine, Transaction};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
-/// The way from an attempt to the engine that runs it.
+use super::logs::Logs;
+
+/// The way to an engine, from the attempts that it runs and from the program.
 #[derive(Clone, Debug)]
 pub(crate) enum Link {
     /// To the engine of the instance.
-    Engine(mpsc::UnboundedSender<Message>),
-    /// To nowhere: a handler that a test calls.
+    Engine {
+        /// What it is told.
+        messages: mpsc::UnboundedSender<Message>,
+        /// The log lines that it appends.
+        logs: Arc<Logs>,
+    },
+    /// To nowhere: a handler that a test calls, a program that runs no workers.
     Detached,
 }
 
-/// What an attempt tells the engine.
+/// What an engine is told.
 #[derive(Debug)]
 pub(crate) enum Message {
     /// A write, and who waits for its answer. The end of an attempt waits for none.
@@ -31,29 +41,63 @@ pub(crate) enum Message {
         /// The job.
         key: super::JobKey,
     },
-    /// A log line.
-    Log {
+    /// There are log lines to append.
+    Logs,
+    /// A run was ended from outside, through this very instance.
+    RunEnded {
         /// The run.
         run: RunId,
-        /// The line.
-        line: LogLine,
     },
+    /// The runtime that handlers run on has dropped what ran on it.
+    RuntimeGone,
 }
 
 impl Link {
+    /// A way to an engine, and its other end.
+    pub(crate) fn to_engine() -> (Self, mpsc::UnboundedReceiver<Message>) {
+        let (messages, received) = mpsc::unbounded_channel();
+        (Self::Engine { messages, logs: Arc::default() }, received)
+    }
+
     /// Sends a write and waits for its answer; none if the engine is gone.
     pub(crate) async fn write(&self, tx: Transaction, bytes: usize) -> Option<Answer> {
-        let Self::Engine(engine) = self else { return Some(Answer::Committed { last: tx.step.cause() }) };
+        let Self::Engine { messages, .. } = self else {
+            return Some(Answer::Committed { last: tx.step.cause() });
+        };
         let (reply, answer) = oneshot::channel();
-        engine.send(Message::Write { tx, bytes, reply: Some(reply) }).ok()?;
+        messages.send(Message::Write { tx, bytes, reply: Some(reply) }).ok()?;
         answer.await.ok()
     }
 
     /// Sends what nobody waits for.
     pub(crate) fn send(&self, message: Message) {
-        if let Self::Engine(engine) = self {
+        if let Self::Engine { messages, .. } = self {
             // An engine that is gone has said so where it matters.
-            let _ = engine.send(message);
+            let _ = messages.send(message);
+        }
+    }
+
+    /// Sends a log line.
+    pub(crate) fn log(&self, run: &RunId, line: LogLine) {
+        if let Self::Engine { logs, .. } = self
+            && logs.add(run, line, Instant::now())
+        {
+            self.send(Message::Logs);
+        }
+    }
+
+    /// The log lines that wait for the store.
+    pub(super) fn logs(&self) -> Arc<Logs> {
+        match self {
+            Self::Engine { logs, .. } => logs.clone(),
+            Self::Detached => Arc::default(),
+        }
+    }
+
+    /// Returns when the engine is gone.
+    pub(super) async fn closed(&self) {
+        if let Self::Engine { messages, .. } = self {
+            messages.closed().await;
         }
     }
 }

@@ -4,7 +4,10 @@
 
 mod attempt;
 mod begin;
+mod guard;
+mod handle;
 pub(crate) mod link;
+mod logs;
 mod slots;
 mod turns;
 
@@ -16,7 +19,7 @@ use nq_core::id::{InstanceId, Name, QueueName, RunId, StepId};
 use nq_core::limits::duration_ms;
 use nq_core::registry::Registry;
 use nq_core::store::{Answer, ErrorKind, Interest, Lease, Offer, Retention, StoreError, Take, Tick};
-use nq_core::transaction::{LogLine, Outcome, Renewal, Transaction};
+use nq_core::transaction::{Outcome, Renewal, Transaction};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
@@ -25,9 +28,14 @@ use tokio_util::sync::CancellationToken;
 use self::attempt::Kill;
 pub(crate) use self::attempt::Shared;
 use self::begin::{Door, Starter};
+use self::guard::Sentinel;
+use self::handle::Stop;
+pub(crate) use self::handle::{EngineHandle, spawn};
 use self::link::Message;
+use self::logs::Logs;
 use self::slots::Slots;
 use crate::handler::Handler;
+use crate::patience::Pauses;
 
 /// How long an instance waits for a hint before it looks for itself.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -37,6 +45,21 @@ const RENEW_GIVEN: Duration = Duration::from_millis(nq_core::limits::GIVEN_MS / 
 const STUCK_AFTER: Duration = Duration::from_secs(1);
 /// Longer than any process runs, and short enough to be added to any moment: a hundred years.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+/// How often it is looked whether runs have ended under steps that run here. A step is told of a cancel after at most
+/// two of these.
+const LOOK_AT_RUNS: Duration = Duration::from_millis(900);
+/// The most leases that are renewed early to learn whether their runs have ended: a store must not be busy with that.
+const MOST_LOOKS: usize = 500;
+/// How long ticks are apart while there is work.
+const TICKS_APART: Duration = Duration::from_millis(20);
+/// How long a queue that was empty is not asked for jobs by turns that are taken for something else.
+const FEED_EVERY: Duration = Duration::from_millis(25);
+/// How long log lines wait for a turn that takes them along.
+const LOGS_WAIT: Duration = Duration::from_millis(50);
+/// How long it takes until it is said how many log lines were dropped.
+const NOTICE_WAIT: Duration = Duration::from_secs(1);
+/// How often an instance tries to take leave of the store.
+const LEAVE_TRIES: u32 = 6;
 /// The longest pause between two tries to reach a store that is away.
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
 
@@ -75,6 +98,9 @@ struct Running {
     handed_back: bool,
     /// A newer lease of the same job, which begins when this attempt is over.
     next: Option<Lease>,
+    /// How many looks at the runs of steps there had been when it began, and at the last that asked for its own.
+    begun: u64,
+    looked: u64,
 }
 
 /// A write that waits for a turn.
@@ -84,86 +110,14 @@ struct Waiting {
     reply: Option<oneshot::Sender<Answer>>,
 }
 
-/// The engine, as the program holds it.
-#[derive(Debug)]
-pub(crate) struct EngineHandle {
-    stop: watch::Sender<Option<Duration>>,
-    done: watch::Receiver<Option<Result<(), StoreError>>>,
-}
-
-impl EngineHandle {
-    /// Stops leasing, lets running steps finish for as long as the grace period, and returns when the engine
-    /// is done.
-    pub(crate) async fn stop(&self, grace: Duration) -> Result<(), StoreError> {
-        self.stop.send_if_modified(|stop| stop.replace(grace).is_none());
-        self.stopped().await
-    }
-
-    /// Returns when the engine has ended, by itself or because it was told to.
-    pub(crate) async fn stopped(&self) -> Result<(), StoreError> {
-        let mut done = self.done.clone();
-        let done = done.wait_for(Option::is_some).await;
-        // Its thread has panicked: nothing was handed back, and whoever counts on it must know.
-        let vanished = || Err(StoreError::new(ErrorKind::Closed, "run", "the engine's thread has died"));
-        done.map_or_else(|_| vanished(), |done| (*done).clone().unwrap_or_else(vanished))
-    }
-}
-
-impl Drop for EngineHandle {
-    fn drop(&mut self) {
-        // Nobody is left to wait for it: what runs is handed back.
-        self.stop.send_if_modified(|stop| {
-            let first = stop.is_none();
-            if first {
-                *stop = Some(Duration::ZERO);
-            }
-            first
-        });
-    }
-}
-
-/// Starts an engine whose handlers run on `handle`.
-pub(crate) fn spawn(
-    settings: Settings,
-    registry: Arc<Registry>,
-    handlers: HashMap<&'static str, &'static Handler>,
-    shared: Arc<Shared>,
-    messages: mpsc::UnboundedReceiver<Message>,
-    handle: Handle,
-) -> std::io::Result<EngineHandle> {
-    let (stop, stopping) = watch::channel(None);
-    let (finished, done) = watch::channel(None);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let slots = Slots::new(&registry, settings.concurrency);
-    let renew_every = settings.lease / 3;
-    let engine = Engine {
-        settings,
-        shared: shared.clone(),
-        starter: Arc::new(Starter { registry, handlers, shared, handle }),
-        messages,
-        stopping,
-        slots,
-        running: HashMap::new(),
-        writes: VecDeque::new(),
-        logs: HashMap::new(),
-        turn: 0,
-        to_renew: VecDeque::new(),
-        renew_at: after(Instant::now(), renew_every),
-        tick_at: Instant::now(),
-        stop_by: None,
-        away: HashMap::new(),
-        away_said: false,
-        offered: false,
-        false_hints: 0,
-    };
-    std::thread::Builder::new().name("nq-engine".into()).spawn(move || {
-        let result = runtime.block_on(engine.run());
-        if let Err(error) = &result {
-            tracing::error!(%error, "the instance has stopped");
-        }
-        finished.send_replace(Some(result));
-    })?;
-    Ok(EngineHandle { stop, done })
+/// What an engine runs, and where.
+pub(crate) struct Starting {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) handlers: HashMap<&'static str, &'static Handler>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) messages: mpsc::UnboundedReceiver<Message>,
+    /// The program's runtime, where handlers run.
+    pub(crate) handle: Handle,
 }
 
 struct Engine {
@@ -171,19 +125,32 @@ struct Engine {
     shared: Arc<Shared>,
     starter: Arc<Starter>,
     messages: mpsc::UnboundedReceiver<Message>,
-    stopping: watch::Receiver<Option<Duration>>,
+    stopping: watch::Receiver<Option<Stop>>,
+    /// Stops the instance from inside.
+    stop: watch::Sender<Option<Stop>>,
     slots: Slots,
     running: HashMap<JobKey, Running>,
     writes: VecDeque<Waiting>,
-    logs: HashMap<RunId, Vec<LogLine>>,
+    logs: Arc<Logs>,
+    /// When log lines are appended that no turn has taken along.
+    flush_at: Option<Instant>,
     /// The number of the last turn on the lane.
     turn: u64,
     /// The leases that the next turns renew.
     to_renew: VecDeque<Renewal>,
     renew_at: Instant,
+    /// When it is looked next whether runs have ended under steps that run, and how often that was done.
+    look_at: Instant,
+    looks: u64,
     tick_at: Instant,
+    /// When the last tick was.
+    ticked_at: Option<Instant>,
+    /// When turns ask again for jobs of queues that were empty.
+    feed_at: Instant,
     /// When running steps are handed back: set when the shutdown begins.
-    stop_by: Option<Instant>,
+    stop_by: Option<StopBy>,
+    /// Whether the program's runtime is gone.
+    runtime_gone: bool,
     /// How many times in a row the store was away, by verb.
     away: HashMap<&'static str, u32>,
     /// Whether that was said.
@@ -194,24 +161,123 @@ struct Engine {
     false_hints: u32,
 }
 
+/// The moments of a shutdown.
+#[derive(Clone, Copy, Debug)]
+struct StopBy {
+    /// Running steps are ended.
+    kill: Instant,
+    /// The jobs of those that block their thread are handed back without them.
+    stuck: Instant,
+}
+
 impl Engine {
-    async fn run(mut self) -> Result<(), StoreError> {
+    fn new(
+        settings: Settings,
+        starting: Starting,
+        told: CancellationToken,
+        stop: watch::Sender<Option<Stop>>,
+        stopping: watch::Receiver<Option<Stop>>,
+    ) -> Self {
+        let Starting { registry, handlers, shared, messages, handle } = starting;
+        let now = Instant::now();
+        Self {
+            slots: Slots::new(&registry, settings.concurrency),
+            renew_at: after(now, settings.lease / 3),
+            settings,
+            logs: shared.link.logs(),
+            shared: shared.clone(),
+            starter: Arc::new(Starter { registry, handlers, shared, handle, stop: told }),
+            messages,
+            stopping,
+            stop,
+            running: HashMap::new(),
+            writes: VecDeque::new(),
+            flush_at: None,
+            turn: 0,
+            to_renew: VecDeque::new(),
+            look_at: now + LOOK_AT_RUNS,
+            looks: 0,
+            tick_at: now,
+            ticked_at: None,
+            feed_at: now,
+            stop_by: None,
+            runtime_gone: false,
+            away: HashMap::new(),
+            away_said: false,
+            offered: false,
+            false_hints: 0,
+        }
+    }
+
+    /// Works until the instance stops. Once it is told to, a store that does not answer holds it up no longer than
+    /// the shutdown may take.
+    async fn run(&mut self) -> Result<(), StoreError> {
+        let mut stopping = self.stopping.clone();
+        let too_late = async move {
+            let Some(end) =
+                stopping.wait_for(Option::is_some).await.ok().and_then(|stop| stop.map(|s| s.end))
+            else {
+                return std::future::pending().await;
+            };
+            tokio::time::sleep(end).await;
+        };
+        let result = tokio::select! {
+            biased;
+            result = self.work() => result,
+            () = too_late => {
+                let message = "the store did not answer before the time of the shutdown was over: what has finished \
+                               is done again, and what ran is taken over, when the leases run out";
+                Err(StoreError::new(ErrorKind::Unavailable, "leave", message))
+            }
+        };
+        if self.runtime_gone {
+            let message = "the runtime that the workers of the instance ran on is gone: keep it for as long as the instance, \
+                           and shut the instance down before it";
+            return Err(StoreError::new(ErrorKind::Closed, "run", message));
+        }
+        result
+    }
+
+    async fn work(&mut self) -> Result<(), StoreError> {
         loop {
             self.drain();
             self.check_deadlines();
             if self.stop_by.is_some() && self.running.is_empty() && self.writes.is_empty() {
                 self.flush_logs().await;
-                return self.shared.store.leave(&self.settings.instance).await;
+                return self.leave().await;
             }
             let now = Instant::now();
-            if self.has_work(now) {
-                self.take_turn().await?;
-            } else if now >= self.tick_at {
+            self.plan_renewals(now);
+            let work = self.has_work();
+            if self.is_tick_due(now, work) {
                 self.tick().await?;
+            } else if work {
+                self.take_turn().await?;
+            } else if self.flush_at.is_some_and(|at| now >= at) {
+                self.flush_logs().await;
             } else {
                 self.pause().await;
             }
         }
+    }
+
+    /// Whether it is time for a tick. There is always work under load, and what time brings must not wait for its
+    /// end; but an instance renews before it reclaims, and ticks that follow each other closely leave room for turns.
+    fn is_tick_due(&self, now: Instant, work: bool) -> bool {
+        let apart = self.ticked_at.is_none_or(|ticked| now >= ticked + TICKS_APART);
+        now >= self.tick_at && (!work || (apart && self.to_renew.is_empty()))
+    }
+
+    /// Takes leave of the store. What that spares others is worth a few tries.
+    async fn leave(&self) -> Result<(), StoreError> {
+        let mut pauses = Pauses::default();
+        for _ in 1..LEAVE_TRIES {
+            match self.shared.store.leave(&self.settings.instance).await {
+                Err(error) if error.is_retryable() => pauses.pause().await,
+                left => return left,
+            }
+        }
+        self.shared.store.leave(&self.settings.instance).await
     }
 
     /// Takes in what has been said since.
@@ -220,12 +286,12 @@ impl Engine {
             self.take(message);
         }
         if self.stop_by.is_none()
-            && let Some(grace) = *self.stopping.borrow_and_update()
+            && let Some(stop) = *self.stopping.borrow_and_update()
         {
-            self.stop_by = Some(after(Instant::now(), grace));
-            for running in self.running.values() {
-                running.stop.cancel();
-            }
+            let kill = after(Instant::now(), stop.finish);
+            let stuck = after(kill, STUCK_AFTER.min((stop.end - stop.finish) / 2));
+            self.stop_by = Some(StopBy { kill, stuck });
+            self.starter.stop.cancel();
         }
     }
 
@@ -233,15 +299,23 @@ impl Engine {
         match message {
             Message::Write { tx, bytes, reply } => self.writes.push_back(Waiting { tx, bytes, reply }),
             Message::Gone { key } => self.over(&key),
-            Message::Log { run, line } => self.logs.entry(run).or_default().push(line),
+            Message::Logs => {
+                let soon = Instant::now() + LOGS_WAIT;
+                self.flush_at = Some(self.flush_at.map_or(soon, |at| at.min(soon)));
+            }
+            Message::RunEnded { run } => self.run_ended(&run),
+            Message::RuntimeGone => {
+                self.runtime_gone = true;
+                handle::tell(&self.stop, Stop::NOW);
+            }
         }
     }
 
     /// Ends the attempts that were told to stop and had their time.
     fn check_deadlines(&mut self) {
         let now = Instant::now();
-        let stopping = self.stop_by.is_some_and(|by| now >= by);
-        let stuck = self.stop_by.is_some_and(|by| now >= after(by, STUCK_AFTER));
+        let stopping = self.stop_by.is_some_and(|by| now >= by.kill);
+        let stuck = self.stop_by.is_some_and(|by| now >= by.stuck);
         for (key, running) in &mut self.running {
             let kill = if stopping {
                 Kill::Shutdown
@@ -264,10 +338,19 @@ impl Engine {
         }
     }
 
-    fn has_work(&self, now: Instant) -> bool {
+    fn has_work(&self) -> bool {
         let leases = self.stop_by.is_none() && self.slots.is_hungry();
-        let renews = !self.to_renew.is_empty() || (now >= self.renew_at && !self.running.is_empty());
-        !self.writes.is_empty() || leases || renews
+        !self.writes.is_empty() || leases || !self.to_renew.is_empty()
+    }
+
+    /// A run has ended: its steps here are told, and have the grace period to stop.
+    fn run_ended(&mut self, run: &RunId) {
+        let deadline = after(Instant::now(), self.settings.grace);
+        for (_, running) in self.running.iter_mut().filter(|(key, _)| key.run == *run) {
+            running.stop.cancel();
+            running.deadline.get_or_insert(deadline);
+        }
+        self.shared.states.forget(run);
     }
 
     /// A job is this instance's. It may have been told before: by an offer, and then by a turn.
@@ -295,9 +378,14 @@ impl Engine {
         }
         let queue = lease.queue.clone();
         match self.starter.begin(lease) {
-            Some(running) => drop(self.running.insert(key, running)),
+            Some(running) => self.runs(key, running),
             None => self.slots.release(&queue),
         }
+    }
+
+    /// An attempt has begun.
+    fn runs(&mut self, key: JobKey, running: Running) {
+        self.running.insert(key, Running { begun: self.looks, ..running });
     }
 
     /// An attempt is over: its place is free.
@@ -319,7 +407,9 @@ impl Engine {
             limit: 500,
         };
         let interval = LOOK_EVERY.min(self.settings.lease / 6);
-        match self.shared.store.tick(&tick).await {
+        let ticked = self.shared.store.tick(&tick).await;
+        self.ticked_at = Some(Instant::now());
+        match ticked {
             Ok(ticked) => {
                 self.back("tick");
                 let next = ticked.next_due.map_or(interval, |due| interval.min(due));
@@ -341,19 +431,16 @@ impl Engine {
     async fn pause(&mut self) {
         let mut until = self.tick_at.min(Instant::now() + LOOK_EVERY);
         if !self.running.is_empty() {
-            until = until.min(self.renew_at);
+            until = until.min(self.renew_at).min(self.look_at);
         }
-        let stuck = self.stop_by.map(|by| after(by, STUCK_AFTER));
+        let stops = self.stop_by.into_iter().flat_map(|by| [by.kill, by.stuck]);
         let deadlines = self.running.values().filter_map(|running| running.deadline);
-        for deadline in deadlines.chain(self.stop_by).chain(stuck) {
+        for deadline in deadlines.chain(stops) {
             if deadline > Instant::now() {
                 until = until.min(deadline);
             }
         }
-        let logs = !self.logs.is_empty();
-        if logs {
-            until = until.min(Instant::now() + Duration::from_millis(50));
-        }
+        until = self.flush_at.map_or(until, |at| until.min(at));
         let open = if self.stop_by.is_none() { self.slots.open() } else { Vec::new() };
         let store = self.shared.store.clone();
         // Between two steps there is a turn soon, and what it finds is as soon.
@@ -401,7 +488,7 @@ impl Engine {
         if let Some((key, running)) = door.and_then(|door| door.shut()) {
             self.offered = false;
             self.slots.take(&running.queue);
-            self.running.insert(key, running);
+            self.runs(key, running);
             self.renew_at = self.renew_at.min(Instant::now() + RENEW_GIVEN);
         } else {
             match hint {
@@ -412,8 +499,6 @@ impl Engine {
         }
         if let Some(message) = message {
             self.take(message);
-        } else if logs {
-            self.flush_logs().await;
         }
     }
 

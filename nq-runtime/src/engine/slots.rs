@@ -12,6 +12,8 @@ pub(crate) struct Slots {
     queues: HashMap<QueueName, Queue>,
     /// The limits; workers with the same `queue` option share one.
     groups: Vec<Group>,
+    /// How many times something was asked for.
+    asked: u64,
 }
 
 #[derive(Debug)]
@@ -19,6 +21,8 @@ struct Queue {
     group: usize,
     /// Whether a turn should ask for its jobs: something may be there.
     hungry: bool,
+    /// When it was asked for jobs the last time, by `Slots::asked`.
+    asked: u64,
 }
 
 #[derive(Debug)]
@@ -47,24 +51,27 @@ impl Slots {
                     slots.groups.len() - 1
                 });
                 slots.groups[group].limit = slots.groups[group].limit.min(limit);
-                slots.queues.insert(step.spec.queue.clone(), Queue { group, hungry: true });
+                slots.queues.insert(step.spec.queue.clone(), Queue { group, hungry: true, asked: 0 });
             }
         }
         slots
     }
 
-    /// What a turn should ask for.
-    pub(crate) fn wants(&self) -> Vec<Want> {
+    /// What a turn should ask for: of every queue that may have jobs for a free place. Where there are not places
+    /// enough for all, those come first that have not been asked for the longest time.
+    pub(crate) fn wants(&mut self) -> Vec<Want> {
         let mut free: Vec<u32> = self.groups.iter().map(Group::free).collect();
         let mut sharing = vec![0; self.groups.len()];
-        let hungry = || self.queues.iter().filter(|(_, queue)| queue.hungry);
-        for (_, queue) in hungry() {
+        let mut hungry: Vec<_> = self.queues.iter_mut().filter(|(_, queue)| queue.hungry).collect();
+        hungry.sort_unstable_by_key(|(_, queue)| queue.asked);
+        for (_, queue) in &hungry {
             sharing[queue.group] += 1;
         }
+        self.asked += 1;
         let mut budget = nq_core::limits::MAX_TURN_WRITES as u32;
         let mut wants = Vec::new();
-        let mut left = hungry().count() as u32;
-        for (name, queue) in hungry() {
+        let mut left = hungry.len() as u32;
+        for (name, queue) in hungry {
             // Queues that share a limit get equal parts of what is free. No queue takes what a turn can bring
             // from another: the job that is waited for may be in any.
             let max = free[queue.group].div_ceil(sharing[queue.group]).min(budget.div_ceil(left));
@@ -73,6 +80,7 @@ impl Slots {
             free[queue.group] -= max;
             sharing[queue.group] -= 1;
             if max > 0 {
+                queue.asked = self.asked;
                 wants.push(Want { queue: name.clone(), max });
             }
         }
@@ -150,7 +158,7 @@ mod tests {
         Slots::new(&Registry::new([&A, &B, &C], []).unwrap(), 10)
     }
 
-    fn total(slots: &Slots, of: &[&str]) -> u32 {
+    fn total(slots: &mut Slots, of: &[&str]) -> u32 {
         let wants = slots.wants();
         wants.iter().filter(|want| of.contains(&want.queue.as_str())).map(|want| want.max).sum()
     }
@@ -158,28 +166,55 @@ mod tests {
     #[test]
     fn workers_that_share_a_queue_share_the_smallest_limit() {
         let mut slots = slots();
-        assert_eq!(total(&slots, &["f/a", "f/b"]), 3);
-        assert_eq!(total(&slots, &["f/c"]), 10);
+        assert_eq!(total(&mut slots, &["f/a", "f/b"]), 3);
+        assert_eq!(total(&mut slots, &["f/c"]), 10);
         let want = Want { queue: QueueName::of("f", "a"), max: 2 };
         slots.got(&want, 2);
         slots.take(&want.queue);
         slots.take(&want.queue);
-        assert_eq!(total(&slots, &["f/a", "f/b"]), 1);
+        assert_eq!(total(&mut slots, &["f/a", "f/b"]), 1);
         slots.release(&want.queue);
-        assert_eq!(total(&slots, &["f/a", "f/b"]), 2);
+        assert_eq!(total(&mut slots, &["f/a", "f/b"]), 2);
     }
 
     #[test]
     fn every_queue_is_asked_for_something() {
-        let many: Vec<&'static WorkerDef> = (0..20)
-            .map(|n| {
-                let name: &'static str = format!("w{n}").leak();
-                &*Box::leak(Box::new(worker(name, None, Some(300))))
-            })
-            .collect();
-        let wants = Slots::new(&Registry::new(many, []).unwrap(), 10).wants();
+        let wants = named(20, None, 300).wants();
         assert_eq!(wants.len(), 20);
         assert!(wants.iter().all(|want| want.max == 25), "{wants:?}");
+    }
+
+    /// The queues that such turns ask, each of which brings all that it asks for and ends it at once.
+    fn asked_by(slots: &mut Slots, turns: usize) -> std::collections::BTreeSet<String> {
+        let mut asked = std::collections::BTreeSet::new();
+        for _ in 0..turns {
+            for want in slots.wants() {
+                slots.got(&want, want.max);
+                asked.insert(want.queue.to_string());
+            }
+        }
+        asked
+    }
+
+    fn named(count: usize, queue: Option<&'static str>, limit: u32) -> Slots {
+        let many: Vec<&'static WorkerDef> = (0..count)
+            .map(|n| {
+                let name: &'static str = format!("w{n}").leak();
+                &*Box::leak(Box::new(worker(name, queue, Some(limit))))
+            })
+            .collect();
+        Slots::new(&Registry::new(many, []).unwrap(), 10)
+    }
+
+    #[test]
+    fn queues_that_share_one_place_are_asked_in_turn() {
+        assert_eq!(asked_by(&mut named(7, Some("shared"), 1), 7).len(), 7);
+        assert_eq!(asked_by(&mut named(7, Some("shared"), 3), 3).len(), 7);
+    }
+
+    #[test]
+    fn more_queues_than_a_turn_can_ask_are_asked_in_turn() {
+        assert_eq!(asked_by(&mut named(1_200, None, 5), 3).len(), 1_200);
     }
 
     #[test]
@@ -188,8 +223,8 @@ mod tests {
         let want = Want { queue: QueueName::of("f", "c"), max: 10 };
         slots.got(&want, 3);
         (0..3).for_each(|_| slots.take(&want.queue));
-        assert_eq!(total(&slots, &["f/c"]), 0);
+        assert_eq!(total(&mut slots, &["f/c"]), 0);
         slots.feed(&want.queue);
-        assert_eq!(total(&slots, &["f/c"]), 7);
+        assert_eq!(total(&mut slots, &["f/c"]), 7);
     }
 }

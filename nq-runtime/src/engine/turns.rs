@@ -1,15 +1,18 @@
 //! The turns of an engine: what it has finished, renews and can take goes to the store in one call.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use nq_core::id::{QueueName, RunId};
 use nq_core::limits;
-use nq_core::store::{Answer, RenewAnswer, Store, StoreError, TurnReply};
-use nq_core::transaction::{LogLine, Outcome, Renewal, Transaction, Turn};
+use nq_core::store::{Answer, RenewAnswer, StoreError, TurnReply};
+use nq_core::transaction::{Outcome, Renewal, Transaction, Turn};
 use tokio::time::Instant;
 
-use super::{Engine, JobKey, MAX_BACKOFF, Waiting, after};
+use super::logs::{Pages, append};
+use super::{Engine, FEED_EVERY, JobKey, LOOK_AT_RUNS, MAX_BACKOFF, MOST_LOOKS, NOTICE_WAIT, Waiting, after};
+
+/// How many renewals a turn takes along however full of writes it is.
+const LEAST_RENEWALS: usize = 100;
 
 impl Engine {
     /// Takes a turn and applies what the store answers.
@@ -18,7 +21,14 @@ impl Engine {
         for write in &writes {
             self.feed_followers(&write.tx);
         }
-        let renewals = self.renewals(limits::MAX_TURN_WRITES.saturating_sub(writes.len()));
+        let renewals =
+            self.renewals(limits::MAX_TURN_WRITES.saturating_sub(writes.len()).max(LEAST_RENEWALS));
+        let now = Instant::now();
+        if now >= self.feed_at {
+            // Under load there is always a turn, and nobody waits for the hint of an empty queue: it is asked again.
+            self.feed_at = now + FEED_EVERY;
+            self.slots.feed_all();
+        }
         let wants = if self.stop_by.is_none() { self.slots.wants() } else { Vec::new() };
         let (writes, waiting): (Vec<_>, Vec<_>) =
             writes.into_iter().map(|write| (write.tx, (write.bytes, write.reply))).unzip();
@@ -30,7 +40,7 @@ impl Engine {
             wants,
             lease_ms: limits::duration_ms(self.settings.lease),
         };
-        let Some(reply) = self.send(&turn).await? else { return Ok(()) };
+        let reply = self.send(&turn).await?;
         self.turn = turn.number;
 
         for (renewal, answer) in turn.renewals.iter().zip(&reply.renewed) {
@@ -74,12 +84,43 @@ impl Engine {
 
     /// The leases to renew, at most `max`; the rest waits for the next turn.
     fn renewals(&mut self, max: usize) -> Vec<Renewal> {
-        let now = Instant::now();
+        let mut renewals = Vec::new();
+        while renewals.len() < max
+            && let Some(renewal) = self.to_renew.pop_front()
+        {
+            let key = JobKey { run: renewal.run.clone(), step: renewal.step.clone() };
+            if self.running.get(&key).is_some_and(|running| running.fence == renewal.fence) {
+                renewals.push(renewal);
+            }
+        }
+        renewals
+    }
+
+    /// Plans the renewals that are due: of all leases at a third of their time; and before that of those that have
+    /// been held for a while, since the answer tells whether their runs have ended.
+    pub(super) fn plan_renewals(&mut self, now: Instant) {
+        if now < self.renew_at && now < self.look_at {
+            return;
+        }
+        self.look_at = now + LOOK_AT_RUNS;
+        self.looks += 1;
+        let looks = self.looks;
         if now >= self.renew_at {
             self.renew_at = after(now, self.settings.lease / 3);
             self.to_renew = self.running.iter().map(|(key, running)| renewal(key, running.fence)).collect();
+            return;
         }
-        self.to_renew.drain(..max.min(self.to_renew.len())).collect()
+        // Most steps are over before they have seen two looks, and cost nothing here.
+        let held = self.running.iter_mut().filter(|(_, running)| running.begun + 1 < looks);
+        let mut held: Vec<_> = held.collect();
+        if held.len() > MOST_LOOKS {
+            held.sort_unstable_by_key(|(_, running)| running.looked);
+            held.truncate(MOST_LOOKS);
+        }
+        for (key, running) in held {
+            running.looked = looks;
+            self.to_renew.push_back(renewal(key, running.fence));
+        }
     }
 
     /// The queues that a write may put jobs into: the same turn asks for them.
@@ -97,31 +138,30 @@ impl Engine {
     }
 
     /// Sends a turn, and sends it again until the store answers: a call that failed may have happened, and
-    /// the lane makes sure that it happens once. None if the instance stops before the store is back.
-    async fn send(&mut self, turn: &Turn) -> Result<Option<TurnReply>, StoreError> {
+    /// the lane makes sure that it happens once.
+    async fn send(&mut self, turn: &Turn) -> Result<TurnReply, StoreError> {
         let mut backoff = Duration::from_millis(20);
         loop {
             // What a step logged before its commit stands before it in the timeline: both are sent at once,
             // the log lines first.
-            let logs = std::mem::take(&mut self.logs);
+            let ends = |run: &RunId| {
+                let mut ended = turn.writes.iter().filter(|tx| tx.outcome != Outcome::Continue);
+                ended.any(|tx| tx.run == *run)
+            };
+            let logs = self.take_logs(ends);
             let ((), reply) =
                 futures_util::future::join(append(&*self.shared.store, logs), self.shared.store.turn(turn))
                     .await;
             match reply {
                 Ok(reply) => {
                     self.back("turn");
-                    return Ok(Some(reply));
+                    return Ok(reply);
                 }
                 Err(error) if error.is_retryable() => self.away("turn", &error),
                 Err(error) => return Err(error),
             }
             self.drain();
-            if self.stop_by.is_some_and(|by| Instant::now() >= by) {
-                tracing::warn!("the store is away: what has finished is done again after the lease");
-                self.running.clear();
-                self.writes.clear();
-                return Ok(None);
-            }
+            self.check_deadlines();
             tokio::time::sleep(backoff.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
             backoff = (backoff * 2).min(MAX_BACKOFF);
         }
@@ -129,7 +169,17 @@ impl Engine {
 
     /// Appends the log lines that have come.
     pub(super) async fn flush_logs(&mut self) {
-        append(&*self.shared.store, std::mem::take(&mut self.logs)).await;
+        let last = self.stop_by.is_some();
+        let logs = self.take_logs(|_| last);
+        append(&*self.shared.store, logs).await;
+    }
+
+    /// Takes the log lines that have come.
+    fn take_logs(&mut self, ends: impl Fn(&RunId) -> bool) -> Pages {
+        let now = Instant::now();
+        let logs = self.logs.take(ends, now);
+        self.flush_at = self.logs.owes_notice().then(|| now + NOTICE_WAIT);
+        logs
     }
 
     fn renewed(&mut self, renewal: &Renewal, answer: RenewAnswer) {
@@ -176,7 +226,8 @@ impl Engine {
         let failed = matches!(tx.outcome, Outcome::Fail { .. });
         if failed || matches!(answer, Answer::RunEnded { .. }) {
             // The run may have ended with it: its other steps here learn of it at once.
-            self.renew_at = Instant::now();
+            let others = self.running.iter().filter(|(other, _)| other.run == key.run && **other != key);
+            self.to_renew.extend(others.map(|(other, running)| renewal(other, running.fence)));
             self.shared.states.forget(&key.run);
         }
         self.over(&key);
@@ -185,14 +236,4 @@ impl Engine {
 
 fn renewal(key: &JobKey, fence: u64) -> Renewal {
     Renewal { run: key.run.clone(), step: key.step.clone(), fence }
-}
-
-/// Appends log lines. They are not worth a retry: a line may be lost, none is worth holding up work for.
-async fn append(store: &dyn Store, logs: HashMap<RunId, Vec<LogLine>>) {
-    let appends = logs.into_iter().map(|(run, lines)| async move { store.append(&run, &lines).await });
-    for result in futures_util::future::join_all(appends).await {
-        if let Err(error) = result {
-            tracing::debug!(%error, "log lines were lost");
-        }
-    }
 }

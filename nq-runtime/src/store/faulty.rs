@@ -32,10 +32,25 @@ pub enum Plan {
     Healthy,
     /// Always: the store is away.
     Away,
+    /// Every call panics.
+    Panics,
+    /// No call is answered.
+    Frozen,
+    /// Every call takes this much longer.
+    Slow(Duration),
     /// Every other call of each verb, so that whatever is sent again at once arrives.
     EveryOther(Fault),
     /// This call, counted from 1.
     At {
+        /// The call.
+        call: u64,
+        /// What goes wrong with it.
+        fault: Fault,
+    },
+    /// This call of a verb, counted from 1.
+    AtOf {
+        /// The verb.
+        verb: &'static str,
         /// The call.
         call: u64,
         /// What goes wrong with it.
@@ -91,6 +106,11 @@ impl<S: Store> Faulty<S> {
         self.state().calls
     }
 
+    /// How many calls of a verb there were, those that went wrong included.
+    pub fn calls_of(&self, verb: &'static str) -> u64 {
+        self.state().of_verb.get(verb).copied().unwrap_or_default()
+    }
+
     /// The store without the faults, to look at what is really in it.
     pub fn healthy(&self) -> &S {
         &self.store
@@ -107,7 +127,16 @@ impl<S: Store> Faulty<S> {
         op: &'static str,
         call: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
-        let fault = self.state().next(op);
+        let course = self.state().next(op);
+        let fault = match course {
+            Course::Fault(fault) => fault,
+            Course::Slow(longer) => {
+                tokio::time::sleep(longer).await;
+                None
+            }
+            Course::Frozen => std::future::pending().await,
+            Course::Panics => panic!("the call of `{op}` panics on purpose"),
+        };
         let message = match fault {
             None => return call.await,
             Some(Fault::Before) => "the call was lost on purpose",
@@ -125,23 +154,36 @@ fn seeded(seed: u64) -> fastrand::Rng {
     fastrand::Rng::with_seed(seed)
 }
 
+/// How a call goes.
+enum Course {
+    Fault(Option<Fault>),
+    Slow(Duration),
+    Frozen,
+    Panics,
+}
+
 impl State {
-    /// What goes wrong with the next call, which is of this verb.
-    fn next(&mut self, op: &'static str) -> Option<Fault> {
+    /// How the next call goes, which is of this verb.
+    fn next(&mut self, op: &'static str) -> Course {
         self.calls += 1;
         let of_verb = self.of_verb.entry(op).or_default();
         *of_verb += 1;
-        match self.plan {
+        let fault = match self.plan {
+            Plan::Panics => return Course::Panics,
+            Plan::Frozen => return Course::Frozen,
+            Plan::Slow(longer) => return Course::Slow(longer),
             Plan::Healthy => None,
             Plan::Away => Some(Fault::Before),
             Plan::EveryOther(fault) => (*of_verb % 2 == 1).then_some(fault),
             Plan::At { call, fault } => (self.calls == call).then_some(fault),
+            Plan::AtOf { verb, call, fault } => (op == verb && *of_verb == call).then_some(fault),
             Plan::Random { before, after, .. } => {
                 let roll = self.chance.f64();
                 let fault = if roll < before { Fault::Before } else { Fault::After };
                 (roll < before + after).then_some(fault)
             }
-        }
+        };
+        Course::Fault(fault)
     }
 }
 

@@ -1,0 +1,81 @@
+//! The end of an attempt: told to the engine once, whatever becomes of the task that it ran on. An engine that hears
+//! nothing renews the lease for ever.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use nq_core::transaction::{Outcome, Transaction};
+use tokio_util::sync::CancellationToken;
+
+use super::link::{Link, Message};
+
+/// Tells the engine that an attempt is over: by [`Guard::tell`], or when it is dropped with its task.
+pub(super) struct Guard {
+    pub(super) link: Link,
+    /// What gives the job back unharmed, until something else was told.
+    pub(super) release: Option<Transaction>,
+    /// Wakes whoever outlives the attempt and waits for it to stop.
+    pub(super) stop: CancellationToken,
+}
+
+impl Guard {
+    /// The guard of the attempt that this transaction belongs to.
+    pub(super) fn new(link: Link, mut tx: Transaction, stop: CancellationToken) -> Self {
+        tx.outcome = Outcome::Release;
+        Self { link, release: Some(tx), stop }
+    }
+
+    /// Tells the engine how the attempt ended.
+    pub(super) fn tell(mut self, end: Message) {
+        self.release = None;
+        self.link.send(end);
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        let Some(tx) = self.release.take() else { return };
+        self.link.send(Message::Write { tx, bytes: 0, reply: None });
+        if !std::thread::panicking() {
+            // Only a runtime that ends drops a task that is not over.
+            self.link.send(Message::RuntimeGone);
+        }
+    }
+}
+
+/// Tells the engine when the runtime that it was spawned on ends.
+pub(super) struct Sentinel(pub(super) Link);
+
+impl Sentinel {
+    /// Stays until the engine is gone, or the runtime.
+    pub(super) async fn stay(self) {
+        self.0.closed().await;
+    }
+}
+
+impl Drop for Sentinel {
+    fn drop(&mut self) {
+        self.0.send(Message::RuntimeGone);
+    }
+}
+
+/// Does something that runs code of the program: what the panic says, if it panics.
+pub(super) fn quietly<T>(act: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(act)).map_err(panic_text)
+}
+
+/// What a panic says.
+pub(super) fn panic_text(panic: Box<dyn Any + Send>) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    // The payload is the program's, and its drop may panic too. What that panic carries is not dropped at all.
+    match catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        Ok(()) => text.unwrap_or_else(|| "without a message".into()),
+        Err(again) => {
+            std::mem::forget(again);
+            let text = text.unwrap_or_else(|| "without a message".into());
+            format!("{text} (and what it carried panicked when it was dropped)")
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! The engine as the program holds it, and the thread that it lives on.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use nq_core::store::{ErrorKind, StoreError};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::guard::panic_text;
+use super::{Engine, Sentinel, Settings, Starting};
+
+/// The most of a grace period that is kept for handing back what has not finished.
+const MOST_KEPT: Duration = Duration::from_secs(2);
+/// How long a shutdown may take though its grace period is shorter: what runs is handed back in it.
+const LEAST: Duration = Duration::from_secs(1);
+/// How long an instance may take to hand back what it holds where nobody waits for it.
+const ALONE: Duration = Duration::from_secs(10);
+
+/// How an instance stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stop {
+    /// How long running steps may go on.
+    pub(super) finish: Duration,
+    /// After what time everything is over, whether the store answers or not.
+    pub(super) end: Duration,
+}
+
+impl Stop {
+    /// Within this time: the last fifth of it, but no more than two seconds, is for handing back.
+    pub(super) fn within(grace: Duration) -> Self {
+        Self { finish: grace - (grace / 5).min(MOST_KEPT), end: grace.max(LEAST) }
+    }
+
+    /// At once.
+    pub(super) const NOW: Self = Self { finish: Duration::ZERO, end: ALONE };
+}
+
+/// The engine, as the program holds it.
+#[derive(Debug)]
+pub(crate) struct EngineHandle {
+    stop: watch::Sender<Option<Stop>>,
+    /// Tells every attempt to stop, also while the engine waits for a store that does not answer.
+    told: CancellationToken,
+    done: watch::Receiver<Option<Result<(), StoreError>>>,
+}
+
+impl EngineHandle {
+    /// Stops leasing, lets running steps finish for as long as the grace period, and returns when the engine
+    /// is done.
+    pub(crate) async fn stop(&self, grace: Duration) -> Result<(), StoreError> {
+        self.tell(Stop::within(grace));
+        self.stopped().await
+    }
+
+    /// Returns when the engine has ended, by itself or because it was told to.
+    pub(crate) async fn stopped(&self) -> Result<(), StoreError> {
+        let mut done = self.done.clone();
+        let done = done.wait_for(Option::is_some).await;
+        done.map_or_else(|_| Err(died("without a word")), |done| (*done).clone().unwrap_or(Ok(())))
+    }
+
+    fn tell(&self, stop: Stop) {
+        self.told.cancel();
+        tell(&self.stop, stop);
+    }
+}
+
+impl Drop for EngineHandle {
+    fn drop(&mut self) {
+        // Nobody is left to wait for it: what runs is handed back.
+        self.tell(Stop::NOW);
+    }
+}
+
+/// Tells an engine to stop, unless it has been told.
+pub(super) fn tell(stopping: &watch::Sender<Option<Stop>>, stop: Stop) {
+    stopping.send_if_modified(|told| {
+        let first = told.is_none();
+        if first {
+            *told = Some(stop);
+        }
+        first
+    });
+}
+
+/// The engine's thread has died: it handed back nothing, and whoever counts on it must know.
+fn died(how: &str) -> StoreError {
+    let message =
+        format!("the engine of the instance died ({how}); its jobs are taken over when their leases run out");
+    StoreError::new(ErrorKind::Closed, "run", message)
+}
+
+/// Starts an engine.
+pub(crate) fn spawn(settings: Settings, starting: Starting) -> std::io::Result<EngineHandle> {
+    let (stop, stopping) = watch::channel(None);
+    let (finished, done) = watch::channel(None);
+    let told = CancellationToken::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    starting.handle.spawn(Sentinel(starting.shared.link.clone()).stay());
+    let mut engine = Engine::new(settings, starting, told.clone(), stop.clone(), stopping);
+    std::thread::Builder::new().name("nq-engine".into()).spawn(move || {
+        let ran = catch_unwind(AssertUnwindSafe(|| runtime.block_on(engine.run())));
+        let result = ran.unwrap_or_else(|panic| Err(died(&panic_text(panic))));
+        // Attempts that are left learn that nobody hears them, and values of the program are dropped: outside of the
+        // runtime, since some must not be dropped inside of one, and each may panic.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| {
+            drop(engine);
+            // Not waited for: a look-up of a name or a read of a file may hang for as long as it likes.
+            runtime.shutdown_background();
+        })) {
+            tracing::error!(panic = panic_text(panic), "a value of the program panicked when it was dropped");
+        }
+        if let Err(error) = &result {
+            tracing::error!(%error, "the instance has stopped");
+        }
+        finished.send_replace(Some(result));
+    })?;
+    Ok(EngineHandle { stop, told, done })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shutdown_keeps_some_of_its_time_for_handing_back() {
+        let s = Duration::from_secs;
+        let check = |grace, finish, end| assert_eq!(Stop::within(grace), Stop { finish, end }, "{grace:?}");
+        check(s(25), s(23), s(25));
+        check(s(5), s(4), s(5));
+        check(s(1), Duration::from_millis(800), s(1));
+        check(Duration::ZERO, Duration::ZERO, LEAST);
+        check(Duration::MAX, Duration::MAX - MOST_KEPT, Duration::MAX);
+    }
+}
