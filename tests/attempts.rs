@@ -1,9 +1,12 @@
 //! Attempts that end as no attempt should: what the program gave them panics where nobody expects it, or the runtime
 //! under them goes. Each is told, the place comes free, and the work goes on.
 
+#[cfg(feature = "redis")]
+#[path = "../nq-runtime/tests/support/redis.rs"]
+mod redis;
 mod support {
+    pub(crate) mod every_store;
     pub(crate) mod sound;
-    pub(crate) mod stores;
 }
 
 use std::fmt;
@@ -18,8 +21,8 @@ use nq::store::memory::MemoryStore;
 use nq::store::{JobState, JobsQuery};
 use nq::{Builder, EntryType, Run, RunError};
 use serde::{Serialize, Serializer};
+use support::every_store::on_every_store;
 use support::sound::sound;
-use support::stores::on_each_store;
 use tokio::runtime::Runtime;
 
 nq::registry!();
@@ -103,7 +106,7 @@ async fn bad(bad: Bad, ctx: Ctx<bad>) -> Result<Unwritable, Unprintable> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_panics_fails_its_step_and_says_so() {
-    on_each_store(
+    on_every_store(
         |builder| builder,
         async |nq| {
             for (bad_event, says) in [
@@ -194,6 +197,8 @@ fn an_instance_whose_runtime_is_gone_hands_back_its_jobs_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
     a_runtime_goes_under("memory:");
     a_runtime_goes_under(&format!("sqlite:{}", folder.path().join("gone.db").display()));
+    #[cfg(feature = "redis")]
+    a_runtime_goes_under(&redis::RedisServer::start(redis::EVERY_SECOND).url(""));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -215,7 +220,7 @@ struct Owner {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_that_must_not_be_dropped_in_a_runtime_does_not_end_the_engine() {
-    on_each_store(
+    on_every_store(
         |builder| builder.data(Owner { _runtime: Runtime::new().unwrap() }),
         async |nq| {
             nq.start::<bad>(Bad::Nothing).await.unwrap().completed().await.unwrap();
@@ -239,7 +244,7 @@ async fn flood(flood: Flood) -> nq::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_that_floods_its_log_is_told_how_much_of_it_is_missing() {
-    on_each_store(
+    on_every_store(
         |builder| builder,
         async |nq| {
             let lines = 100_000;

@@ -1,13 +1,16 @@
 //! The longest durations that a program can write: they mean "for ever" to every store, and break nothing.
 
+#[cfg(feature = "redis")]
+#[path = "../nq-runtime/tests/support/redis.rs"]
+mod redis;
 mod support {
-    pub(crate) mod stores;
+    pub(crate) mod every_store;
 }
 
 use std::time::Duration;
 
 use nq::{EntryType, RunStatus};
-use support::stores::on_each_store;
+use support::every_store::on_every_store;
 
 nq::registry!();
 
@@ -28,7 +31,7 @@ async fn patient(begin: Begin) -> nq::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_longest_durations_mean_for_ever() {
     let longest = Duration::MAX;
-    on_each_store(
+    on_every_store(
         |builder| builder.lease(longest).grace(longest).retention(Some(longest), Some(longest)),
         async |nq| {
             let done = nq.start::<patient>(Begin { delay_s: 0 }).await.unwrap();

@@ -1,5 +1,8 @@
 //! Instances on a store that is slow, freezes, or fails at one call after the other.
 
+#[cfg(feature = "redis")]
+#[path = "../nq-runtime/tests/support/redis.rs"]
+mod redis;
 mod support {
     pub(crate) mod sound;
 }
@@ -14,6 +17,8 @@ use nq::prelude::*;
 use nq::store::Store;
 use nq::store::faulty::{Fault, Faulty, Plan};
 use nq::store::memory::MemoryStore;
+#[cfg(feature = "redis")]
+use nq::store::redis::RedisStore;
 use nq::store::sqlite::{SqliteOptions, SqliteStore};
 use nq::{Builder, EntryType, InstanceId, Nq, QueueName, Run};
 use nq_core::transaction::{Turn, Want};
@@ -35,10 +40,13 @@ static LOADED: AtomicBool = AtomicBool::new(true);
 static LANES: AtomicUsize = AtomicUsize::new(0);
 
 #[nq::worker(flow = "load", concurrency = 64)]
-async fn load(_: Begin, ctx: Ctx<load>) -> nq::Result<()> {
+async fn load(begin: Begin, ctx: Ctx<load>) -> nq::Result<()> {
     LANES.fetch_add(1, Ordering::SeqCst);
+    // Each lane at its own pace: where all write at once, there is nothing to write until the turn is over.
+    let pace = Duration::from_millis(begin.n % 7);
     while LOADED.load(Ordering::SeqCst) {
         ctx.run("write", || async { nq::Ok(1) }).await?;
+        tokio::time::sleep(pace).await;
     }
     Ok(())
 }
@@ -66,9 +74,10 @@ async fn ends(run: &Run, what: &str) {
     ended.unwrap_or_else(|_| panic!("{what} waits for the end of the load")).unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn load_holds_up_neither_other_queues_nor_what_time_brings() {
-    let store = Arc::new(Faulty::new(MemoryStore::new(), Plan::Healthy));
+async fn load_holds_up_nothing<S: Store + Debug>(store: S) {
+    LOADED.store(true, Ordering::SeqCst);
+    LANES.store(0, Ordering::SeqCst);
+    let store = Arc::new(Faulty::new(store, Plan::Healthy));
     let client = Builder::new(store.clone()).client().unwrap();
     // A job that an instance holds which was killed since.
     let orphaned = client.start::<orphan>(Begin { n: 0 }).await.unwrap();
@@ -90,7 +99,7 @@ async fn load_holds_up_neither_other_queues_nor_what_time_brings() {
     while LANES.load(Ordering::SeqCst) < 64 {
         tokio::task::yield_now().await;
     }
-    store.follow(Plan::Slow(Duration::from_millis(2)));
+    store.follow(Plan::Slow(Duration::from_millis(3)));
     for n in 0..5 {
         ends(&client.start::<rare>(Begin { n }).await.unwrap(), "a job of another queue").await;
     }
@@ -103,6 +112,19 @@ async fn load_holds_up_neither_other_queues_nor_what_time_brings() {
         assert_eq!(lane.entries(vec![EntryType::StepStarted]).await.unwrap().len(), 1, "its lease was kept");
     }
     nq.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn load_holds_up_neither_other_queues_nor_what_time_brings() {
+    load_holds_up_nothing(MemoryStore::new()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("load.db");
+    load_holds_up_nothing(SqliteStore::open(SqliteOptions { path }).await.unwrap()).await;
+    #[cfg(feature = "redis")]
+    {
+        let server = redis::RedisServer::start(redis::EVERY_SECOND);
+        load_holds_up_nothing(RedisStore::open(&server.url("")).await.unwrap()).await;
+    }
 }
 
 // Shutdown.
@@ -158,6 +180,21 @@ async fn a_shutdown_with_a_frozen_store_ends_within_the_grace_period() {
     let call = store.calls_of("leave") + 1;
     let (well, _) = stop(nq, &store, Plan::AtOf { verb: "leave", call, fault: Fault::Before }).await;
     assert!(well && store.calls_of("leave") == call + 1, "leave is taken again");
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_with_a_frozen_server_ends_within_the_grace_period() {
+    let server = redis::RedisServer::start(redis::EVERY_SECOND);
+    let grace = Duration::from_millis(1_500);
+    let nq = nq::open(&server.url("")).await.unwrap().grace(grace).start().await.unwrap();
+    let run = nq.start::<waits>(Begin { n: 0 }).await.unwrap();
+    begun(&run).await;
+    server.freeze(true);
+    let asked = Instant::now();
+    nq.shutdown().await.unwrap_err();
+    assert!(asked.elapsed() < grace + Duration::from_secs(1), "{:?}", asked.elapsed());
+    server.freeze(false);
 }
 
 // Outages: a flow whose steps read all that a step can read, and have no attempt to lose.
@@ -235,4 +272,14 @@ async fn no_read_that_fails_fails_a_step_or_whoever_waits_for_its_run() {
         SqliteStore::open(SqliteOptions { path }).await.unwrap()
     })
     .await;
+    #[cfg(feature = "redis")]
+    {
+        let server = redis::RedisServer::start(redis::EVERY_SECOND);
+        let mut namespaces = 0;
+        fail_each_read(async || {
+            namespaces += 1;
+            RedisStore::open(&server.url(&format!("namespace=n{namespaces}"))).await.unwrap()
+        })
+        .await;
+    }
 }

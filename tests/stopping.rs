@@ -1,6 +1,10 @@
 //! How instances and runs stop, and what a worker that blocks its thread can and cannot hold up.
 
+#[cfg(feature = "redis")]
+#[path = "../nq-runtime/tests/support/redis.rs"]
+mod redis;
 mod support {
+    pub(crate) mod every_store;
     pub(crate) mod sound;
     pub(crate) mod stores;
 }
@@ -10,6 +14,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use nq::prelude::*;
 use nq::{Client, EntryType, Nq, RunError};
+use support::every_store::on_every_store;
 use support::sound::sound;
 use support::stores::on_each_store;
 use tokio::sync::Notify;
@@ -88,7 +93,7 @@ async fn tells_within(nq: &Nq, client: &Client, most: Duration) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_reaches_its_steps_at_once_or_within_two_seconds() {
     // With the usual lease, which is renewed after ten seconds; what a loaded machine may need is added.
-    on_each_store(
+    on_every_store(
         |builder| builder,
         async |nq| {
             tells_within(nq, nq, Duration::from_millis(700)).await;
@@ -101,7 +106,7 @@ async fn a_cancel_reaches_its_steps_at_once_or_within_two_seconds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_outlives_its_step_is_told_to_stop() {
-    on_each_store(
+    on_every_store(
         |builder| builder,
         async |nq| {
             nq.start::<watched>(Begin { n: 1 }).await.unwrap().completed().await.unwrap();

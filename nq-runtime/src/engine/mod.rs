@@ -9,6 +9,7 @@ mod handle;
 pub(crate) mod link;
 mod logs;
 mod slots;
+mod stop;
 mod turns;
 
 use std::collections::{HashMap, VecDeque};
@@ -18,7 +19,7 @@ use std::time::Duration;
 use nq_core::id::{InstanceId, Name, QueueName, RunId, StepId};
 use nq_core::limits::duration_ms;
 use nq_core::registry::Registry;
-use nq_core::store::{Answer, ErrorKind, Interest, Lease, Offer, Retention, StoreError, Take, Tick};
+use nq_core::store::{Answer, Interest, Lease, Offer, Retention, StoreError, Take, Tick};
 use nq_core::transaction::{Outcome, Renewal, Transaction};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -34,15 +35,13 @@ pub(crate) use self::handle::{EngineHandle, spawn};
 use self::link::Message;
 use self::logs::Logs;
 use self::slots::Slots;
+use self::stop::StopBy;
 use crate::handler::Handler;
-use crate::patience::Pauses;
 
 /// How long an instance waits for a hint before it looks for itself.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How soon a lease is renewed that came without a turn: it does not last long.
 const RENEW_GIVEN: Duration = Duration::from_millis(nq_core::limits::GIVEN_MS / 6);
-/// How long an attempt that is ended may take to say so before its job is handed back without it.
-const STUCK_AFTER: Duration = Duration::from_secs(1);
 /// Longer than any process runs, and short enough to be added to any moment: a hundred years.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// How often it is looked whether runs have ended under steps that run here. A step is told of a cancel after at most
@@ -58,8 +57,6 @@ const FEED_EVERY: Duration = Duration::from_millis(25);
 const LOGS_WAIT: Duration = Duration::from_millis(50);
 /// How long it takes until it is said how many log lines were dropped.
 const NOTICE_WAIT: Duration = Duration::from_secs(1);
-/// How often an instance tries to take leave of the store.
-const LEAVE_TRIES: u32 = 6;
 /// The longest pause between two tries to reach a store that is away.
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
 
@@ -161,15 +158,6 @@ struct Engine {
     false_hints: u32,
 }
 
-/// The moments of a shutdown.
-#[derive(Clone, Copy, Debug)]
-struct StopBy {
-    /// Running steps are ended.
-    kill: Instant,
-    /// The jobs of those that block their thread are handed back without them.
-    stuck: Instant,
-}
-
 impl Engine {
     fn new(
         settings: Settings,
@@ -209,35 +197,6 @@ impl Engine {
         }
     }
 
-    /// Works until the instance stops. Once it is told to, a store that does not answer holds it up no longer than
-    /// the shutdown may take.
-    async fn run(&mut self) -> Result<(), StoreError> {
-        let mut stopping = self.stopping.clone();
-        let too_late = async move {
-            let Some(end) =
-                stopping.wait_for(Option::is_some).await.ok().and_then(|stop| stop.map(|s| s.end))
-            else {
-                return std::future::pending().await;
-            };
-            tokio::time::sleep(end).await;
-        };
-        let result = tokio::select! {
-            biased;
-            result = self.work() => result,
-            () = too_late => {
-                let message = "the store did not answer before the time of the shutdown was over: what has finished \
-                               is done again, and what ran is taken over, when the leases run out";
-                Err(StoreError::new(ErrorKind::Unavailable, "leave", message))
-            }
-        };
-        if self.runtime_gone {
-            let message = "the runtime that the workers of the instance ran on is gone: keep it for as long as the instance, \
-                           and shut the instance down before it";
-            return Err(StoreError::new(ErrorKind::Closed, "run", message));
-        }
-        result
-    }
-
     async fn work(&mut self) -> Result<(), StoreError> {
         loop {
             self.drain();
@@ -268,18 +227,6 @@ impl Engine {
         now >= self.tick_at && (!work || (apart && self.to_renew.is_empty()))
     }
 
-    /// Takes leave of the store. What that spares others is worth a few tries.
-    async fn leave(&self) -> Result<(), StoreError> {
-        let mut pauses = Pauses::default();
-        for _ in 1..LEAVE_TRIES {
-            match self.shared.store.leave(&self.settings.instance).await {
-                Err(error) if error.is_retryable() => pauses.pause().await,
-                left => return left,
-            }
-        }
-        self.shared.store.leave(&self.settings.instance).await
-    }
-
     /// Takes in what has been said since.
     fn drain(&mut self) {
         while let Ok(message) = self.messages.try_recv() {
@@ -288,9 +235,7 @@ impl Engine {
         if self.stop_by.is_none()
             && let Some(stop) = *self.stopping.borrow_and_update()
         {
-            let kill = after(Instant::now(), stop.finish);
-            let stuck = after(kill, STUCK_AFTER.min((stop.end - stop.finish) / 2));
-            self.stop_by = Some(StopBy { kill, stuck });
+            self.stop_by = Some(StopBy::of(stop));
             self.starter.stop.cancel();
         }
     }
@@ -305,7 +250,8 @@ impl Engine {
             }
             Message::RunEnded { run } => self.run_ended(&run),
             Message::RuntimeGone => {
-                self.runtime_gone = true;
+                // A program that has told its instance to stop may end its runtime.
+                self.runtime_gone |= self.stopping.borrow().is_none();
                 handle::tell(&self.stop, Stop::NOW);
             }
         }
