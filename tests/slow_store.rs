@@ -10,7 +10,7 @@ mod support {
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use nq::prelude::*;
@@ -23,6 +23,7 @@ use nq::store::sqlite::{SqliteOptions, SqliteStore};
 use nq::{Builder, EntryType, InstanceId, Nq, QueueName, Run};
 use nq_core::transaction::{Turn, Want};
 use support::sound::sound;
+use tokio::time::Instant;
 
 nq::registry!();
 

@@ -29,7 +29,7 @@ pub(super) struct Stop {
 impl Stop {
     /// Within this time: the last fifth of it, but no more than two seconds, is for handing back.
     pub(super) fn within(grace: Duration) -> Self {
-        Self { finish: grace - (grace / 5).min(MOST_KEPT), end: grace.max(LEAST) }
+        Self { finish: grace.saturating_sub((grace / 5).min(MOST_KEPT)), end: grace.max(LEAST) }
     }
 
     /// At once.
@@ -131,6 +131,6 @@ mod tests {
         check(s(5), s(4), s(5));
         check(s(1), Duration::from_millis(800), s(1));
         check(Duration::ZERO, Duration::ZERO, LEAST);
-        check(Duration::MAX, Duration::MAX - MOST_KEPT, Duration::MAX);
+        check(Duration::MAX, Duration::MAX.saturating_sub(MOST_KEPT), Duration::MAX);
     }
 }

@@ -27,7 +27,7 @@ impl StopBy {
     /// Those of a shutdown that begins now.
     pub(super) fn of(stop: Stop) -> Self {
         let kill = after(Instant::now(), stop.finish);
-        Self { kill, stuck: after(kill, STUCK_AFTER.min((stop.end - stop.finish) / 2)) }
+        Self { kill, stuck: after(kill, STUCK_AFTER.min(stop.end.saturating_sub(stop.finish) / 2)) }
     }
 }
 
