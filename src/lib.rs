@@ -7,7 +7,7 @@
 pub mod __private;
 mod macros;
 
-pub use macros::{event, input, registry, worker};
+pub use macros::{data, event, input, registry, worker};
 pub use nq_core::bounds::{EmittedBy, InputOf, Worker};
 pub use nq_core::def::{Event, EventDef, EventRef, WorkerDef};
 pub use nq_core::entry::{Entry, EntryType};

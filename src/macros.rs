@@ -1,12 +1,31 @@
 //! The macros, with their documentation.
 
+/// Makes a struct or enum a part of events, states and results: it adds the derives of serde and schemars that are
+/// not there yet, so that a program needs neither of them among its dependencies.
+///
+/// It stands above `#[serde(…)]` attributes. What is the argument of a generic event has a name in the name of the
+/// event, that of the type in lower case with dots; `name = "…"` sets it, and `crate = path` says where nq is.
+///
+/// ```
+/// #[nq::data]
+/// pub struct Line {
+///     pub article: String,
+///     pub count: u32,
+/// }
+///
+/// #[nq::event]
+/// pub struct OrderPlaced {
+///     pub lines: Vec<Line>,
+/// }
+/// ```
+pub use nq_macros::data;
 /// Makes a struct or enum an event: a payload with a name and a JSON Schema.
 ///
 /// It adds the derives of serde and schemars that are not there yet, and implements [`Event`](crate::Event). It
 /// stands above `#[serde(…)]` attributes. The name is that of the type, in lower case with dots: `OrderPaid` is
 /// `order.paid`. It is persisted, so it stays when the type is renamed:
 ///
-/// - `name = "…"` sets it. A generic type must have one.
+/// - `name = "…"` sets it.
 /// - `crate = path` says where nq is, where it is not a dependency of the crate itself.
 ///
 /// ```
@@ -15,6 +34,13 @@
 ///     pub order: u64,
 /// }
 /// ```
+///
+/// A type in one of its fields is a number, a text, a collection, a type under [`data`](macro@crate::data), or any
+/// other with `Serialize`, `Deserialize` and `JsonSchema`.
+///
+/// A generic type is an event for each set of arguments, with a name of its own: `Envelope<u32>` is `envelope<u32>`,
+/// `Envelope<OrderPaid>` is `envelope<order.paid>`. The arguments are events, types under `#[nq::data]`, numbers,
+/// texts and collections of these.
 pub use nq_macros::event;
 /// Makes an enum the input of a worker that subscribes to several events: it writes `From` for each variant.
 ///
@@ -83,7 +109,7 @@ pub use nq_macros::registry;
 /// | `queue = "money"` | a queue that it shares limits with others in |
 /// | `emits = [OrderPaid]` | what it may emit |
 /// | `subscribes = [A, B]` | runs for each `A` and each `B`; the input is `From` both |
-/// | `joins = [A, B]`, `by = "order"` | runs once for an `A` and a `B`, paired by arrival or by a field; the input is `(A, B)` |
+/// | `joins = [A, B]`, `by = "order"` | runs once for an `A` and a `B`, paired by arrival or by a field that both have; the input is `(A, B)` |
 /// | `gathers = [E]` | runs once, when no more `E` can come; the input is `Vec<E>` |
 /// | `retries = 3` | how many attempts may follow the first |
 /// | `backoff = exponential("1s", max = "5m")`, `fixed("10s")` | how long to wait between attempts |
@@ -92,6 +118,12 @@ pub use nq_macros::registry;
 /// | `max_crashes = 5` | how often it may take its process down with it |
 /// | `on_failure = "continue"` | the run goes on without it |
 /// | `crate = path` | where nq is, where it is not a dependency of the crate itself |
+///
+/// Numbers and durations may also be constants of the program: `retries = MAX_RETRIES` with a `const MAX_RETRIES: u32`,
+/// `timeout = TIMEOUT` with a `const TIMEOUT: Duration`. Names and lists are part of the proof, and are written out.
+///
+/// `by` compares values by meaning: objects whatever the order of their keys, and `1` is `1.0`, but not `"1"`. An event
+/// whose field is missing or `null` pairs with nothing; a warning in the timeline says so.
 ///
 /// Events are types under [`event`](macro@crate::event), or strings for untyped ones. A worker with none of
 /// `subscribes`, `joins` and `gathers` is an entry: runs start with it.

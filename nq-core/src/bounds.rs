@@ -76,6 +76,22 @@ impl<T, W> InputOfGather<W> for Vec<T> {
     }
 }
 
+/// What can be a part of an event: it can be written and read as JSON, and has a JSON Schema.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a part of an event: it lacks serde or a JSON Schema",
+    label = "put `#[nq::data]` above this type",
+    note = "`#[nq::data]` derives what a part of an event needs: `Serialize`, `Deserialize` and `JsonSchema`",
+    note = "where the type is of another crate, turn on its feature for serde and that of schemars for it, or wrap it in a type of your own"
+)]
+pub trait Part {}
+
+#[diagnostic::do_not_recommend]
+impl<T: serde::Serialize + serde::de::DeserializeOwned + schemars::JsonSchema> Part for T {}
+
+/// Whether a field of an event can be one.
+#[doc(hidden)]
+pub const fn is_part<T: Part>() {}
+
 /// The worker itself, for parameters that belong to one worker.
 #[diagnostic::on_unimplemented(
     message = "worker `{W}` takes the context of another worker, `{Self}`",

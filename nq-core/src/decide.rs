@@ -1,6 +1,7 @@
 //! What a finished step causes: its operations become one transaction. Pure: the same step with the same
 //! operations always decides the same.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -8,7 +9,8 @@ use serde_json::{Value, json};
 use crate::def::WorkerDef;
 use crate::entry::{EntryType, NewEntry};
 use crate::id::{InstanceId, Name, RunId, StepId, emit_key};
-use crate::registry::{Flow, FlowStep};
+use crate::pairing;
+use crate::registry::{Flow, FlowStep, JoinSide};
 use crate::retry;
 use crate::state::Change;
 use crate::transaction::{GatherArrival, JoinArrival, LogLine, NewJob, Outcome, Start, Transaction};
@@ -140,12 +142,16 @@ pub fn decide(
 /// entry with the jobs and arrivals that it causes.
 fn write(flow: &Flow, attempt: &Attempt, operations: &[Operation], tx: &mut Transaction) {
     let mut changes: Vec<(&str, &Change)> = Vec::new();
+    let mut warned = BTreeSet::new();
     for operation in operations {
         match &operation.kind {
             OperationKind::Change(change) => changes.push((&operation.position, change)),
             OperationKind::Emit { event, payload } => {
                 tx.entries.extend(state_entry(&std::mem::take(&mut changes)));
-                emit(flow, attempt, &operation.position, event, payload, tx);
+                let alone = emit(flow, attempt, &operation.position, event, payload, tx);
+                // Once for each kind of event, or the warnings would be as many as the events.
+                let told = alone.into_iter().filter(|join| warned.insert((&join.spec.worker, &**event)));
+                tx.entries.extend(told.map(|join| unpaired(join, event)));
             }
         }
     }
@@ -179,10 +185,18 @@ fn state_entry(changes: &[(&str, &Change)]) -> Option<NewEntry> {
     }
 }
 
-fn emit(flow: &Flow, attempt: &Attempt, position: &str, event: &str, payload: &Value, tx: &mut Transaction) {
+/// Writes an event, and returns the joins at which it can pair with nothing.
+fn emit<'a>(
+    flow: &'a Flow,
+    attempt: &Attempt,
+    position: &str,
+    event: &str,
+    payload: &Value,
+    tx: &mut Transaction,
+) -> Vec<&'a JoinSide> {
     let entry = tx.entries.len();
     let key = emit_key(&attempt.key, position);
-    let mut to = Vec::new();
+    let (mut to, mut alone) = (Vec::new(), Vec::new());
     if let Some(route) = flow.route(event) {
         for spec in &route.subscribers {
             to.push(spec.worker.as_str());
@@ -190,7 +204,12 @@ fn emit(flow: &Flow, attempt: &Attempt, position: &str, event: &str, payload: &V
         }
         for join in &route.joins {
             to.push(join.spec.worker.as_str());
-            let by = join.by.map(|field| payload.get(field).unwrap_or(&Value::Null).to_string());
+            let by = join.by.map(|field| {
+                pairing::value(payload, field).unwrap_or_else(|| {
+                    alone.push(join);
+                    pairing::alone(&key)
+                })
+            });
             tx.joins.push(JoinArrival {
                 spec: join.spec.clone(),
                 sides: join.sides,
@@ -207,6 +226,16 @@ fn emit(flow: &Flow, attempt: &Attempt, position: &str, event: &str, payload: &V
     }
     let data = json!({ "name": event, "payload": payload, "op": position, "to": to });
     tx.entries.push(NewEntry::new(EntryType::EventEmitted, data));
+    alone
+}
+
+/// What the timeline says of an event that can pair with nothing.
+fn unpaired(join: &JoinSide, event: &str) -> NewEntry {
+    let (worker, by) = (&join.spec.worker, join.by.unwrap_or_default());
+    let message =
+        format!("`{event}` pairs with nothing: worker `{worker}` joins by `{by}`, which has no value here");
+    let fields = json!({ "event": event, "worker": worker.as_str(), "by": by });
+    NewEntry::new(EntryType::LogWarn, json!({ "message": message, "fields": fields }))
 }
 
 /// Decides the beginning of a run with this entry worker and input.

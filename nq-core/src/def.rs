@@ -14,6 +14,9 @@ pub struct EventDef {
     pub type_path: &'static str,
     /// The key of the type's path.
     pub type_key: u64,
+    /// The fields of the payload, by the names that they have in JSON; none where they are not known, because they
+    /// come from another type.
+    pub fields: Option<&'static [&'static str]>,
     /// Makes the JSON Schema of the payload.
     pub schema: fn() -> schemars::Schema,
 }
@@ -27,6 +30,14 @@ pub struct EventDef {
 pub trait Event: serde::Serialize + serde::de::DeserializeOwned + Send + Sync + 'static {
     /// What the program knows of this type.
     const DEF: EventDef;
+}
+
+/// The milliseconds of a duration that an option takes from a constant; the check of the option refuses what is
+/// cut here.
+#[doc(hidden)]
+pub const fn whole_ms(duration: std::time::Duration) -> u64 {
+    let ms = duration.as_millis();
+    if ms > u64::MAX as u128 { u64::MAX } else { ms as u64 }
 }
 
 impl EventDef {
@@ -73,6 +84,13 @@ pub enum Backoff {
         /// The bound that no delay passes, in milliseconds.
         max_ms: u64,
     },
+}
+
+impl Backoff {
+    /// Doubles up to five minutes, or stays as long as it begins.
+    pub const fn exponential(base_ms: u64) -> Self {
+        Self::Exponential { base_ms, max_ms: if base_ms > 300_000 { base_ms } else { 300_000 } }
+    }
 }
 
 /// What the failure of a step means for its run.

@@ -16,11 +16,14 @@ pub mod decide;
 pub mod def;
 pub mod entry;
 pub mod export;
+#[doc(hidden)]
+pub mod generic;
 pub mod id;
 #[doc(hidden)]
 pub mod keys;
 pub mod ledger;
 pub mod limits;
+mod pairing;
 #[doc(hidden)]
 pub mod proof;
 pub mod record;

@@ -5,7 +5,7 @@ use syn::parse::{ParseStream, Parser};
 use syn::spanned::Spanned;
 use syn::{Attribute, LitStr, Signature, Type, Visibility};
 
-use crate::attr::{EventItem, Opt, check_name, duration_ms, list, options};
+use crate::attr::{EventItem, Opt, Value, check_name, duration_ms, list, options};
 use crate::errors::Errors;
 use crate::names::{nearest, plain, refuse_event_name, refuse_name};
 
@@ -36,8 +36,14 @@ const WIRING: &[&str] = &["flow", "flows", "name", "emits", "subscribes", "joins
 
 /// How the delay between attempts grows, in milliseconds.
 pub(crate) enum Backoff {
-    Fixed { delay_ms: u64 },
-    Exponential { base_ms: u64, max_ms: u64 },
+    Fixed {
+        delay_ms: Value<u64>,
+    },
+    /// Up to five minutes, or what it begins with, where nothing is said.
+    Exponential {
+        base_ms: Value<u64>,
+        max_ms: Option<Value<u64>>,
+    },
 }
 
 /// A list of events, and the key that it stands under.
@@ -61,11 +67,11 @@ pub(crate) struct Options {
     pub(crate) joins: EventList,
     pub(crate) by: Option<(Ident, LitStr)>,
     pub(crate) gathers: EventList,
-    pub(crate) retries: Option<u32>,
+    pub(crate) retries: Option<Value<u32>>,
     pub(crate) backoff: Option<Backoff>,
-    pub(crate) timeout_ms: Option<u64>,
-    pub(crate) concurrency: Option<u32>,
-    pub(crate) max_crashes: Option<u32>,
+    pub(crate) timeout_ms: Option<Value<u64>>,
+    pub(crate) concurrency: Option<Value<u32>>,
+    pub(crate) max_crashes: Option<Value<u32>>,
     pub(crate) continues: bool,
     /// What `cargo xtask registry --check` would find suspicious, and is intended.
     pub(crate) allow: Vec<LitStr>,
@@ -201,27 +207,29 @@ fn backoff(option: &Opt) -> syn::Result<Backoff> {
         let kind: Ident = input.parse()?;
         let inner;
         syn::parenthesized!(inner in input);
-        let base: LitStr = inner.parse()?;
+        let base: syn::Expr = inner.parse()?;
         let mut max = None;
         if inner.parse::<Option<syn::Token![,]>>()?.is_some() && !inner.is_empty() {
             let key: Ident = inner.parse()?;
             inner.parse::<syn::Token![=]>()?;
-            max = Some((key, inner.parse::<LitStr>()?));
+            max = Some((key, inner.parse::<syn::Expr>()?));
             inner.parse::<Option<syn::Token![,]>>()?;
         }
         if inner.is_empty() && input.is_empty() { Ok((kind, base, max)) } else { Err(input.error(help)) }
     };
     let (kind, base, max) = parse.parse2(option.value.clone()).map_err(|_| general())?;
-    let base_ms = duration_ms(&base)?;
+    let base_ms = duration_ms(&base, help)?;
     match (kind.to_string().as_str(), max) {
         ("fixed", None) => Ok(Backoff::Fixed { delay_ms: base_ms }),
-        ("exponential", None) => Ok(Backoff::Exponential { base_ms, max_ms: base_ms.max(300_000) }),
+        ("exponential", None) => Ok(Backoff::Exponential { base_ms, max_ms: None }),
         ("exponential", Some((key, max))) if key == "max" => {
-            let max_ms = duration_ms(&max)?;
-            if max_ms < base_ms {
+            let max_ms = duration_ms(&max, help)?;
+            if let (Value::Read(base_ms), Value::Read(max_ms)) = (&base_ms, &max_ms)
+                && max_ms < base_ms
+            {
                 return Err(syn::Error::new_spanned(max, "`max` is shorter than the first delay"));
             }
-            Ok(Backoff::Exponential { base_ms, max_ms })
+            Ok(Backoff::Exponential { base_ms, max_ms: Some(max_ms) })
         }
         ("fixed" | "exponential", Some((key, _))) => Err(syn::Error::new_spanned(key, help)),
         _ => Err(syn::Error::new_spanned(kind, help)),

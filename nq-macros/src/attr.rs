@@ -2,7 +2,7 @@
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use syn::parse::{Parse, ParseStream, Parser};
-use syn::{LitInt, LitStr, Token, Type};
+use syn::{Expr, Lit, LitStr, Token, Type};
 
 use crate::duration::parse_ms;
 use crate::errors::Errors;
@@ -99,6 +99,12 @@ fn option(part: TokenStream, table: &[&'static str], errors: &mut Errors) -> Opt
     }
 }
 
+/// A value that is no part of the proof: read here, or a constant of the program.
+pub(crate) enum Value<T> {
+    Read(T),
+    Constant(Box<Expr>),
+}
+
 /// An event in a list: a type, or the name of an untyped one.
 pub(crate) enum EventItem {
     Type(Box<Type>),
@@ -130,7 +136,13 @@ impl Opt {
     /// A string.
     pub(crate) fn text(&self) -> syn::Result<LitStr> {
         let key = &self.key;
-        self.parse(&format!("`{key}` is a string\nhelp: write `{key} = \"…\"`"))
+        let is_constant = syn::parse2::<syn::Path>(self.value.clone()).is_ok_and(|path| {
+            let name = path.segments.last().map(|last| last.ident.to_string()).unwrap_or_default();
+            !name.chars().any(char::is_lowercase)
+        });
+        let note = "\nnote: it is a part of the proof, so it is written here; a constant cannot stand for it";
+        let note = if is_constant { note } else { "" };
+        self.parse(&format!("`{key}` is a string\nhelp: write `{key} = \"…\"`{note}"))
     }
 
     /// A string that `refuse` lets pass.
@@ -153,21 +165,28 @@ impl Opt {
         parse.parse2(self.value.clone()).or_else(|_| self.fail(message))
     }
 
-    /// A whole number that is at least `least`.
-    pub(crate) fn number(&self, least: u32) -> syn::Result<u32> {
+    /// A whole number that is at least `least`, or a constant.
+    pub(crate) fn number(&self, least: u32) -> syn::Result<Value<u32>> {
         let key = &self.key;
         let message =
             format!("`{key}` is a whole number of at least {least}\nhelp: write `{key} = {}`", least.max(5));
-        let literal: LitInt = self.parse(&message)?;
-        let number = literal.base10_parse::<u32>().ok().filter(|number| *number >= least);
-        number.map_or_else(|| self.fail(&message), Ok)
+        match self.parse(&message)? {
+            Expr::Lit(syn::ExprLit { lit: Lit::Int(literal), .. }) => {
+                let number = literal.base10_parse::<u32>().ok().filter(|number| *number >= least);
+                number.map_or_else(|| self.fail(&message), |number| Ok(Value::Read(number)))
+            }
+            Expr::Lit(_) | Expr::Array(_) | Expr::Tuple(_) => self.fail(&message),
+            Expr::Unary(syn::ExprUnary { op: syn::UnOp::Neg(_), .. }) => self.fail(&message),
+            constant => Ok(Value::Constant(Box::new(constant))),
+        }
     }
 
-    /// A duration in milliseconds.
-    pub(crate) fn duration_ms(&self) -> syn::Result<u64> {
+    /// A duration in milliseconds, or a constant.
+    pub(crate) fn duration_ms(&self) -> syn::Result<Value<u64>> {
         let key = &self.key;
-        let literal: LitStr = self.parse(&format!("`{key}` is a duration\nhelp: write `{key} = \"30s\"`"))?;
-        duration_ms(&literal)
+        let message =
+            format!("`{key}` is a duration\nhelp: write `{key} = \"30s\"`, or name a constant `Duration`");
+        duration_ms(&self.parse(&message)?, &message)
     }
 
     /// The items of a list in brackets.
@@ -209,10 +228,22 @@ pub(crate) fn check_name(text: &LitStr, refuse: fn(&str) -> Option<String>) -> s
     why.map_or(Ok(()), |why| Err(syn::Error::new_spanned(text, format!("the name {why}"))))
 }
 
-/// The milliseconds that a literal says.
-pub(crate) fn duration_ms(literal: &LitStr) -> syn::Result<u64> {
+/// The milliseconds that a literal says, or the constant that does. What is neither is refused with `message`.
+pub(crate) fn duration_ms(value: &Expr, message: &str) -> syn::Result<Value<u64>> {
+    let literal = match value {
+        Expr::Lit(syn::ExprLit { lit: Lit::Str(literal), .. }) => literal,
+        Expr::Path(_)
+        | Expr::Call(_)
+        | Expr::MethodCall(_)
+        | Expr::Binary(_)
+        | Expr::Block(_)
+        | Expr::Macro(_) => {
+            return Ok(Value::Constant(Box::new(value.clone())));
+        }
+        other => return Err(syn::Error::new_spanned(other, message)),
+    };
     let text = literal.value();
-    parse_ms(&text).map_err(|why| {
+    parse_ms(&text).map(Value::Read).map_err(|why| {
         let message = format!(
             "`{text}` is not a duration: {why}\nhelp: write a number and `ms`, `s`, `m`, `h` or `d`: `\"30s\"`, `\"1h30m\"`"
         );

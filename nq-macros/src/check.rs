@@ -8,6 +8,8 @@ pub(crate) fn worker(options: &Options, function: &Function, errors: &mut Errors
     is_async(function, errors);
     is_plain_fn(function, errors);
     has_input(function, errors);
+    owns_input(function, errors);
+    names_its_types(function, errors);
     not_too_many_parameters(function, errors);
     one_kind_of_wait(options, errors);
     joins_pair(options, errors);
@@ -51,6 +53,45 @@ fn has_input(function: &Function, errors: &mut Errors) {
             "worker `{name}` has no input\nhelp: take the event that it starts with or waits for as the first parameter"
         );
         errors.at_span(function.span(), message);
+    }
+}
+
+/// The input where it borrows.
+pub(crate) fn borrowed_input(function: &Function) -> Option<&syn::Type> {
+    let input = function.parameters().into_iter().next()?;
+    borrows(quote::quote!(#input)).then_some(input)
+}
+
+fn borrows(tokens: proc_macro2::TokenStream) -> bool {
+    tokens.into_iter().any(|token| match token {
+        proc_macro2::TokenTree::Punct(punct) => matches!(punct.as_char(), '&' | '\''),
+        proc_macro2::TokenTree::Group(group) => borrows(group.stream()),
+        _ => false,
+    })
+}
+
+fn owns_input(function: &Function, errors: &mut Errors) {
+    if let Some(input) = borrowed_input(function) {
+        let name = function.name();
+        errors.at(
+            input,
+            format!("worker `{name}` borrows its input, but nothing keeps it\nhelp: take it by value"),
+        );
+    }
+}
+
+/// The types of parameters that only a caller would know.
+pub(crate) fn unnamed_types(function: &Function) -> impl Iterator<Item = &syn::Type> {
+    function.parameters().into_iter().filter(|ty| matches!(ty, syn::Type::ImplTrait(_)))
+}
+
+fn names_its_types(function: &Function, errors: &mut Errors) {
+    let name = function.name();
+    for ty in unnamed_types(function) {
+        errors.at(
+            ty,
+            format!("worker `{name}` takes any type here, but it is nq that calls it\nhelp: name the type"),
+        );
     }
 }
 

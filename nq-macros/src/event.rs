@@ -1,124 +1,79 @@
-//! `#[event]`: the derives that a payload needs, and its definition.
+//! `#[event]`: what a part of an event needs, and the definition of an event.
 
-use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
-use syn::{Attribute, Item, Meta, Path, Token, punctuated::Punctuated};
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
 
-use crate::attr::options;
+use crate::data::{Data, expand_with};
 use crate::errors::Errors;
-use crate::glue::{generated_at, nq_path};
+use crate::fields;
+use crate::glue::generated_at;
 use crate::keys;
-use crate::names::{dotted, plain, refuse_event_name};
-
-const OPTIONS: &[&str] = &["name", "crate"];
+use crate::names::plain;
 
 /// Expands `#[event(…)]`.
 pub(crate) fn expand(attr: TokenStream, item: TokenStream) -> TokenStream {
-    let mut errors = Errors::default();
-    let (mut name, mut nq) = (None, None);
-    for option in options(attr, OPTIONS, &mut errors) {
-        match option.key.as_str() {
-            "name" => name = errors.take(option.name(refuse_event_name)),
-            _ => nq = errors.take(option.path()),
-        }
-    }
-    let parsed = syn::parse2::<Item>(item.clone());
-    let (attrs, ident, generics) = match &parsed {
-        Ok(Item::Struct(item)) => (&item.attrs, &item.ident, &item.generics),
-        Ok(Item::Enum(item)) => (&item.attrs, &item.ident, &item.generics),
-        Ok(_) => {
-            errors.at_span(Span::call_site(), "`#[nq::event]` goes on a struct or an enum");
-            return quote!(#errors #item);
-        }
-        // What does not parse, rustc reports better.
-        Err(_) => return quote!(#errors #item),
-    };
-    if name.is_none() && generics.type_params().next().is_some() {
-        let shown = plain(ident);
-        errors.at(
-            ident,
-            format!("event `{shown}` is generic, so its name cannot come from its type\nhelp: write `#[nq::event(name = \"…\")]`"),
-        );
-    }
-    let nq = nq_path(nq.as_ref());
-    let private = quote!(#nq::__private);
-    let derives = derives(attrs, &nq, &private);
-    let name = name.map_or_else(|| dotted(&plain(ident)), |name| name.value());
-    let definition = definition(ident, generics, &name, &private);
-    quote!(#errors #derives #item #definition)
+    expand_with("event", attr, item, |event, errors| {
+        let owns = owns(event, errors);
+        (event.derives(), if owns { definition(event) } else { TokenStream::new() })
+    })
 }
 
-/// The derives that the type does not have yet.
-fn derives(attrs: &[Attribute], nq: &TokenStream, private: &TokenStream) -> TokenStream {
-    let present = derived(attrs);
-    let has =
-        |name: &str| present.iter().any(|path| path.segments.last().is_some_and(|last| last.ident == name));
-    let mut tokens = TokenStream::new();
-    let mut serde = Vec::new();
-    for name in ["Serialize", "Deserialize"] {
-        if !has(name) {
-            serde.push(format_ident!("{name}"));
-        }
-    }
-    let inner = quote!(#private).to_string().replace(' ', "");
-    let _ = nq;
-    if !serde.is_empty() {
-        tokens.extend(quote!(#[derive(#(#private::serde::#serde),*)]));
-        if !names_crate(attrs, "serde") {
-            let path = format!("{inner}::serde");
-            tokens.extend(quote!(#[serde(crate = #path)]));
-        }
-    }
-    if !has("JsonSchema") {
-        tokens.extend(quote!(#[derive(#private::schemars::JsonSchema)]));
-        if !names_crate(attrs, "schemars") {
-            let path = format!("{inner}::schemars");
-            tokens.extend(quote!(#[schemars(crate = #path)]));
-        }
-    }
-    tokens
+/// An event is read again later, often by another process: it cannot borrow.
+fn owns(event: &Data<'_>, errors: &mut Errors) -> bool {
+    let Some(borrowed) = event.generics.lifetimes().next() else { return true };
+    let (name, lifetime) = (plain(event.ident), &borrowed.lifetime);
+    errors.at(
+        lifetime,
+        format!(
+            "event `{name}` borrows for `{lifetime}`, but an event is stored and read again later\nhelp: own what it holds: `String` instead of `&{lifetime} str`, `Vec<T>` instead of `&{lifetime} [T]`"
+        ),
+    );
+    false
 }
 
-/// What the type derives.
-fn derived(attrs: &[Attribute]) -> Vec<Path> {
-    let derives = attrs.iter().filter(|attr| attr.path().is_ident("derive"));
-    let paths =
-        derives.filter_map(|attr| attr.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated).ok());
-    paths.flatten().collect()
-}
-
-/// Whether the type says where its derives find their crate.
-fn names_crate(attrs: &[Attribute], derive: &str) -> bool {
-    let attrs = attrs.iter().filter(|attr| attr.path().is_ident(derive));
-    let metas =
-        attrs.filter_map(|attr| attr.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated).ok());
-    metas.flatten().any(|meta| meta.path().is_ident("crate"))
-}
-
-fn definition(ident: &Ident, generics: &syn::Generics, name: &str, private: &TokenStream) -> TokenStream {
-    let (impl_generics, type_generics, _) = generics.split_for_impl();
-    let mut generics = generics.clone();
-    let bounded = generics.type_params().next().is_some();
-    if bounded {
-        let clause = generics.make_where_clause();
+fn definition(event: &Data<'_>) -> TokenStream {
+    let (ident, private) = (event.ident, &event.private);
+    let mut generics = event.named_generics();
+    let (mut name, mut path) = event.name_and_path();
+    let (bindings, key, type_key);
+    if event.is_generic() {
         let bounds: syn::WherePredicate = syn::parse_quote! {
             Self: #private::serde::Serialize + #private::serde::de::DeserializeOwned + #private::schemars::JsonSchema
                 + ::core::marker::Send + ::core::marker::Sync + 'static
         };
-        clause.predicates.push(bounds);
+        generics.make_where_clause().predicates.push(bounds);
+        bindings = quote!(let (name, path) = (#name, #path););
+        (name, path) = (quote!(name), quote!(path));
+        key = quote!(#private::keys::of(#private::keys::EVENT, name));
+        type_key = quote!(#private::keys::of(#private::keys::PATH, path));
+    } else {
+        // The keys are computed here, since constant evaluation is slow.
+        bindings = TokenStream::new();
+        let (name, shown) = (keys::of(keys::EVENT, &event.name), keys::of(keys::PATH, &plain(ident)));
+        key = quote!(#name);
+        type_key = quote!(#private::keys::within(::core::module_path!(), #shown));
     }
-    let clause = &generics.where_clause;
-    let shown = plain(ident);
-    let (key, type_key) = (keys::of(keys::EVENT, name), keys::of(keys::PATH, &shown));
+    let fields = match fields::names(event.item) {
+        Some(names) => {
+            let names = names.iter().map(fields::Name::listed);
+            quote!(::core::option::Option::Some(&[#(#names),*]))
+        }
+        None => quote!(::core::option::Option::None),
+    };
+    let (impl_generics, type_generics, clause) = generics.split_for_impl();
     quote_spanned! {generated_at(ident.span())=>
         #[automatically_derived]
         impl #impl_generics #private::Event for #ident #type_generics #clause {
-            const DEF: #private::EventDef = #private::EventDef {
-                name: #name,
-                key: #key,
-                type_path: ::core::concat!(::core::module_path!(), "::", #shown),
-                type_key: #private::keys::within(::core::module_path!(), #type_key),
-                schema: #private::schema::<Self>,
+            const DEF: #private::EventDef = {
+                #bindings
+                #private::EventDef {
+                    name: #name,
+                    key: #key,
+                    type_path: #path,
+                    type_key: #type_key,
+                    fields: #fields,
+                    schema: #private::schema::<Self>,
+                }
             };
         }
     }

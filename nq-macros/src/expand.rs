@@ -8,12 +8,13 @@ use syn::spanned::Spanned;
 use syn::{LitStr, Type};
 
 use crate::ast::{Backoff, EventList, Function, Options};
-use crate::attr::EventItem;
+use crate::attr::{EventItem, Value};
 use crate::check;
 use crate::errors::Errors;
 use crate::glue::{generated_at, nq_path, respan};
 use crate::keys;
 use crate::names::{bucket, plain};
+use crate::place;
 
 /// Expands `#[worker(…)]`.
 pub(crate) fn expand(attr: TokenStream, item: TokenStream) -> TokenStream {
@@ -29,7 +30,17 @@ pub(crate) fn expand(attr: TokenStream, item: TokenStream) -> TokenStream {
             receiver,
             format!("worker `{name}` takes `self`, but nobody could give it\nhelp: move it out of the `impl` block; what it needs comes through `Data<T>`"),
         );
-        return quote!(#errors #item);
+        let stub = place::stub(&function);
+        return quote!(#errors #stub);
+    }
+    if let Some(block) = place::surrounding(Span::call_site()) {
+        let name = function.name();
+        errors.at_span(
+            function.span(),
+            format!("worker `{name}` stands in {block}, but a worker is a function of a module\nhelp: move it out of the block; what it needs comes through `Data<T>`"),
+        );
+        let stub = place::stub(&function);
+        return quote!(#errors #stub);
     }
     check::worker(&options, &function, &mut errors);
     let worker = Worker::new(&options, &function, &errors);
@@ -68,6 +79,9 @@ impl<'a> Worker<'a> {
             && function.sig.generics.params.is_empty()
             && matches!(function.sig.safety, syn::Safety::Default)
             && (1..=check::MOST_PARAMETERS + 1).contains(&function.sig.inputs.len())
+            && function.sig.abi.is_none()
+            && check::borrowed_input(function).is_none()
+            && check::unnamed_types(function).next().is_none()
             && (errors.count() == 0 || !errors.wiring);
         Self {
             options,
@@ -212,20 +226,20 @@ impl<'a> Worker<'a> {
         if let Some((_, by)) = &options.by {
             field("by", some(by));
         }
-        if let Some(retries) = options.retries {
-            field("retries", quote!(#retries));
+        if let Some(retries) = &options.retries {
+            field("retries", number(retries));
         }
         if let Some(backoff) = &options.backoff {
-            field("backoff", backoff_tokens(backoff, private));
+            field("backoff", self.backoff(backoff));
         }
-        if let Some(timeout) = options.timeout_ms {
-            field("timeout_ms", some(&timeout));
+        if let Some(timeout) = &options.timeout_ms {
+            field("timeout_ms", some(&self.milliseconds(timeout)));
         }
-        if let Some(concurrency) = options.concurrency {
-            field("concurrency", some(&concurrency));
+        if let Some(concurrency) = &options.concurrency {
+            field("concurrency", some(&number(concurrency)));
         }
-        if let Some(max_crashes) = options.max_crashes {
-            field("max_crashes", quote!(#max_crashes));
+        if let Some(max_crashes) = &options.max_crashes {
+            field("max_crashes", number(max_crashes));
         }
         if options.continues {
             field("on_failure", quote!(#private::OnFailure::Continue));
@@ -257,6 +271,38 @@ impl<'a> Worker<'a> {
                 path: #private::keys::within(::core::module_path!(), #function),
                 name: #name,
                 flows: &[#(#flows),*],
+            }
+        }
+    }
+
+    /// A duration as an expression of its milliseconds.
+    fn milliseconds(&self, value: &Value<u64>) -> TokenStream {
+        let private = &self.private;
+        match value {
+            Value::Read(ms) => quote!(#ms),
+            // A mistaken type is told at the constant.
+            Value::Constant(constant) => quote_spanned! {self.at=>
+                { let duration: ::core::time::Duration = #constant; #private::whole_ms(duration) }
+            },
+        }
+    }
+
+    fn backoff(&self, backoff: &Backoff) -> TokenStream {
+        let private = &self.private;
+        match backoff {
+            Backoff::Fixed { delay_ms } => {
+                let delay_ms = self.milliseconds(delay_ms);
+                quote_spanned!(self.at=> #private::Backoff::Fixed { delay_ms: #delay_ms })
+            }
+            Backoff::Exponential { base_ms, max_ms } => {
+                let base_ms = self.milliseconds(base_ms);
+                let Some(max_ms) = max_ms else {
+                    return quote_spanned!(self.at=> #private::Backoff::exponential(#base_ms));
+                };
+                let max_ms = self.milliseconds(max_ms);
+                quote_spanned! {self.at=>
+                    #private::Backoff::Exponential { base_ms: #base_ms, max_ms: #max_ms }
+                }
             }
         }
     }
@@ -333,7 +379,57 @@ impl<'a> Worker<'a> {
             calls.extend(self.check_mention(item, "Emits", number));
         }
         let checks = self.judged(&calls);
-        quote!(#others #checks)
+        let constants = self.constants();
+        quote!(#others #checks #constants)
+    }
+
+    /// The checks of options that need no graph, in constants of their own.
+    fn constants(&self) -> TokenStream {
+        let (options, private, ty) = (self.options, &self.private, &self.ty);
+        let mut checks = Vec::new();
+        if let Some((_, by)) = &options.by {
+            let events = options.joins.items.iter().filter_map(|item| match item {
+                EventItem::Type(event) => {
+                    let private = private_at(event.span());
+                    Some(quote_spanned!(event.span()=> <#event as #private::Event>::DEF))
+                }
+                EventItem::Name(_) => None,
+            });
+            checks.push(self.call(by, "pairs", &quote!(#by, &[#(#events),*])));
+        }
+        let numbers = [("concurrency", &options.concurrency), ("max_crashes", &options.max_crashes)];
+        for (key, value) in numbers {
+            if let Some(Value::Constant(constant)) = value {
+                checks.push(self.call(constant, "at_least_one", &quote!(#key, #constant)));
+            }
+        }
+        let mut durations = vec![("timeout", options.timeout_ms.as_ref())];
+        match &options.backoff {
+            Some(Backoff::Fixed { delay_ms }) => durations.push(("backoff", Some(delay_ms))),
+            Some(Backoff::Exponential { base_ms, max_ms }) => {
+                durations.extend([("backoff", Some(base_ms)), ("max", max_ms.as_ref())]);
+            }
+            None => {}
+        }
+        for (key, value) in durations {
+            if let Some(value @ Value::Constant(constant)) = value {
+                let ms = self.milliseconds(value);
+                checks.push(self.call(constant, "duration", &quote!(#key, #ms)));
+            }
+        }
+        if let Some(Backoff::Exponential { base_ms, max_ms: Some(max_ms) }) = &options.backoff {
+            let constant = [max_ms, base_ms].into_iter().find_map(|value| match value {
+                Value::Constant(constant) => Some(constant),
+                Value::Read(_) => None,
+            });
+            checks.extend(constant.map(|constant| self.call(constant, "grows", &TokenStream::new())));
+        }
+        quote_spanned! {self.at=>
+            #(const _: () = {
+                let worker = <#ty as #private::Worker>::DEF;
+                #checks
+            };)*
+        }
     }
 
     /// What these checks look at, and then they.
@@ -354,13 +450,23 @@ impl<'a> Worker<'a> {
     }
 
     fn check(&self, guilty: impl ToTokens, name: &str, rest: TokenStream) -> TokenStream {
+        let args = quote_spanned!(self.at=> graph, worker, #rest);
+        self.call_with(guilty, name, args)
+    }
+
+    /// A check that does not look at the graph.
+    fn call(&self, guilty: impl ToTokens, name: &str, rest: &TokenStream) -> TokenStream {
+        let args = quote_spanned!(self.at=> worker, #rest);
+        self.call_with(guilty, name, args)
+    }
+
+    fn call_with(&self, guilty: impl ToTokens, name: &str, args: TokenStream) -> TokenStream {
         // The call lies at the guilty tokens, from the first to the last, or rustc would point at the
         // attribute. What is between its parentheses does not matter.
         let guilty = guilty.into_token_stream().into_iter().map(|token| token.span());
         let (first, last) = guilty.fold((None, self.at), |(first, _), span| (first.or(Some(span)), span));
         let first = first.unwrap_or(self.at);
         let (name, private) = (Ident::new(name, first), private_at(first));
-        let args = quote_spanned!(self.at=> graph, worker, #rest);
         let mut args = Group::new(Delimiter::Parenthesis, args);
         args.set_span(last);
         quote_spanned!(first=> #private::proof::#name #args;)
@@ -372,12 +478,11 @@ fn private_at(span: Span) -> Ident {
     Ident::new("__nq", span)
 }
 
-fn backoff_tokens(backoff: &Backoff, private: &Ident) -> TokenStream {
-    match backoff {
-        Backoff::Fixed { delay_ms } => quote!(#private::Backoff::Fixed { delay_ms: #delay_ms }),
-        Backoff::Exponential { base_ms, max_ms } => {
-            quote!(#private::Backoff::Exponential { base_ms: #base_ms, max_ms: #max_ms })
-        }
+/// A number as an expression.
+fn number(value: &Value<u32>) -> TokenStream {
+    match value {
+        Value::Read(number) => quote!(#number),
+        Value::Constant(constant) => constant.to_token_stream(),
     }
 }
 

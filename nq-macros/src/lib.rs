@@ -1,4 +1,4 @@
-//! The macros of nq: `#[event]`, `#[input]`, `#[worker]` and `registry!`. Their documentation is in the crate
+//! The macros of nq: `#[event]`, `#[data]`, `#[input]`, `#[worker]` and `registry!`. Their documentation is in the crate
 //! `nq`, which re-exports them.
 //!
 //! Nothing is written to disk and no state is kept between expansions: the same source always expands the
@@ -8,15 +8,18 @@ mod ast;
 mod attr;
 mod attrs;
 mod check;
+mod data;
 mod duration;
 mod errors;
 mod event;
 mod expand;
+mod fields;
 mod glue;
 mod handler;
 mod input;
 mod keys;
 mod names;
+mod place;
 mod registry;
 mod scan;
 mod skim;
@@ -28,6 +31,12 @@ use proc_macro::TokenStream;
 #[proc_macro_attribute]
 pub fn event(attr: TokenStream, item: TokenStream) -> TokenStream {
     event::expand(attr.into(), item.into()).into()
+}
+
+/// Makes a type a part of events: see `nq::data`.
+#[proc_macro_attribute]
+pub fn data(attr: TokenStream, item: TokenStream) -> TokenStream {
+    data::expand(attr.into(), item.into()).into()
 }
 
 /// Makes an enum the input of a worker that waits for several events: see `nq::input`.

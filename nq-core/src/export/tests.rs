@@ -49,8 +49,14 @@ fn all() -> Vec<WorkerDef> {
 
 #[test]
 fn the_document_has_the_shape_of_its_json_schema() {
-    let number =
-        EventDef { name: "a", key: 0, type_path: "f::A", type_key: 0, schema: || schemars::schema_for!(u32) };
+    let number = EventDef {
+        name: "a",
+        key: 0,
+        type_path: "f::A",
+        type_key: 0,
+        fields: None,
+        schema: || schemars::schema_for!(u32),
+    };
     let document = with_events(all(), [number]);
     let json: Value = serde_json::from_str(&document.to_json()).unwrap();
     let schema: Value = serde_json::from_str(JSON_SCHEMA).unwrap();
@@ -204,7 +210,14 @@ struct ByNothing {
 #[test]
 fn a_join_by_fields_that_are_never_equal_is_found() {
     fn of<T: schemars::JsonSchema>(name: &'static str) -> EventDef {
-        EventDef { name, key: 0, type_path: name, type_key: 0, schema: || schemars::schema_for!(T) }
+        EventDef {
+            name,
+            key: 0,
+            type_path: name,
+            type_key: 0,
+            fields: None,
+            schema: || schemars::schema_for!(T),
+        }
     }
     let workers =
         || [entry("start", &[A, B]), WorkerDef { joins: &[A, B], by: Some("id"), ..worker("both") }];
@@ -294,6 +307,7 @@ fn a_narrowed_event_breaks_and_a_widened_one_does_not() {
                 key: 0,
                 type_path: "A",
                 type_key: 0,
+                fields: None,
                 schema: || schemars::schema_for!(T),
             }],
         )

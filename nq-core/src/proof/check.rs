@@ -8,7 +8,7 @@ use super::workers::Role;
 use crate::def::WorkerDef;
 
 #[track_caller]
-const fn fail(text: &Text) {
+pub(super) const fn fail(text: &Text) {
     assert!(text.is_empty(), "{}", text.as_str());
 }
 

@@ -7,6 +7,7 @@
 
 mod check;
 mod graph;
+mod options;
 mod reach;
 mod suggest;
 mod table;
@@ -18,4 +19,5 @@ mod workers;
 
 pub use check::{flow, included, member, mention, root, waits};
 pub use graph::{Graph, Plan, Registered};
+pub use options::{at_least_one, duration, grows, pairs};
 pub use workers::{Role, Size, concat, count};

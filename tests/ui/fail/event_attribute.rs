@@ -7,12 +7,13 @@ struct OrderPlaced {}
 struct OrderPaid {}
 
 #[nq::event]
-struct Wrapped<T> {
-    inner: T,
-}
-
-#[nq::event]
 fn not_a_type() {}
+
+#[nq::data]
+type NotData = u32;
+
+#[nq::data(title = "x")]
+struct Line {}
 
 #[nq::input]
 enum Ready {

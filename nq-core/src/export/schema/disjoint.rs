@@ -47,21 +47,15 @@ fn field(parts: &[&Part], name: &str) -> Vec<Id> {
     plain.filter_map(|part| part.properties.get(name).copied().or(part.additional)).collect()
 }
 
-/// Why a field of two payloads is never equal, where that is plain. A field that is not there counts as null.
+/// Why a field of two payloads is never equal, where that is plain. A missing field and `null` equal nothing.
 pub(crate) fn never_equal(one: &Value, two: &Value, name: &str) -> Option<String> {
-    let null = serde_json::json!({ "type": "null" });
-    let (one, two, null) = (Lowered::new(one), Lowered::new(two), Lowered::new(&null));
+    let (one, two) = (Lowered::new(one), Lowered::new(two));
     match (Told::new(&one, name)?, Told::new(&two, name)?) {
-        (Told::Absent, Told::Absent) => None,
-        (Told::Absent, Told::Field { ids, required }) => (required
-            && disjoint((&two, &ids), (&null, &[0]), 0))
-        .then(|| "the first has no such field".into()),
-        (Told::Field { ids, required }, Told::Absent) => (required
-            && disjoint((&one, &ids), (&null, &[0]), 0))
-        .then(|| "the second has no such field".into()),
-        (Told::Field { ids: a, required: first }, Told::Field { ids: b, required: second }) => {
-            // Where both may be left out, both may be null.
-            let apart = (first || second) && disjoint((&one, &a), (&two, &b), 0);
+        (Told::Absent, Told::Absent) => Some("neither has such a field".into()),
+        (Told::Absent, Told::Field(_)) => Some("the first has no such field".into()),
+        (Told::Field(_), Told::Absent) => Some("the second has no such field".into()),
+        (Told::Field(a), Told::Field(b)) => {
+            let apart = disjoint((&one, &a), (&two, &b), 0);
             apart.then(|| format!("it is {} in one and {} in the other", one.name(&a), two.name(&b)))
         }
     }
@@ -70,7 +64,7 @@ pub(crate) fn never_equal(one: &Value, two: &Value, name: &str) -> Option<String
 /// What a plain object's schema tells about a field.
 enum Told {
     Absent,
-    Field { ids: Vec<Id>, required: bool },
+    Field(Vec<Id>),
 }
 
 impl Told {
@@ -86,8 +80,7 @@ impl Told {
             return None;
         }
         let ids = field(&parts, name);
-        let required = parts.iter().any(|part| part.required.contains(name));
-        Some(if ids.is_empty() { Self::Absent } else { Self::Field { ids, required } })
+        Some(if ids.is_empty() { Self::Absent } else { Self::Field(ids) })
     }
 }
 
