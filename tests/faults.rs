@@ -131,3 +131,55 @@ async fn a_restart_goes_on_at_once_without_waiting_for_the_lease() {
     assert!(began[1].id.ms - began[0].id.ms < 10_000, "{began:?}");
     nq.shutdown().await.unwrap();
 }
+
+/// Freezes an instance while it queues for its turn to write, with the first place in the queue.
+fn freeze_in_the_queue(process: &Process, folder: &Path) {
+    let lock = |name| std::fs::File::open(folder.join("faults.db-locks").join(name)).unwrap();
+    let (writes, queues) = (lock("main"), lock("next"));
+    loop {
+        // The instance writes again and again, and finds the turn taken.
+        writes.lock().unwrap();
+        let queued = (0..1_000).any(|_| {
+            std::thread::sleep(Duration::from_micros(500));
+            let taken = queues.try_lock().is_err();
+            if !taken {
+                queues.unlock().unwrap();
+            }
+            taken
+        });
+        process.freeze();
+        // It may have gone past in between.
+        let keeps_place = queued && queues.try_lock().is_err();
+        writes.unlock().unwrap();
+        if keeps_place {
+            return;
+        }
+        let _ = queues.unlock();
+        process.thaw();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_frozen_while_it_queues_holds_up_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let client = client(folder).await;
+    let frozen = Process::start(&url(folder), folder);
+    let busy = client.start::<split>(Batch { size: 4_000 }).await.unwrap();
+    until(&busy, EntryType::StepCompleted, 5).await;
+    freeze_in_the_queue(&frozen, folder);
+
+    let other = Process::start(&url(folder), folder);
+    let began = tokio::time::Instant::now();
+    std::fs::write(folder.join("go"), "").unwrap();
+    for id in 0..20 {
+        client.start::<hold>(Hold { id }).await.unwrap().completed().await.unwrap();
+    }
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(20), "20 runs took {took:?}");
+    frozen.thaw();
+    let run = client.start::<hold>(Hold { id: 20 }).await.unwrap();
+    run.completed().await.unwrap();
+    sound(&run).await;
+    drop(other);
+}

@@ -1,10 +1,11 @@
-//! The repository's own commands: `cargo xtask test`, `registry` and `bench`.
+//! The repository's own commands: `cargo xtask test`, `registry`, `neighbours` and `bench`.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool speaks to its terminal")]
 #![expect(clippy::disallowed_methods, reason = "it measures real time, and no test pauses it")]
 
 mod bench;
 mod cargo;
+mod neighbours;
 mod registry;
 mod test;
 mod tools;
@@ -25,6 +26,7 @@ struct Args {
 enum Command {
     Test(test::Args),
     Registry(registry::Args),
+    Neighbours(neighbours::Args),
     #[command(subcommand)]
     Bench(bench::Command),
 }
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::Test(args) => test::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Registry(args) => registry::run(&args),
+        Command::Neighbours(args) => neighbours::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(command) => bench::run(&command).map(|()| ExitCode::SUCCESS),
     };
     outcome.unwrap_or_else(|error| {

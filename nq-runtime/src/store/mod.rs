@@ -6,7 +6,7 @@ pub mod hints;
 pub mod memory;
 #[cfg(feature = "redis")]
 pub mod redis;
-#[cfg(feature = "sqlite")]
+#[cfg(feature = "sqlite-system")]
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -17,21 +17,21 @@ pub use nq_core::store::*;
 /// Opens the store that a URL names.
 pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
     match url.split_once(':') {
-        Some(("memory", _)) => Ok(Arc::new(memory::MemoryStore::new())),
+        Some(("memory", "" | "//")) => Ok(Arc::new(memory::MemoryStore::new())),
+        Some(("memory", _)) => {
+            Err(refused("nothing follows `memory:`; each opening is a store of its own").key(url))
+        }
         #[cfg(feature = "redis")]
         Some((scheme, _)) if scheme.starts_with("redis") => Ok(Arc::new(redis::RedisStore::open(url).await?)),
-        #[cfg(feature = "sqlite")]
-        Some(("sqlite", path)) => {
-            // Also as other libraries write it: `sqlite://orders.db`, `sqlite:///var/lib/orders.db`.
-            let path = path.strip_prefix("//").unwrap_or(path);
-            let options = sqlite::SqliteOptions { path: path.into() };
-            Ok(Arc::new(sqlite::SqliteStore::open(options).await?))
+        #[cfg(feature = "sqlite-system")]
+        Some(("sqlite", _)) => {
+            Ok(Arc::new(sqlite::SqliteStore::open(sqlite::SqliteOptions::parse(url)?).await?))
         }
         #[cfg(not(feature = "redis"))]
         Some((scheme, _)) if scheme.starts_with("redis") => {
             Err(refused("Redis needs the feature `redis` of nq"))
         }
-        #[cfg(not(feature = "sqlite"))]
+        #[cfg(not(feature = "sqlite-system"))]
         Some(("sqlite", _)) => Err(refused("SQLite needs the feature `sqlite` of nq").key(url)),
         _ => {
             let message =

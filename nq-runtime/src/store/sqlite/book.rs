@@ -11,6 +11,7 @@ use super::cache::{Cache, CachedInstance, CachedJob, CachedQueue, CachedRun, Tic
 use super::db::Db;
 use super::errors::Failure;
 use super::flush::json;
+use super::row::Uint;
 use super::{row, schema};
 
 /// The file within one batch.
@@ -20,13 +21,13 @@ pub(super) struct Book<'c> {
     pub(super) cache: Cache,
     /// The name under which this store's lock is found, written beside each instance that it serves.
     pub(super) store: String,
-    /// About how many bytes have gone into the write-ahead log since it was last brought into the file.
-    pub(super) logged: usize,
+    /// Whether there is little room on the disk, so that a transaction must write few pages.
+    pub(super) tight: bool,
 }
 
 impl<'c> Book<'c> {
-    pub(super) fn new(conn: &'c Connection, store: String, logged: usize) -> Self {
-        Self { db: Db(conn), cache: Cache::default(), store, logged }
+    pub(super) fn new(conn: &'c Connection, store: String) -> Self {
+        Self { db: Db(conn), cache: Cache::default(), store, tight: false }
     }
 
     /// A run that exists.
@@ -98,9 +99,9 @@ impl<'c> Book<'c> {
                    j.read, j.recorded, j.inputs, j.ms FROM jobs j LEFT JOIN instances i ON i.key = j.holder \
                    WHERE j.run = ? AND j.worker = ? AND j.n = ?";
         let mut statement = self.db.prepare(sql)?;
-        let mut rows = statement.query(params![key, step.worker().as_str(), step.cause().n])?;
+        let mut rows = statement.query(params![key, step.worker().as_str(), Uint(step.cause().n)])?;
         let Some(row) = rows.next()? else { return Ok(None) };
-        if row.get::<_, u64>(12)? != step.cause().ms {
+        if row::uint(row, 12)? != step.cause().ms {
             return Ok(None);
         }
         let (code, at): (i64, i64) = (row.get(0)?, row.get(1)?);
@@ -112,11 +113,11 @@ impl<'c> Book<'c> {
             step: step.clone(),
             spec: self.spec(row.get(4)?)?,
             inputs,
-            fence: row.get(5)?,
+            fence: row::uint(row, 5)?,
             earlier: row.get(6)?,
             failures: row.get(7)?,
             crashes: row.get(8)?,
-            read: row.get(9)?,
+            read: row::optional_uint(row, 9)?,
             recorded: row.get(10)?,
             state,
         };
@@ -221,8 +222,12 @@ impl<'c> Book<'c> {
                        JOIN runs r ON r.key = j.run WHERE j.queue = ? AND j.state = 0 AND j.at > ? ORDER BY j.at LIMIT ?";
             let tickets = self.db.all(sql, params![key, read, page], |row| {
                 let run: String = row.get(0)?;
-                let step =
-                    row::step(&run, row.get_ref(1)?.as_str().unwrap_or_default(), row.get(2)?, row.get(3)?)?;
+                let step = row::step(
+                    &run,
+                    row.get_ref(1)?.as_str().unwrap_or_default(),
+                    row::uint(row, 2)?,
+                    row::uint(row, 3)?,
+                )?;
                 Ok(Ticket { place: row.get(4)?, run: row::run_id(&run)?, step })
             })?;
             let queue = self.queue(name)?;

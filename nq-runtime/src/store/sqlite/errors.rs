@@ -1,9 +1,12 @@
 //! What SQLite says, as what a caller can do about it.
 
 use std::io;
+use std::path::{Path, PathBuf};
 
 use nq_core::store::{ErrorKind, StoreError};
 use rusqlite::{ErrorCode, ffi};
+
+use super::reserve::is_full;
 
 /// Why an act could not be carried out.
 #[derive(Debug)]
@@ -19,6 +22,17 @@ pub(super) enum Failure {
     },
     /// The operating system failed at the locks.
     Lock(io::Error),
+    /// The operating system failed at the file that keeps room for a checkpoint.
+    Reserve(io::Error),
+    /// This failed because the disk is full, although the operating system says something else.
+    Full(Box<Failure>),
+    /// A file of the store is not where it was.
+    Gone {
+        /// Its path.
+        path: PathBuf,
+        /// What happened to it.
+        what: &'static str,
+    },
 }
 
 /// How far a failure reaches.
@@ -44,11 +58,31 @@ impl Failure {
         Self::Corrupt { key: key.to_string(), what: what.into() }
     }
 
+    /// This happened to a file of the store.
+    pub(super) fn gone(path: &Path, what: &'static str) -> Self {
+        Self::Gone { path: path.to_owned(), what }
+    }
+
+    /// Whether SQLite says that the disk is full.
+    pub(super) fn is_full(&self) -> bool {
+        match self {
+            Self::Full(_) => true,
+            Self::Sql(error) => code(error) == Some(ErrorCode::DiskFull) || is_shared_memory_full(error),
+            _ => false,
+        }
+    }
+
+    /// Whether SQLite could not write to a file.
+    pub(super) fn is_write(&self) -> bool {
+        matches!(self, Self::Sql(error) if extended_code(error) == Some(ffi::SQLITE_IOERR_WRITE))
+    }
+
     /// How far it reaches.
     pub(super) fn reach(&self) -> Reach {
         match self {
             Self::Corrupt { .. } => Reach::Act,
-            Self::Lock(_) => Reach::Batch,
+            Self::Lock(_) | Self::Reserve(_) | Self::Full(_) => Reach::Batch,
+            Self::Gone { .. } => Reach::Store,
             Self::Sql(error) => match (kind(error), code(error)) {
                 (ErrorKind::Closed, _) => Reach::Store,
                 (ErrorKind::Corrupt | ErrorKind::TooLarge, _) => Reach::Act,
@@ -65,6 +99,29 @@ impl Failure {
                 let message = format!("the locks beside the database file cannot be taken: {error}");
                 StoreError::new(ErrorKind::Unavailable, op, message).source(error)
             }
+            Self::Reserve(error) if is_full(&error) => {
+                StoreError::new(ErrorKind::Unavailable, op, FULL).source(error)
+            }
+            Self::Reserve(error) => {
+                let message = format!("the reserve beside the database file cannot be written: {error}");
+                StoreError::new(ErrorKind::Unavailable, op, message).source(error)
+            }
+            Self::Full(failure) => StoreError {
+                message: FULL.into(),
+                kind: ErrorKind::Unavailable,
+                ..failure.report(op, key.clone())
+            },
+            Self::Gone { path, what } => {
+                let message = format!(
+                    "`{}` {what} while the store was open; what is written from now on would be lost, so the                      store has ended: open it again once the file is in its place",
+                    path.display()
+                );
+                StoreError::new(ErrorKind::Closed, op, message)
+            }
+            // While a store is open, its files were there a moment ago.
+            Self::Sql(error) if code(&error) == Some(ErrorCode::CannotOpen) && op != "open" => {
+                StoreError::new(ErrorKind::Unavailable, op, TOO_MANY_FILES).source(error)
+            }
             Self::Sql(error) => StoreError::new(kind(&error), op, message(&error)).source(error),
         };
         error.key = key;
@@ -79,13 +136,31 @@ fn code(error: &rusqlite::Error) -> Option<ErrorCode> {
     }
 }
 
+fn extended_code(error: &rusqlite::Error) -> Option<i32> {
+    error.sqlite_error().map(|error| error.extended_code)
+}
+
 /// A full disk shows as this where SQLite grows its shared memory file; no data is in doubt then.
 fn is_shared_memory_full(error: &rusqlite::Error) -> bool {
-    error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE)
+    extended_code(error) == Some(ffi::SQLITE_IOERR_SHMSIZE)
+}
+
+/// What the operating system had too little of for a moment; nothing was written then.
+const PASSING: [i32; 6] = [
+    ffi::SQLITE_IOERR_BLOCKED,
+    ffi::SQLITE_IOERR_LOCK,
+    ffi::SQLITE_IOERR_NOMEM,
+    ffi::SQLITE_IOERR_RDLOCK,
+    ffi::SQLITE_IOERR_SHMLOCK,
+    ffi::SQLITE_IOERR_SHMMAP,
+];
+
+fn is_passing(error: &rusqlite::Error) -> bool {
+    extended_code(error).is_some_and(|code| PASSING.contains(&code))
 }
 
 fn kind(error: &rusqlite::Error) -> ErrorKind {
-    if is_shared_memory_full(error) {
+    if is_shared_memory_full(error) || is_passing(error) {
         return ErrorKind::Unavailable;
     }
     match code(error) {
@@ -110,10 +185,15 @@ fn message(error: &rusqlite::Error) -> String {
     if is_shared_memory_full(error) {
         return FULL.into();
     }
+    if is_passing(error) {
+        return "the operating system has too little memory, or too few locks, for SQLite".into();
+    }
     match code(error) {
         Some(ErrorCode::DiskFull) => FULL.into(),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            "another program holds the database file locked; is a shell open on it?".into()
+            "another program holds the database file locked: is a shell open on it, or a process frozen in the \
+             middle of a transaction? nobody can write before it goes on or is ended"
+                .into()
         }
         Some(ErrorCode::SystemIoFailure) => {
             "the disk failed, so what it holds is not certain any more; open the store again once the disk is sound"
@@ -135,6 +215,9 @@ fn message(error: &rusqlite::Error) -> String {
         _ => "the database file does not hold what nq wrote".into(),
     }
 }
+
+const TOO_MANY_FILES: &str =
+    "SQLite cannot open a file that it needs; this process may have too many files open";
 
 const FULL: &str = "the disk is full: nothing of this was written; it goes on when there is room again";
 

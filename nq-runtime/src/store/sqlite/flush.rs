@@ -9,10 +9,8 @@ use serde::Serialize;
 use super::book::Book;
 use super::cache::{CachedJob, CachedRun};
 use super::errors::Failure;
+use super::row::Uint;
 use super::schema;
-
-/// About how many bytes a row of a run or a job takes in the write-ahead log.
-const ROW_BYTES: usize = 300;
 
 /// A value as it stands in a column.
 pub(super) fn json(value: &impl Serialize) -> Result<String, Failure> {
@@ -54,7 +52,6 @@ impl Book<'_> {
     }
 
     fn flush_record(&mut self, key: i64, run: &RunRecord, saved: Option<RunStatus>) -> Result<(), Failure> {
-        self.logged += ROW_BYTES;
         let RunRecord { last, pending, started_ms, ended_ms, .. } = run;
         let status = schema::status_code(run.status);
         match saved {
@@ -65,23 +62,26 @@ impl Book<'_> {
                     run.run.as_str(),
                     flow,
                     status,
-                    started_ms,
-                    ended_ms,
-                    last.ms,
-                    last.n,
-                    pending
+                    Uint(*started_ms),
+                    ended_ms.map(Uint),
+                    Uint(last.ms),
+                    Uint(last.n),
+                    Uint(*pending)
                 ];
                 self.db.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)?;
             }
             // The columns with an index are written only when they change.
             Some(saved) if saved == run.status => {
                 let sql = "UPDATE runs SET last_ms = ?2, last_n = ?3, pending = ?4 WHERE key = ?1";
-                self.db.execute(sql, params![key, last.ms, last.n, pending])?;
+                self.db.execute(sql, params![key, Uint(last.ms), Uint(last.n), Uint(*pending)])?;
             }
             Some(_) => {
                 let sql = "UPDATE runs SET last_ms = ?2, last_n = ?3, pending = ?4, status = ?5, ended_ms = ?6 \
                            WHERE key = ?1";
-                self.db.execute(sql, params![key, last.ms, last.n, pending, status, ended_ms])?;
+                self.db.execute(
+                    sql,
+                    params![key, Uint(last.ms), Uint(last.n), Uint(*pending), status, ended_ms.map(Uint)],
+                )?;
             }
         }
         Ok(())
@@ -95,10 +95,9 @@ impl Book<'_> {
             let Some(before) = before else { return Ok(()) };
             self.queue(&job.queue)?.counts[before] -= 1;
             let sql = "DELETE FROM jobs WHERE run = ? AND worker = ? AND n = ?";
-            self.db.execute(sql, params![run, worker, cause.n])?;
+            self.db.execute(sql, params![run, worker, Uint(cause.n)])?;
             return Ok(());
         };
-        self.logged += ROW_BYTES;
         let holder = match &record.state {
             JobState::Leased { instance, .. } => Some(self.instance(instance)?.key),
             _ => None,
@@ -113,6 +112,7 @@ impl Book<'_> {
         let queue = self.queue(&record.spec.queue)?;
         let state = schema::state_code(&record.state);
         queue.counts[state] += 1;
+        let state = state as i64;
         if let Some(before) = before {
             queue.counts[before] -= 1;
         }
@@ -124,8 +124,23 @@ impl Book<'_> {
                    fence = ?10, earlier = ?11, failures = ?12, crashes = ?13, read = ?14, recorded = ?15, \
                    error = ?17";
         let values = params![
-            run, worker, cause.n, cause.ms, queue, state, at, holder, spec, fence, earlier, failures,
-            crashes, read, recorded, inputs, error
+            run,
+            worker,
+            Uint(cause.n),
+            Uint(cause.ms),
+            queue,
+            state,
+            at,
+            holder,
+            spec,
+            Uint(*fence),
+            earlier,
+            failures,
+            crashes,
+            read.map(Uint),
+            recorded,
+            inputs,
+            error
         ];
         self.db.execute(sql, values)?;
         Ok(())
@@ -152,10 +167,9 @@ impl Book<'_> {
             let Some(lane) = &instance.lane else { continue };
             instance.changed = false;
             let text = json(lane)?;
-            self.logged += text.len();
             self.db
                 .prepare("UPDATE instances SET store = ?2, at_ms = ?3, lane = ?4 WHERE key = ?1")?
-                .execute(params![instance.key, self.store, lane.at_ms, text])?;
+                .execute(params![instance.key, self.store, Uint(lane.at_ms), text])?;
         }
         Ok(())
     }

@@ -1,21 +1,36 @@
 //! The file locks beside the database: whose turn it is to write, and who lives.
 //!
 //! Locks belong to open files, so the operating system gives them back when a process ends, however it
-//! ends, and keeps them while a process is only stopped.
+//! ends, and keeps them while a process is only stopped. Whoever waits for a lock therefore goes past a
+//! process that keeps it for too long: turns make the wait fair, and SQLite's own lock makes it safe.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How long a store waits for whoever is next, which is as long as one transaction takes, before it goes past.
+const PATIENCE_BEHIND_NEXT: Duration = Duration::from_millis(500);
+/// How long a store waits for whoever writes, before it goes past and asks SQLite itself.
+const PATIENCE_BEHIND_WRITER: Duration = Duration::from_secs(1);
+/// How long it waits at most once it has waited in vain. Longer than a nap, so that whoever is next and does live
+/// comes first.
+const PATIENCE_LOST: Duration = Duration::from_millis(10);
+/// How long a store that waits sleeps at least between two looks at a lock. A transaction takes many times as long.
+const SHORTEST_NAP: Duration = Duration::from_micros(50);
+/// How long it sleeps at most.
+const LONGEST_NAP: Duration = Duration::from_millis(2);
 
 /// The directory of locks of one database, and the locks that this store holds in it.
 #[derive(Debug)]
 pub(super) struct Locks {
     dir: PathBuf,
     /// Held by whoever writes next.
-    next: File,
+    next: Gate,
     /// Held by whoever writes.
-    main: File,
+    main: Gate,
     /// Shared by all who may share the database, held alone by one who may not.
     _sharing: File,
     /// Held while this store is open. None before [`Locks::appear`].
@@ -24,10 +39,21 @@ pub(super) struct Locks {
     name: String,
 }
 
+/// A lock that one store holds at a time, unless whoever holds it is frozen.
+#[derive(Debug)]
+struct Gate {
+    file: File,
+    /// Whether this store has waited in vain. It waits a short time only until it finds the lock free again.
+    stuck: AtomicBool,
+}
+
 /// The right to write. Ends when dropped.
 #[derive(Debug)]
 pub(super) struct Turnstile<'a> {
-    main: &'a File,
+    main: Option<&'a Gate>,
+    /// The place in the queue, which a store that goes past one that keeps its turn gives up only after it has
+    /// written, so that others do not go past it in turn.
+    next: Option<&'a Gate>,
 }
 
 /// Whether another process allows this one at the database.
@@ -52,8 +78,8 @@ impl Locks {
             Ok(()) => {}
         }
         Ok(Admission::Admitted(Self {
-            next: open_file(&dir.join("next"))?,
-            main: open_file(&dir.join("main"))?,
+            next: Gate::open(&dir.join("next"))?,
+            main: Gate::open(&dir.join("main"))?,
             _sharing: sharing,
             own: OnceLock::new(),
             dir: dir.to_path_buf(),
@@ -63,20 +89,34 @@ impl Locks {
 
     /// Waits for the right to write. Whoever has just written queues up behind whoever waits already, so
     /// that a busy process cannot starve a quiet one.
+    ///
+    /// A store that was stopped while it queued keeps nobody: the others go past it. One that was stopped
+    /// while it wrote keeps the lock of SQLite as well, if it is in the middle of a transaction; the others
+    /// go past the turnstile then, and learn from SQLite that they cannot write.
     pub(super) fn enter(&self) -> io::Result<Turnstile<'_>> {
-        lock(&self.next)?;
-        let entered = lock(&self.main);
-        self.next.unlock()?;
-        entered.map(|()| Turnstile { main: &self.main })
+        let next = self.next.enter(PATIENCE_BEHIND_NEXT)?.then_some(&self.next);
+        let mut turn = Turnstile { main: None, next };
+        if self.main.enter(PATIENCE_BEHIND_WRITER)? {
+            turn.main = Some(&self.main);
+            turn.next.take().map_or(Ok(()), |next| next.file.unlock())?;
+        }
+        Ok(turn)
     }
 
-    /// From now on others see that this store lives. Called within the turnstile, as [`Self::forget`] is, so
-    /// that nobody takes a file that is not locked yet for that of a dead one.
+    /// From now on others see that this store lives.
     pub(super) fn appear(&self) -> io::Result<()> {
-        let own = open_file(&self.path(&self.name))?;
-        lock(&own)?;
+        // The file gets its name when it is locked, so that nobody takes it for that of a dead store.
+        let unborn = self.dir.join(format!("new-{}", self.name));
+        let own = open_file(&unborn)?;
+        own.lock()?;
+        fs::rename(unborn, self.own_path())?;
         let _ = self.own.set(own);
         Ok(())
+    }
+
+    /// The file by which others see that this store lives.
+    pub(super) fn own_path(&self) -> PathBuf {
+        self.path(&self.name)
     }
 
     /// The name of this store.
@@ -109,7 +149,7 @@ impl Locks {
         Ok(others)
     }
 
-    /// Removes what a dead store has left. Called within the turnstile.
+    /// Removes what a dead store has left.
     pub(super) fn forget(&self, name: &str) {
         // One that cannot be removed now is tried again by the next tick.
         let _ = fs::remove_file(self.path(name));
@@ -130,18 +170,41 @@ impl Drop for Locks {
 
 impl Drop for Turnstile<'_> {
     fn drop(&mut self) {
-        // It fails only for a file that is not open.
-        let _ = self.main.unlock();
+        for gate in [self.main, self.next].into_iter().flatten() {
+            // It fails only for a file that is not open.
+            let _ = gate.file.unlock();
+        }
     }
 }
 
 const STORE: &str = "store-";
 
-fn lock(file: &File) -> io::Result<()> {
-    loop {
-        match file.lock() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            done => return done,
+impl Gate {
+    fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { file: open_file(path)?, stuck: AtomicBool::new(false) })
+    }
+
+    /// Takes the lock. False if somebody has kept it for longer than this.
+    fn enter(&self, patience: Duration) -> io::Result<bool> {
+        let patience = if self.stuck.load(Ordering::Relaxed) { PATIENCE_LOST } else { patience };
+        let mut waited = Duration::ZERO;
+        loop {
+            match self.file.try_lock() {
+                Ok(()) => {
+                    self.stuck.store(false, Ordering::Relaxed);
+                    return Ok(true);
+                }
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+            if waited >= patience {
+                self.stuck.store(true, Ordering::Relaxed);
+                return Ok(false);
+            }
+            let nap = (waited / 16).clamp(SHORTEST_NAP, LONGEST_NAP);
+            std::thread::sleep(nap);
+            waited += nap;
         }
     }
 }

@@ -5,20 +5,57 @@
 //! connections of their own. An error of the disk ends the store, since what the disk holds is not certain
 //! then; a full disk is an answer, and work goes on when there is room.
 //!
-//! Several processes on one file write in turn. One that is frozen in the middle of a transaction keeps its
-//! turn, and the others wait until it wakes up or is killed; one that is frozen at any other moment keeps
-//! nobody waiting. The file must lie on a disk of this machine: locks over a network are not to be trusted.
+//! Several processes on one file write in turn. One that is frozen in the middle of a transaction keeps the
+//! right to write, and the others get an error that says so until it wakes up or is killed; one that is frozen
+//! at any other moment, also while it queues for its turn, keeps nobody waiting for more than some seconds. The
+//! file must lie on a disk of this machine: locks over a network are not to be trusted.
+//!
+//! # The URL
+//!
+//! `sqlite:PATH`, or `sqlite://PATH` as other libraries write it: `sqlite:orders.db` and `sqlite://orders.db`
+//! lie in the current directory, `sqlite:/var/lib/orders.db` and `sqlite:///var/lib/orders.db` do not. In the
+//! path `%` and two hexadecimal digits stand for a byte: `%20` for a space, `%3F` for `?`, `%25` for `%`.
+//! After a `?` there may be one parameter:
+//!
+//! | parameter | meaning |
+//! |---|---|
+//! | `mode=rwc` | the file is made if it is not there; so it is without a `mode` |
+//! | `mode=rw` | the file must be there |
+//!
+//! Everything else is refused with [`ErrorKind::Config`]: other parameters, `mode=ro` (nq must be able to
+//! write), `sqlite::memory:` and `mode=memory` (a store in memory is `memory:`), `sqlite:file:PATH` (write
+//! `sqlite:PATH`), a path that is empty, ends in `/`, or begins or ends with white space, a directory.
+//!
+//! # What lies beside the file
+//!
+//! Beside `orders.db` lie, while a process has it open:
+//!
+//! | name | what it is |
+//! |---|---|
+//! | `orders.db-wal` | SQLite's write-ahead log: what was committed and is not in the database yet. Up to 32 MiB, more only while somebody reads for long or a transaction is larger. |
+//! | `orders.db-shm` | SQLite's index of the log, shared by all processes |
+//! | `orders.db-reserve` | nothing of value: it keeps the room that the database needs to take the log in, so that a full disk cannot keep it out. Up to as long as the log. |
+//! | `orders.db-locks/` | a directory of lock files: whose turn it is, and which processes live |
+//!
+//! The last process to close the store removes all but the directory. After a crash they are still there, and
+//! the log then holds acknowledged work: **whoever copies or moves the database without it loses that work.**
+//! Copy it while no process has it open, or with `VACUUM INTO` or SQLite's backup. A store that is open ends
+//! with [`ErrorKind::Closed`] when one of these files is removed, renamed or replaced.
 
 mod book;
 mod cache;
+mod checkpoint;
 mod db;
 mod errors;
+mod files;
 mod flush;
 mod locks;
 mod open;
+mod options;
 mod read;
 mod readers;
 mod records;
+mod reserve;
 mod row;
 mod schema;
 #[cfg(test)]
@@ -47,19 +84,14 @@ use rusqlite::params;
 use tokio::sync::oneshot;
 
 use self::book::Book;
+use self::checkpoint::{LOG_BYTES, Log};
 use self::errors::Failure;
 use self::locks::Locks;
+pub use self::options::SqliteOptions;
 use self::readers::Readers;
+use self::reserve::Reserve;
 use self::writer::{Call, Clock, Message, Shared, Writer};
 use super::clock;
-
-/// Where the store is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SqliteOptions {
-    /// The database file. Made, for its owner alone, if it is not there; its directory must be. Beside it lie
-    /// the files of SQLite's write-ahead log and a directory of locks, both while a process has it open.
-    pub path: PathBuf,
-}
 
 /// A store in one SQLite database. Dropping it waits for the write that is under way, and closes the file.
 pub struct SqliteStore {
@@ -77,6 +109,8 @@ struct Setup {
     options: SqliteOptions,
     /// The version of SQLite, as a number.
     sqlite: i32,
+    /// The length of a write-ahead log that is brought into the database.
+    log_bytes: u64,
     clock: Clock,
 }
 
@@ -95,7 +129,7 @@ impl SqliteStore {
         clock: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> Result<Self, StoreError> {
         let sqlite = rusqlite::version_number();
-        Self::open_with(Setup { options, sqlite, clock: Arc::new(clock) }).await
+        Self::open_with(Setup { options, sqlite, log_bytes: LOG_BYTES, clock: Arc::new(clock) }).await
     }
 
     /// How many transactions this store has synced: what happened at one moment shared one of them.
@@ -170,18 +204,7 @@ fn write(
     messages: &Receiver<Message>,
 ) {
     let ending = Ending(shared.clone());
-    let open = || -> Result<_, StoreError> {
-        let path = open::find(&setup.options.path)?;
-        open::inspect(&path)?;
-        let locks = open::admit(&path, setup.sqlite)?;
-        let failed = |error| Failure::Lock(error).report("open", None).key(path.display());
-        let turn = locks.enter().map_err(failed)?;
-        let conn = open::read_write(&path)?;
-        locks.appear().map_err(failed)?;
-        drop(turn);
-        Ok((path, locks, conn))
-    };
-    let (path, locks, conn) = match open() {
+    let (path, locks, conn) = match open::all(&setup, &shared) {
         Ok(parts) => parts,
         Err(error) => {
             // Whoever opens may have given up; the next one gets the same answer.
@@ -189,12 +212,24 @@ fn write(
             return;
         }
     };
-    let mut writer = Writer::new(&conn, &locks, shared, setup.clock);
-    let recovered = writer.recover().map_err(|failure| failure.report("open", None).key(path.display()));
-    let failed = recovered.is_err();
-    let _ = opened.send(recovered.map(|()| path));
-    if !failed {
-        writer.run(messages);
+    let reserve = || Reserve::new(open::beside(&path, "-reserve"));
+    let failed = |failure: Failure| failure.report("open", None).key(path.display());
+    let writer =
+        Log::new(db::Db(&conn), shared.clone(), reserve(), setup.sqlite, setup.log_bytes).and_then(|log| {
+            let mut writer = Writer::new(&conn, log, &locks, shared, setup.clock);
+            writer.recover().map(|()| writer)
+        });
+    match writer {
+        Err(failure) => drop(opened.send(Err(failed(failure)))),
+        Ok(mut writer) => {
+            let _ = opened.send(Ok(path.clone()));
+            writer.run(messages);
+        }
+    }
+    drop(conn);
+    // The last one to leave takes the room for a log along that is gone.
+    if !open::beside(&path, "-wal").exists() {
+        reserve().give_up();
     }
     drop(ending);
 }

@@ -1,6 +1,6 @@
 //! Opening the file: is it nq's, may this process have it, and is it set up as it must be.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,16 +9,20 @@ use nq_core::store::{ErrorKind, StoreError};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use super::Setup;
 use super::db::Db;
-use super::errors::{Failure, READ_ONLY};
+use super::errors::Failure;
+use super::files::Files;
 use super::locks::{Admission, Locks};
+use super::reserve::is_full;
 use super::schema::{APPLICATION_ID, FORMAT, TABLES};
+use super::writer::Shared;
 
 /// The first SQLite that several processes may share a file with: older ones can damage a write-ahead log
 /// that two processes begin anew at once.
 const SHARING_SINCE: i32 = 3_051_003;
 /// How long to wait for a program that does not use the turnstile, such as a shell.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// How many prepared statements a connection keeps: more than there are.
 const STATEMENTS: usize = 96;
 
@@ -42,9 +46,45 @@ pub(super) fn system(path: &Path, what: &str, cause: io::Error) -> StoreError {
         }
         _ => format!("{what}: {cause}"),
     };
-    let full = matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-    let kind = if full { ErrorKind::Unavailable } else { ErrorKind::Config };
+    let passes = is_full(&cause) || lacks_descriptors(&cause);
+    let kind = if passes { ErrorKind::Unavailable } else { ErrorKind::Config };
     error(kind, path, message).source(cause)
+}
+
+/// Opens all that the thread which writes works with. On a disk that is full to the last byte, what is kept for a
+/// checkpoint is given up for it.
+pub(super) fn all(setup: &Setup, shared: &Shared) -> Result<(PathBuf, Locks, Connection), StoreError> {
+    let path = find(&setup.options.path)?;
+    let open = || {
+        inspect(&path)?;
+        let locks = admit(&path, setup.sqlite)?;
+        let failed = |error| Failure::Lock(error).report("open", None).key(path.display());
+        let turn = locks.enter().map_err(failed)?;
+        let conn = read_write(&path, setup.log_bytes)?;
+        locks.appear().map_err(failed)?;
+        drop(turn);
+        Ok((locks, conn))
+    };
+    let opened: Result<_, StoreError> = open();
+    let (locks, conn) = match opened {
+        Err(error)
+            if error.kind == ErrorKind::Unavailable && fs::remove_file(beside(&path, "-reserve")).is_ok() =>
+        {
+            open()?
+        }
+        opened => opened?,
+    };
+    let others = [beside(&path, "-shm"), locks.own_path()];
+    let files = Files::know(&path, beside(&path, "-wal"), others);
+    let _ = shared.files.set(files.map_err(|cause| system(&path, "its files cannot be found", cause))?);
+    Ok((path, locks, conn))
+}
+
+/// Whether this process, or the system, has too many files open.
+fn lacks_descriptors(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    cfg!(unix) && matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }
 
 /// Makes the file if it is not there, for its owner alone, and returns its real path.
@@ -73,7 +113,11 @@ pub(super) fn find(path: &Path) -> Result<PathBuf, StoreError> {
         Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {}
         Err(cause) => return Err(system(path, "the file cannot be made", cause)),
     }
-    std::fs::canonicalize(path).map_err(|cause| system(path, "the file cannot be found", cause))
+    let path = fs::canonicalize(path).map_err(|cause| system(path, "the file cannot be found", cause))?;
+    if !path.is_file() {
+        return Err(error(ErrorKind::Config, &path, "this is not a regular file"));
+    }
+    Ok(path)
 }
 
 /// Looks whether the file is nq's, so that one that is not is left alone, and nothing put beside it.
@@ -94,21 +138,23 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags).map_err(|error| cannot(path, error))?;
     prepare(&conn).map_err(|error| cannot(path, error))?;
-    // SQLite does not fail to open what it may only read.
-    if conn.is_readonly("main").map_err(|error| cannot(path, error))? {
-        return Err(error(ErrorKind::Config, path, READ_ONLY));
-    }
     Ok(conn)
 }
 
-fn cannot(path: &Path, error: impl Into<Failure>) -> StoreError {
-    error.into().report("open", None).key(path.display())
+fn cannot(path: &Path, failure: impl Into<Failure>) -> StoreError {
+    // SQLite does not say why it cannot open a file; that there are too many open ones passes.
+    if let Err(cause) = File::open(path.parent().unwrap_or(path))
+        && lacks_descriptors(&cause)
+    {
+        return system(path, "the file cannot be opened", cause);
+    }
+    failure.into().report("open", None).key(path.display())
 }
 
 const FOREIGN: &str = "this SQLite database is not nq's; it was left as it is: give nq a file of its own";
 
 /// The path of what lies beside the database.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
@@ -132,12 +178,14 @@ pub(super) fn admit(path: &Path, sqlite: i32) -> Result<Locks, StoreError> {
 }
 
 /// Opens the connection that writes, and makes the tables in a new file. Called within the turnstile.
-pub(super) fn read_write(path: &Path) -> Result<Connection, StoreError> {
+fn read_write(path: &Path, log_bytes: u64) -> Result<Connection, StoreError> {
     let conn = connect(path)?;
+    // SQLite does not fail to open what it may only read.
+    conn.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_err(|error| cannot(path, error))?;
     if is_new(Db(&conn), path)? {
         create(&conn).map_err(|error| cannot(path, error))?;
     }
-    log_ahead(&conn).map_err(|error| cannot(path, error))?;
+    log_ahead(&conn, log_bytes).map_err(|error| cannot(path, error))?;
     Ok(conn)
 }
 
@@ -198,13 +246,16 @@ fn create(conn: &Connection) -> rusqlite::Result<()> {
 }
 
 /// A write-ahead log, synchronised with every commit, brought into the file by the writer when it is time.
-fn log_ahead(conn: &Connection) -> rusqlite::Result<()> {
+fn log_ahead(conn: &Connection, log_bytes: u64) -> rusqlite::Result<()> {
     conn.execute_batch(
         "PRAGMA temp_store = memory; PRAGMA cache_size = -32768;
          PRAGMA fullfsync = on; PRAGMA checkpoint_fullfsync = on",
     )?;
     conn.query_row("PRAGMA journal_mode = wal", [], |_| Ok(()))?;
-    conn.execute_batch(
-        "PRAGMA synchronous = full; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864",
-    )
+    conn.execute_batch(&format!(
+        "PRAGMA synchronous = full; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = {}",
+        2 * log_bytes
+    ))?;
+    // Only with the first read are the files of the log there.
+    conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
 }

@@ -12,6 +12,7 @@ use rusqlite::{Row, ToSql, params, params_from_iter};
 
 use super::db::Db;
 use super::errors::Failure;
+use super::row::Uint;
 use super::{row, schema};
 
 /// The entries of a page; none if there is no such run.
@@ -46,7 +47,7 @@ pub(super) fn read(db: Db<'_>, read: &Read) -> Result<Option<Vec<Entry>>, Failur
     let (page, complete) = page(db, &sql, params_from_iter(values), &read.run, key, limit)?;
     if complete && !read.reverse && upto == run.last.n {
         let sql = "SELECT n FROM entries WHERE run = ? AND n > ? LIMIT 1";
-        if let Some(n) = db.first(sql, params![key, upto], |row| Ok(row.get::<_, u64>(0)?))? {
+        if let Some(n) = db.first(sql, params![key, Uint(upto)], |row| Ok(row::uint(row, 0)?))? {
             let what = format!("its record ends at entry {upto}, and its timeline has entry {n}");
             return Err(Failure::corrupt(&read.run, what));
         }
@@ -112,7 +113,7 @@ pub(super) fn gathered(db: Db<'_>, gathered: &Gathered) -> Result<Option<Vec<Ent
     let sql = "SELECT g.n, e.ms, e.type, e.step, e.attempt, e.data, e.crc FROM \
                (SELECT run, n FROM gathered WHERE run = ? AND worker = ? AND n <= ? ORDER BY n LIMIT ? OFFSET ?) g \
                LEFT JOIN entries e ON e.run = g.run AND e.n = g.n ORDER BY g.n";
-    let (upto, from) = ((*upto).min(i64::MAX as u64), (*from).min(i64::MAX as u64));
+    let (upto, from) = (Uint((*upto).min(i64::MAX as u64)), Uint((*from as u64).min(i64::MAX as u64)));
     let limit = (*limit).min(MAX_READ_ENTRIES);
     let values = params![key, worker.as_str(), upto, limit as i64, from];
     Ok(Some(page(db, sql, values, run, key, limit)?.0))
@@ -165,10 +166,10 @@ pub(super) fn queues(db: Db<'_>) -> Result<Vec<QueueCounts>, Failure> {
     db.all(sql, [], |row| {
         Ok(QueueCounts {
             queue: row::queue_name(row.get_ref(0)?.as_str().unwrap_or_default())?,
-            queued: row.get(1)?,
-            leased: row.get(2)?,
-            delayed: row.get(3)?,
-            dead: row.get(4)?,
+            queued: row::uint(row, 1)?,
+            leased: row::uint(row, 2)?,
+            delayed: row::uint(row, 3)?,
+            dead: row::uint(row, 4)?,
             paused: row.get(5)?,
         })
     })
@@ -196,7 +197,7 @@ pub(super) fn jobs(db: Db<'_>, query: &JobsQuery) -> Result<Vec<JobSummary>, Fai
         sql.push_str(" AND j.state = 3");
     }
     let after =
-        query.after.as_ref().map(|(run, step)| (run.as_str(), step.worker().as_str(), step.cause().n));
+        query.after.as_ref().map(|(run, step)| (run.as_str(), step.worker().as_str(), Uint(step.cause().n)));
     if let Some((run, worker, n)) = &after {
         sql.push_str(" AND (r.id, j.worker, j.n) > (?, ?, ?)");
         values.extend([run as &dyn ToSql, worker, n]);
@@ -209,9 +210,9 @@ pub(super) fn jobs(db: Db<'_>, query: &JobsQuery) -> Result<Vec<JobSummary>, Fai
         let text = |column| -> Result<String, Failure> { Ok(row.get(column)?) };
         let (earlier, failures, crashes): (u32, u32, u32) = (row.get(9)?, row.get(10)?, row.get(11)?);
         Ok(JobSummary {
-            step: row::step(&run, &text(1)?, row.get(2)?, row.get(3)?)?,
+            step: row::step(&run, &text(1)?, row::uint(row, 2)?, row::uint(row, 3)?)?,
             queue: row::queue_name(&text(4)?)?,
-            state: row::state(&run, row.get(5)?, row.get(6)?, row.get(7)?, row.get(8)?)?,
+            state: row::state(&run, row.get(5)?, row::uint(row, 6)?, row.get(7)?, row.get(8)?)?,
             attempt: 1 + earlier + failures + crashes,
             failures,
             crashes,

@@ -11,13 +11,14 @@ use tokio::sync::oneshot;
 
 use super::db::Db;
 use super::errors::{Failure, Reach};
+use super::files::Files;
 use super::open;
 use super::writer::Shared;
 
 /// How many reads run at once. Each is short; a few make sure that a long one does not hold up a short one.
 const THREADS: usize = 3;
 
-type Look = Box<dyn FnOnce(&Result<Connection, StoreError>) + Send>;
+type Look = Box<dyn FnOnce(Result<&Connection, Failure>) + Send>;
 
 /// The threads.
 #[derive(Debug)]
@@ -52,17 +53,17 @@ impl Readers {
         let (reply, answer) = oneshot::channel();
         let shared = self.shared.clone();
         let task: Look = Box::new(move |conn| {
-            let looked = match conn {
-                Err(error) => Err(StoreError { op, ..error.clone() }),
-                Ok(conn) => at_one_moment(conn, look).map_err(|failure| {
-                    let ends = failure.reach() == Reach::Store;
-                    let error = failure.report(op, key);
-                    if ends {
-                        shared.end(error.clone());
-                    }
-                    error
-                }),
-            };
+            let looked = conn.and_then(|conn| at_one_moment(conn, look));
+            // What was read from a file that is gone is not what others see.
+            let there = shared.files.get().map_or(Ok(()), Files::check_database);
+            let looked = there.and(looked).map_err(|failure| {
+                let ends = failure.reach() == Reach::Store;
+                let error = failure.report(op, key);
+                if ends {
+                    shared.end(error.clone());
+                }
+                error
+            });
             // Whoever asked may be gone.
             let _ = reply.send(looked);
         });
@@ -83,19 +84,24 @@ impl Drop for Readers {
 }
 
 fn run(path: &Path, looks: &Mutex<Receiver<Look>>) {
-    let mut conn: Option<Result<Connection, StoreError>> = None;
+    let mut open = None;
     loop {
         // In a statement of its own, so that the lock is free while the look runs.
         let look = looks.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(look) = look else { return };
         // Opened by the first look, and again after one that could not be.
-        if !matches!(conn, Some(Ok(_))) {
-            conn = None;
+        if open.is_none() {
+            match open::read_only(path) {
+                Ok(conn) => open = Some(conn),
+                Err(error) => {
+                    look(Err(error.into()));
+                    continue;
+                }
+            }
         }
-        look(conn.get_or_insert_with(|| {
-            open::read_only(path)
-                .map_err(|error| Failure::from(error).report("open", None).key(path.display()))
-        }));
+        if let Some(conn) = &open {
+            look(Ok(conn));
+        }
     }
 }
 

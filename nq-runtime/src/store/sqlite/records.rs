@@ -12,10 +12,7 @@ use super::book::Book;
 use super::cache::{CachedJob, Ticket};
 use super::errors::Failure;
 use super::flush::json;
-use super::row;
-
-/// About how many bytes an entry takes in the write-ahead log beside its data.
-const ENTRY_BYTES: usize = 150;
+use super::row::{self, Uint};
 
 impl Records for Book<'_> {
     type Error = Failure;
@@ -34,7 +31,7 @@ impl Records for Book<'_> {
     fn entry(&mut self, run: &RunId, n: u64) -> Result<Option<Entry>, Failure> {
         let Some(page) = self.known(run)? else { return Ok(None) };
         let key = page.key;
-        self.db.first(row::ENTRY_AT, params![key, n], |row| row::entry(row, run, key))
+        self.db.first(row::ENTRY_AT, params![key, Uint(n)], |row| row::entry(row, run, key))
     }
 
     fn append(&mut self, run: &RunId, entry: Entry) -> Result<(), Failure> {
@@ -43,9 +40,8 @@ impl Records for Book<'_> {
         let (kind, data) = (kind.as_str(), json(&data)?);
         let step = step.map(|step| step.to_string());
         let crc = row::checksum(key, id, kind, step.as_deref(), attempt, &data);
-        self.logged += ENTRY_BYTES + data.len();
         let sql = "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-        self.db.execute(sql, params![key, id.n, id.ms, kind, step, attempt, data, crc])?;
+        self.db.execute(sql, params![key, Uint(id.n), Uint(id.ms), kind, step, attempt, data, crc])?;
         Ok(())
     }
 
@@ -116,7 +112,7 @@ impl Records for Book<'_> {
         let key = page.key;
         let sql = "SELECT spec, rank, count, fired FROM gathers WHERE run = ? ORDER BY rank, worker";
         let rows: Vec<(i64, u32, u64, bool)> =
-            self.db.all(sql, [key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+            self.db.all(sql, [key], |row| Ok((row.get(0)?, row.get(1)?, row::uint(row, 2)?, row.get(3)?)))?;
         let mut gathers = Vec::with_capacity(rows.len());
         for (spec, rank, count, fired) in rows {
             gathers.push(GatherRecord { gather: GatherSpec { spec: self.spec(spec)?, rank }, count, fired });
@@ -141,13 +137,14 @@ impl Records for Book<'_> {
         let spec_key = self.spec_key(spec)?;
         let sql = "INSERT INTO gathers VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
                    ON CONFLICT DO UPDATE SET rank = ?3, spec = ?4, count = ?5, fired = ?6";
-        self.db.execute(sql, params![key, spec.worker.as_str(), rank, spec_key, count, fired])?;
+        self.db.execute(sql, params![key, spec.worker.as_str(), rank, spec_key, Uint(*count), fired])?;
         Ok(())
     }
 
     fn push_gathered(&mut self, run: &RunId, worker: &Name, id: EntryId) -> Result<(), Failure> {
         let key = self.change(run)?.key;
-        self.db.execute("INSERT INTO gathered VALUES (?, ?, ?)", params![key, worker.as_str(), id.n])?;
+        self.db
+            .execute("INSERT INTO gathered VALUES (?, ?, ?)", params![key, worker.as_str(), Uint(id.n)])?;
         Ok(())
     }
 
@@ -163,7 +160,7 @@ impl Records for Book<'_> {
                    (SELECT min(n) FROM arrivals WHERE run = ?1 AND worker = ?2 AND by = ?3 AND side = ?4) \
                    RETURNING ms, n, key";
         self.db.first(sql, params![key, worker.as_str(), by, side], |row| {
-            Ok(Input { id: EntryId { ms: row.get(0)?, n: row.get(1)? }, key: row.get(2)? })
+            Ok(Input { id: EntryId { ms: row::uint(row, 0)?, n: row::uint(row, 1)? }, key: row.get(2)? })
         })
     }
 
@@ -189,7 +186,7 @@ impl Records for Book<'_> {
         page.arrivals = true;
         let (key, id) = (page.key, input.id);
         let sql = "INSERT INTO arrivals (run, worker, by, side, n, ms, key) VALUES (?, ?, ?, ?, ?, ?, ?)";
-        self.db.execute(sql, params![key, worker.as_str(), by, side, id.n, id.ms, input.key])?;
+        self.db.execute(sql, params![key, worker.as_str(), by, side, Uint(id.n), Uint(id.ms), input.key])?;
         Ok(())
     }
 
@@ -202,7 +199,7 @@ impl Records for Book<'_> {
         let sql = "SELECT worker, ms, n FROM arrivals WHERE run = ? ORDER BY worker, n LIMIT ?";
         self.db.all(sql, params![key, max as i64], |row| {
             let worker = row::name(run.as_str(), row.get_ref(0)?.as_str().unwrap_or_default())?;
-            Ok((worker, EntryId { ms: row.get(1)?, n: row.get(2)? }))
+            Ok((worker, EntryId { ms: row::uint(row, 1)?, n: row::uint(row, 2)? }))
         })
     }
 

@@ -4,10 +4,39 @@ use nq_core::entry::{Entry, EntryType};
 use nq_core::id::{EntryId, Name, QueueName, RunId, StepId};
 use nq_core::record::{JobState, RunRecord};
 use nq_core::store::RunSummary;
-use rusqlite::Row;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Error, Row};
 
 use super::errors::Failure;
 use super::schema;
+
+/// A number that is never negative, as a column has it: signed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Uint(pub(super) u64);
+
+impl ToSql for Uint {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        let signed = i64::try_from(self.0).map_err(|error| Error::ToSqlConversionFailure(error.into()))?;
+        Ok(signed.into())
+    }
+}
+
+impl FromSql for Uint {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let signed = value.as_i64()?;
+        u64::try_from(signed).map(Self).map_err(|_| FromSqlError::OutOfRange(signed))
+    }
+}
+
+/// The number in this column.
+pub(super) fn uint(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get::<_, Uint>(column).map(|number| number.0)
+}
+
+/// The number in this column, if there is one.
+pub(super) fn optional_uint(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<u64>> {
+    Ok(row.get::<_, Option<Uint>>(column)?.map(|number| number.0))
+}
 
 /// Finds the run of an id, as [`run`] takes it.
 pub(super) const RUN_BY_ID: &str = "SELECT r.key, r.id, f.name, r.status, r.started_ms, r.ended_ms, r.last_ms, r.last_n, r.pending \
@@ -23,10 +52,10 @@ pub(super) fn run(row: &Row<'_>) -> Result<(i64, RunRecord), Failure> {
     let record = RunRecord {
         flow: name(&id, &row.get::<_, String>(2)?)?,
         status: schema::status_of(row.get(3)?, &id)?,
-        started_ms: row.get(4)?,
-        ended_ms: row.get(5)?,
-        last: EntryId { ms: row.get(6)?, n: row.get(7)? },
-        pending: row.get(8)?,
+        started_ms: uint(row, 4)?,
+        ended_ms: optional_uint(row, 5)?,
+        last: EntryId { ms: uint(row, 6)?, n: uint(row, 7)? },
+        pending: uint(row, 8)?,
         run: run_id(&id)?,
     };
     Ok((row.get(0)?, record))
@@ -44,10 +73,10 @@ pub(super) const ENTRY_AT: &str =
 
 /// An entry, proven to be what was written.
 pub(super) fn entry(row: &Row<'_>, run: &RunId, key: i64) -> Result<Entry, Failure> {
-    let n: u64 = row.get(0)?;
+    let n = uint(row, 0)?;
     let damaged = |what: &str| Failure::corrupt(run, format!("entry {n} of its timeline is damaged: {what}"));
     let read = || -> rusqlite::Result<_> {
-        let ms = row.get(1)?;
+        let ms = uint(row, 1)?;
         let kind = row.get_ref(2)?.as_str()?;
         let step = row.get_ref(3)?.as_str_or_null()?;
         let attempt: Option<u32> = row.get(4)?;

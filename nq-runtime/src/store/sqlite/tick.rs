@@ -13,10 +13,12 @@ use super::book::Book;
 use super::errors::Failure;
 use super::flush::json;
 use super::locks::Locks;
-use super::row;
+use super::row::{self, Uint};
 
 /// How many rows of removed runs go in one tick, so that a long run does not keep everyone waiting.
 const MAX_REMOVED_ROWS: usize = 10_000;
+/// How many runs go in one tick while there is little room on the disk.
+const MAX_REMOVED_RUNS_TIGHT: usize = 20;
 /// How long an instance that holds nothing and does not live any more is remembered.
 const KEEP_INSTANCE_MS: u64 = 60 * 60 * 1_000;
 
@@ -37,7 +39,7 @@ impl Book<'_> {
         self.flush()?;
         let next: Option<Option<u64>> =
             self.db.first("SELECT min(at) FROM jobs INDEXED BY jobs_delayed WHERE state = 2", [], |row| {
-                Ok(row.get(0)?)
+                Ok(row::optional_uint(row, 0)?)
             })?;
         ticked.next_due = next.flatten().map(|due_ms| Duration::from_millis(due_ms.saturating_sub(now_ms)));
         Ok(ticked)
@@ -64,7 +66,7 @@ impl Book<'_> {
         self.flush()?;
         let sql = "SELECT r.id, j.worker, j.ms, j.n FROM jobs j INDEXED BY jobs_delayed \
                    JOIN runs r ON r.key = j.run WHERE j.state = 2 AND j.at <= ? ORDER BY j.at LIMIT ?";
-        for (run, step) in self.db.all(sql, params![now_ms, *left as i64], job_key)? {
+        for (run, step) in self.db.all(sql, params![Uint(now_ms), *left as i64], job_key)? {
             *left -= 1;
             ticked.due += usize::from(ledger::due(self, &run, &step, now_ms)?);
         }
@@ -103,7 +105,7 @@ impl Book<'_> {
             let (run, step) = job_key(row)?;
             let holder: String = row.get(5)?;
             let holder = holder.parse().map_err(|error| Failure::corrupt(&run, format!("{error}")))?;
-            Ok((run, step, row.get(4)?, holder))
+            Ok((run, step, row::uint(row, 4)?, holder))
         })
     }
 
@@ -126,6 +128,8 @@ impl Book<'_> {
         now_ms: u64,
     ) -> Result<(), Failure> {
         self.flush()?;
+        // The rows of each run lie on pages of their own.
+        let mut runs_left = if self.tight { MAX_REMOVED_RUNS_TIGHT } else { *left };
         let retention =
             [("status = 1", tick.retention.completed_ms), ("status IN (2, 3, 4)", tick.retention.failed_ms)];
         for (status, keep_ms) in retention {
@@ -134,14 +138,17 @@ impl Book<'_> {
                 "SELECT key, id FROM runs INDEXED BY runs_ended WHERE {status} AND ended_ms <= ? LIMIT ?"
             );
             let runs: Vec<(i64, String)> =
-                self.db.all(&sql, params![oldest_ms, *left as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                self.db.all(&sql, params![Uint(oldest_ms), runs_left.min(*left) as i64], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })?;
             for (key, id) in runs {
                 *left -= 1;
+                runs_left -= 1;
                 ticked.removed += 1;
                 self.remove_run(key, &row::run_id(&id)?)?;
             }
         }
-        ticked.more |= self.sweep()?;
+        ticked.more |= self.sweep()? || (self.tight && runs_left == 0);
         Ok(())
     }
 
@@ -151,10 +158,10 @@ impl Book<'_> {
         self.cache.runs.remove(id);
         let sql = "SELECT q.name, j.state, count(*) FROM jobs j JOIN queues q ON q.key = j.queue \
                    WHERE j.run = ? GROUP BY 1, 2";
-        let jobs: Vec<(String, usize, i64)> =
+        let jobs: Vec<(String, i64, i64)> =
             self.db.all(sql, [key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         for (queue, state, jobs) in jobs {
-            if let Some(count) = self.queue(&row::queue_name(&queue)?)?.counts.get_mut(state) {
+            if let Some(count) = self.queue(&row::queue_name(&queue)?)?.counts.get_mut(state as usize) {
                 *count -= jobs;
             }
         }
@@ -166,7 +173,7 @@ impl Book<'_> {
 
     /// Removes rows of removed runs. True if some are left.
     fn sweep(&mut self) -> Result<bool, Failure> {
-        let mut left = MAX_REMOVED_ROWS;
+        let mut left = if self.tight { MAX_REMOVED_ROWS / 20 } else { MAX_REMOVED_ROWS };
         loop {
             let run: Option<i64> =
                 self.db.first("SELECT run FROM removed LIMIT 1", [], |row| Ok(row.get(0)?))?;
@@ -179,7 +186,6 @@ impl Book<'_> {
                  (SELECT worker, by, side, n FROM arrivals WHERE run = ?1 LIMIT ?2)",
             ] {
                 let gone = self.db.execute(sql, params![run, left as i64])?;
-                self.logged += gone * 100;
                 left -= gone;
                 if left == 0 {
                     return Ok(true);
@@ -195,7 +201,7 @@ impl Book<'_> {
                    AND NOT EXISTS (SELECT 1 FROM jobs INDEXED BY jobs_leased WHERE holder = instances.key AND state = 1) LIMIT 100";
         let idle_since = now_ms.saturating_sub(KEEP_INSTANCE_MS);
         let idle: Vec<(i64, String, Option<String>)> =
-            self.db.all(sql, params![self.store, idle_since], |row| {
+            self.db.all(sql, params![self.store, Uint(idle_since)], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             })?;
         for (key, id, store) in idle {
@@ -203,11 +209,7 @@ impl Book<'_> {
                 self.forget_instance(key, &id)?;
             }
         }
-        for store in locks.others().map_err(Failure::Lock)? {
-            if !locks.lives(&store) {
-                locks.forget(&store);
-            }
-        }
+        forget_dead(locks);
         Ok(())
     }
 
@@ -230,8 +232,22 @@ impl Book<'_> {
     }
 }
 
+/// Removes the locks that dead stores have left. What cannot be removed now is tried again by the next tick.
+pub(super) fn forget_dead(locks: &Locks) {
+    for store in locks.others().unwrap_or_default() {
+        if !locks.lives(&store) {
+            locks.forget(&store);
+        }
+    }
+}
+
 fn job_key(row: &Row<'_>) -> Result<(RunId, StepId), Failure> {
     let run: String = row.get(0)?;
-    let step = row::step(&run, row.get_ref(1)?.as_str().unwrap_or_default(), row.get(2)?, row.get(3)?)?;
+    let step = row::step(
+        &run,
+        row.get_ref(1)?.as_str().unwrap_or_default(),
+        row::uint(row, 2)?,
+        row::uint(row, 3)?,
+    )?;
     Ok((row::run_id(&run)?, step))
 }

@@ -13,14 +13,15 @@ use tokio::sync::oneshot;
 
 use super::book::Book;
 use super::cache::Cache;
+use super::checkpoint::Log;
 use super::errors::{Failure, Reach};
+use super::files::Files;
 use super::locks::Locks;
+use super::tick::forget_dead;
 use crate::store::hints::Hints;
 
 /// How many calls one transaction takes at most. They answer together, so the first waits for the last.
 const MAX_BATCH: usize = 256;
-/// After about how many bytes the write-ahead log is brought into the file.
-const CHECKPOINT_BYTES: usize = 8 * 1024 * 1024;
 /// How often to look whether another process has written, while one lives and someone waits.
 const POLL: Duration = Duration::from_millis(20);
 /// How often to look whether another process has come, while someone waits.
@@ -38,6 +39,8 @@ pub(super) struct Shared {
     pub(super) waiting: AtomicUsize,
     /// How many transactions have been synced.
     pub(super) commits: AtomicU64,
+    /// The files, once they are open.
+    pub(super) files: OnceLock<Files>,
 }
 
 impl Shared {
@@ -45,6 +48,11 @@ impl Shared {
     pub(super) fn end(&self, why: StoreError) {
         let _ = self.ended.set(why);
         self.hints.all();
+    }
+
+    /// Whether the files are still there. Returns the lengths of the database and of its log.
+    pub(super) fn check_files(&self) -> Result<(u64, u64), Failure> {
+        self.files.get().map_or(Ok((0, 0)), Files::check)
     }
 
     /// Why this verb cannot be done any more, if so.
@@ -72,6 +80,8 @@ pub(super) trait Task: Send {
     fn answer(self: Box<Self>);
     /// It could not be done, because of this.
     fn refuse(self: Box<Self>, why: &StoreError);
+    /// Whether it removes more than it adds, so that it is done on a full disk as well.
+    fn removes(&self) -> bool;
 }
 
 /// A [`Task`] that is a closure.
@@ -104,11 +114,16 @@ where
         let key = self.key.or_else(|| why.key.clone());
         let _ = self.reply.send(Err(StoreError { op: self.op, key, ..why.clone() }));
     }
+
+    fn removes(&self) -> bool {
+        self.op == "tick"
+    }
 }
 
 /// The thread's state.
 pub(super) struct Writer<'c> {
     book: Book<'c>,
+    log: Log<'c>,
     locks: &'c Locks,
     shared: Arc<Shared>,
     clock: Clock,
@@ -120,20 +135,31 @@ pub(super) struct Writer<'c> {
 }
 
 impl<'c> Writer<'c> {
-    pub(super) fn new(conn: &'c Connection, locks: &'c Locks, shared: Arc<Shared>, clock: Clock) -> Self {
-        // What a process that was killed has left in the write-ahead log is brought into the file soon.
-        let book = Book::new(conn, locks.name().to_owned(), CHECKPOINT_BYTES);
-        Self { book, locks, shared, clock, version: 0, others: false, polls: 0 }
+    pub(super) fn new(
+        conn: &'c Connection,
+        log: Log<'c>,
+        locks: &'c Locks,
+        shared: Arc<Shared>,
+        clock: Clock,
+    ) -> Self {
+        let book = Book::new(conn, locks.name().to_owned());
+        Self { book, log, locks, shared, clock, version: 0, others: false, polls: 0 }
     }
 
     /// Gives back what dead processes have left.
     pub(super) fn recover(&mut self) -> Result<(), Failure> {
         loop {
             let mut left = MAX_RECOVERED;
-            self.transact(|book, locks, now_ms| book.bury(locks, &mut left, now_ms).map(drop))?;
+            self.transact(true, |book, locks, now_ms| {
+                left = MAX_RECOVERED;
+                book.bury(locks, &mut left, now_ms)?;
+                forget_dead(locks);
+                Ok(())
+            })?;
             self.settle();
             if left > 0 {
-                return Ok(());
+                // What a process that was killed has left in the write-ahead log may be long.
+                return self.log.bound(self.locks);
             }
         }
     }
@@ -153,7 +179,7 @@ impl<'c> Writer<'c> {
                     self.look_around();
                     continue;
                 }
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => return self.log.close(),
             }
             while batch.len() < MAX_BATCH {
                 match messages.try_recv() {
@@ -166,7 +192,7 @@ impl<'c> Writer<'c> {
             if self.shared.ended("").is_some() {
                 return;
             }
-            self.checkpoint();
+            self.bound_log();
         }
     }
 
@@ -178,6 +204,9 @@ impl<'c> Writer<'c> {
 
     /// Looks whether another process has written, and tells those who wait.
     fn look_around(&mut self) {
+        if let Err(failure) = self.log.look() {
+            self.shared.end(failure.report("wait", None));
+        }
         if !self.others || self.polls >= POLLS_BETWEEN_ROLL_CALLS {
             self.polls = 0;
             let names = self.locks.others().unwrap_or_default();
@@ -203,7 +232,8 @@ impl<'c> Writer<'c> {
 
     /// Commits these together, or each alone if one of them cannot be done.
     fn commit(&mut self, mut batch: Vec<Box<dyn Task>>) {
-        let done = self.transact(|book, locks, now_ms| {
+        let removes = batch.iter().all(|task| task.removes());
+        let done = self.transact(removes, |book, locks, now_ms| {
             batch.iter_mut().try_for_each(|task| task.attempt(book, locks, now_ms))
         });
         match done {
@@ -212,14 +242,15 @@ impl<'c> Writer<'c> {
                 self.settle();
                 batch.into_iter().for_each(Task::answer);
             }
-            Err(failure) if failure.reach() == Reach::Act && batch.len() > 1 => {
+            // On a full disk there may be room for some of them.
+            Err(failure)
+                if batch.len() > 1 && (failure.reach() == Reach::Act || self.log.is_full(&failure)) =>
+            {
                 for task in batch {
                     self.commit(vec![task]);
                 }
             }
             Err(failure) => {
-                // On a full disk the write-ahead log may hold what there is room for in the file.
-                self.book.logged = CHECKPOINT_BYTES;
                 let ends = failure.reach() == Reach::Store;
                 let why = failure.report("commit", None);
                 for task in batch {
@@ -232,13 +263,39 @@ impl<'c> Writer<'c> {
         }
     }
 
-    /// Does this in one transaction, in turn with other processes.
+    /// Does this in one transaction, again if there was no room on the disk and some can be made. It has no
+    /// effect if it fails.
     fn transact(
         &mut self,
-        act: impl FnOnce(&mut Book<'c>, &Locks, u64) -> Result<(), Failure>,
+        removes: bool,
+        mut act: impl FnMut(&mut Book<'c>, &Locks, u64) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut done = self.take_turn(removes, &mut act);
+        for all in [false, true] {
+            match done {
+                Err(failure) if self.log.is_full(&failure) => {
+                    done = match self.log.make_room(self.locks, all) {
+                        Ok(()) => self.take_turn(removes, &mut act),
+                        Err(other) if other.reach() == Reach::Store && !self.log.is_full(&other) => {
+                            Err(other)
+                        }
+                        Err(_) => Err(failure),
+                    };
+                }
+                done => return done,
+            }
+        }
+        done.map_err(|failure| self.log.still_full(failure))
+    }
+
+    /// Does this in one transaction, in turn with other processes.
+    fn take_turn(
+        &mut self,
+        removes: bool,
+        act: &mut impl FnMut(&mut Book<'c>, &Locks, u64) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let turn = self.locks.enter().map_err(Failure::Lock)?;
-        let done = self.in_transaction(act);
+        let done = self.in_transaction(removes, act);
         if done.is_err() {
             self.book.cache = Cache::default();
             if !self.book.db.0.is_autocommit() {
@@ -252,17 +309,21 @@ impl<'c> Writer<'c> {
 
     fn in_transaction(
         &mut self,
-        act: impl FnOnce(&mut Book<'c>, &Locks, u64) -> Result<(), Failure>,
+        removes: bool,
+        act: &mut impl FnMut(&mut Book<'c>, &Locks, u64) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
+        self.book.tight = self.log.tight;
         self.book.db.execute("BEGIN IMMEDIATE", [])?;
         if self.has_changed()? {
             self.shared.hints.all();
         }
         act(&mut self.book, self.locks, (self.clock)())?;
         self.book.flush()?;
+        self.log.keep_room(removes)?;
         self.book.db.execute("COMMIT", [])?;
         self.shared.commits.fetch_add(1, Ordering::Relaxed);
-        Ok(())
+        // What was committed to a file that is gone must not be acknowledged.
+        self.log.look()
     }
 
     /// Tells those who wait what the transaction brought.
@@ -277,14 +338,11 @@ impl<'c> Writer<'c> {
         cache.settle();
     }
 
-    /// Brings the write-ahead log into the file when it is long. Others may go on meanwhile.
-    fn checkpoint(&mut self) {
-        if self.book.logged < CHECKPOINT_BYTES {
-            return;
-        }
-        self.book.logged = 0;
-        let done = self.book.db.first("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+    /// Brings the write-ahead log into the file when it is long.
+    fn bound_log(&mut self) {
+        let done = self.log.bound(self.locks);
         if let Err(failure) = done
+            && !self.log.is_full(&failure)
             && failure.reach() == Reach::Store
         {
             self.shared.end(failure.report("checkpoint", None));

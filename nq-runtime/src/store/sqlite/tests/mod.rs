@@ -2,9 +2,12 @@
 
 mod damage;
 mod disk;
+mod files;
 mod keeping;
+mod log;
 mod opening;
 mod sharing;
+mod volume;
 
 use std::path::Path;
 

@@ -28,6 +28,8 @@ async fn a_path_that_cannot_be_a_file_is_refused() {
     let error = refused(folder.path().join("missing/nq.db")).await;
     says(&error, ErrorKind::Config, "there is no directory `");
     assert!(!folder.path().join("missing").exists());
+    #[cfg(unix)]
+    says(&refused(PathBuf::from("/dev/null")).await, ErrorKind::Config, "not a regular file");
 }
 
 #[tokio::test]
@@ -122,6 +124,8 @@ async fn the_files_are_for_their_owner_alone() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path()).await;
     store.start(&begin("r")).await.unwrap();
+    let step = StepId::new(Name::new("a").unwrap(), nq_core::id::EntryId { ms: 1, n: 1 });
+    store.append(&run_id("r"), &lines(&step, 100, &"x".repeat(2_000))).await.unwrap();
     let mut modes = Vec::new();
     for file in fs::read_dir(folder.path()).unwrap() {
         let file = file.unwrap();
@@ -129,7 +133,13 @@ async fn the_files_are_for_their_owner_alone() {
         modes.push((file.file_name().into_string().unwrap(), mode));
     }
     modes.sort();
-    let expected = [("nq.db", 0o600), ("nq.db-locks", 0o700), ("nq.db-shm", 0o600), ("nq.db-wal", 0o600)];
+    let expected = [
+        ("nq.db", 0o600),
+        ("nq.db-locks", 0o700),
+        ("nq.db-reserve", 0o600),
+        ("nq.db-shm", 0o600),
+        ("nq.db-wal", 0o600),
+    ];
     assert_eq!(modes, expected.map(|(name, mode)| (name.to_owned(), mode)));
 }
 
@@ -173,7 +183,12 @@ async fn an_old_sqlite_has_the_file_alone() {
     sharing(3_052_000);
     let with = |folder: &Path, sqlite| {
         let options = options(folder);
-        SqliteStore::open_with(Setup { options, sqlite, clock: Arc::new(clock::now_ms) })
+        SqliteStore::open_with(Setup {
+            options,
+            sqlite,
+            log_bytes: LOG_BYTES,
+            clock: Arc::new(clock::now_ms),
+        })
     };
     for (first, second) in [(old, old), (old, new), (new, old)] {
         let folder = tempfile::tempdir().unwrap();

@@ -154,7 +154,8 @@ fn a_busy_process_does_not_starve_a_quiet_one() {
             while !over.load(Ordering::SeqCst) {
                 let _turn = busy.enter().unwrap();
                 turns.fetch_add(1, Ordering::SeqCst);
-                std::thread::yield_now();
+                // As long as a short transaction.
+                std::thread::sleep(Duration::from_millis(1));
             }
         });
         let mut waited = Vec::new();
@@ -194,4 +195,44 @@ fn the_living_are_told_from_the_dead() {
         .map(|file| file.unwrap().file_name())
         .collect();
     assert_eq!(names, ["main", "next", "sharing", "store-here"].map(Into::into).into());
+}
+
+/// Counts how long this takes, in milliseconds.
+async fn timed<T>(what: impl Future<Output = T>) -> (T, u64) {
+    let before = clock::now_ms();
+    (what.await, clock::now_ms() - before)
+}
+
+#[tokio::test]
+async fn whoever_waits_goes_past_one_that_keeps_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    for keeps in ["next", "main"] {
+        let lock = std::fs::File::open(folder.path().join("nq.db-locks").join(keeps)).unwrap();
+        lock.lock().unwrap();
+        let (first, took) = timed(store.start(&begin(&format!("{keeps}-0")))).await;
+        first.unwrap();
+        assert!(took >= 300, "{keeps}: it waits for a while before it goes past: {took} ms");
+        // It knows by now, and does not wait each time.
+        for n in 1..20 {
+            let (next, took) = timed(store.start(&begin(&format!("{keeps}-{n}")))).await;
+            next.unwrap();
+            assert!(took < 300, "{keeps}: {took} ms");
+        }
+        lock.unlock().unwrap();
+    }
+    assert_eq!(counts(&store, "a").await.queued, 40);
+}
+
+#[tokio::test]
+async fn one_that_is_frozen_in_a_transaction_is_named_as_the_cause() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let frozen = shell(folder.path());
+    frozen.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = store.start(&begin("r")).await.unwrap_err();
+    assert!(error.is_retryable());
+    assert!(error.to_string().contains("frozen in the middle of a transaction"), "{error}");
+    frozen.execute_batch("ROLLBACK").unwrap();
+    store.start(&begin("r")).await.unwrap();
 }
