@@ -119,6 +119,7 @@ impl<'c> Log<'c> {
         self.due = if done { enough } else { pages + pages / 4 };
         if done {
             self.said = false;
+            self.reserve.shrink(2 * self.limit);
         } else if pages > LONG * enough && !self.said {
             self.said = true;
             tracing::warn!(

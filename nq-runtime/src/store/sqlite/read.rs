@@ -113,7 +113,7 @@ pub(super) fn gathered(db: Db<'_>, gathered: &Gathered) -> Result<Option<Vec<Ent
     let sql = "SELECT g.n, e.ms, e.type, e.step, e.attempt, e.data, e.crc FROM \
                (SELECT run, n FROM gathered WHERE run = ? AND worker = ? AND n <= ? ORDER BY n LIMIT ? OFFSET ?) g \
                LEFT JOIN entries e ON e.run = g.run AND e.n = g.n ORDER BY g.n";
-    let (upto, from) = (Uint((*upto).min(i64::MAX as u64)), Uint((*from as u64).min(i64::MAX as u64)));
+    let (upto, from) = (Uint((*upto).min(i64::MAX as u64)), Uint((*from).min(i64::MAX as u64)));
     let limit = (*limit).min(MAX_READ_ENTRIES);
     let values = params![key, worker.as_str(), upto, limit as i64, from];
     Ok(Some(page(db, sql, values, run, key, limit)?.0))

@@ -58,6 +58,14 @@ impl Reserve {
         grown
     }
 
+    /// Gives back what is kept beyond this, after a transaction that was larger than others are.
+    pub(super) fn shrink(&self, longest: u64) {
+        if fs::metadata(&self.path).is_ok_and(|file| file.len() > longest) {
+            // It is of no use to know that it stays long.
+            let _ = open(&self.path).and_then(|file| file.set_len(longest));
+        }
+    }
+
     /// Gives the room back to the disk.
     pub(super) fn give_up(&self) {
         // It is of no use to know that it was not there.

@@ -32,8 +32,8 @@ async fn a_file_that_is_gone_ends_the_store() {
         fs::rename(copy, path).unwrap();
     };
     let (gone, other) = ("was removed or renamed", "was replaced by another file");
-    let ways: [(fn(&Path), &str); 3] = [(remove, gone), (rename, gone), (replace, other)];
-    for (way, what) in ways {
+    let ways: [&dyn Fn(&Path); 3] = [&remove, &rename, &replace];
+    for (way, what) in ways.into_iter().zip([gone, gone, other]) {
         for suffix in ["", "-wal", "-shm", "-locks"] {
             let folder = tempfile::tempdir().unwrap();
             let store = open(folder.path()).await;
