@@ -114,6 +114,8 @@ impl<'c> Log<'c> {
             return Ok(());
         }
         let done = self.restart(locks)?;
+        // The database has grown.
+        self.look()?;
         let enough = self.limit / self.page;
         // Each try that fails has made all who write pause: the longer the log, the fewer.
         self.due = if done { enough } else { pages + pages / 4 };
