@@ -161,12 +161,18 @@ pub struct Entry {
 impl Entry {
     /// The entry as readers see it: `{ id, ts, type, runId, flowName, stepName?, stepId?, attempt?, data? }`.
     pub fn to_json(&self, run: &RunId, flow: &str) -> Value {
+        let mut map = self.fields();
+        map.insert("runId".into(), run.as_str().into());
+        map.insert("flowName".into(), flow.into());
+        Value::Object(map)
+    }
+
+    /// What it says by itself.
+    fn fields(&self) -> Map<String, Value> {
         let mut map = Map::new();
         map.insert("id".into(), self.id.to_string().into());
         map.insert("ts".into(), self.id.ms.into());
         map.insert("type".into(), self.kind.as_str().into());
-        map.insert("runId".into(), run.as_str().into());
-        map.insert("flowName".into(), flow.into());
         if let Some(step) = &self.step {
             map.insert("stepName".into(), step.worker().as_str().into());
             map.insert("stepId".into(), step.to_string().into());
@@ -177,7 +183,14 @@ impl Entry {
         if !self.data.is_null() {
             map.insert("data".into(), self.data.clone());
         }
-        Value::Object(map)
+        map
+    }
+}
+
+/// As [`Entry::to_json`], without the run and the flow, which the entry does not know.
+impl Serialize for Entry {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        self.fields().serialize(s)
     }
 }
 
@@ -224,6 +237,13 @@ mod tests {
         assert_eq!(
             json.to_string(),
             r#"{"attempt":1,"data":{"instance":"i"},"flowName":"order","id":"9-2","runId":"r","stepId":"charge@8-1","stepName":"charge","ts":9,"type":"flow.step.started"}"#
+        );
+        assert_eq!(
+            serde_json::to_value(&entry).unwrap(),
+            serde_json::json!({
+                "id": "9-2", "ts": 9, "type": "flow.step.started", "stepName": "charge", "stepId": "charge@8-1",
+                "attempt": 1, "data": { "instance": "i" },
+            })
         );
     }
 }

@@ -30,6 +30,8 @@ pub const MAX_TURN_WRITES: usize = 500;
 pub const MAX_TURN_BYTES: usize = 1024 * 1024;
 /// The most entries that one read returns.
 pub const MAX_READ_ENTRIES: usize = 1_000;
+/// How many runs or jobs a page lists where nothing is said.
+pub const LISTED: usize = 100;
 /// About the most bytes of JSON that one read returns; a larger entry comes by itself.
 pub const MAX_READ_BYTES: usize = 8 * 1024 * 1024;
 /// The longest that a job is leased which was given to an instance that only offered to take it: it may be gone

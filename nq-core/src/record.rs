@@ -1,7 +1,7 @@
 //! The records that a store keeps beside timelines: what decides who may do what. A queue or an index is
 //! only a hint that there may be work; these decide.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::id::{EntryId, InstanceId, Name, RunId, StepId};
 use crate::status::RunStatus;
@@ -51,6 +51,33 @@ pub enum JobState {
     },
 }
 
+/// How [`JobState::show`] writes it.
+#[derive(Serialize)]
+#[serde(remote = "JobState", tag = "state", rename_all = "camelCase", rename_all_fields = "camelCase")]
+enum Shown {
+    Queued,
+    Leased { instance: InstanceId, deadline_ms: u64 },
+    Delayed { due_ms: u64 },
+    Dead { error: String },
+}
+
+impl JobState {
+    /// Writes it as part of what people look at: `state` and what belongs to it, side by side. Its own `Serialize` is the
+    /// form of records.
+    pub fn show<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Shown::serialize(self, serializer)
+    }
+
+    /// The number of the attempt to show for a job in this state of which so many attempts have ended: of a dead letter
+    /// the last one, else the one that runs or comes next.
+    pub fn attempt(&self, ended: u32) -> u32 {
+        match self {
+            Self::Dead { .. } => ended.max(1),
+            Self::Queued | Self::Leased { .. } | Self::Delayed { .. } => ended + 1,
+        }
+    }
+}
+
 /// An event that a step runs on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
@@ -91,7 +118,12 @@ pub struct JobRecord {
 impl JobRecord {
     /// The number of the attempt that runs or comes next, from 1.
     pub fn attempt(&self) -> u32 {
-        1 + self.earlier + self.failures + self.crashes
+        1 + self.ended()
+    }
+
+    /// How many attempts have ended.
+    pub fn ended(&self) -> u32 {
+        self.earlier + self.failures + self.crashes
     }
 }
 

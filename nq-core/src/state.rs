@@ -43,7 +43,8 @@ impl Change {
 }
 
 /// The state as of a position in a timeline.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct State {
     /// The keys and their values.
     pub map: BTreeMap<String, Value>,

@@ -87,7 +87,8 @@ pub enum StepStatus {
 }
 
 /// One step, as its entries tell.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct StepView {
     /// Where it stands.
     pub status: StepStatus,
@@ -102,7 +103,8 @@ pub struct StepView {
 }
 
 /// One run, as its entries tell.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RunView {
     /// Where it stands; none before its first entry.
     pub status: Option<RunStatus>,

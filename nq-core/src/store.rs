@@ -40,6 +40,7 @@ use serde_json::Value;
 
 use crate::entry::{Entry, EntryType};
 use crate::id::{EntryId, InstanceId, Name, QueueName, RunId, StepId};
+use crate::limits;
 use crate::record::JobState;
 use crate::status::RunStatus;
 use crate::transaction::{Act, LogLine, Start, Turn};
@@ -435,7 +436,8 @@ pub struct RunSummary {
 }
 
 /// Which runs to list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct RunsQuery {
     /// Only those of this flow.
     pub flow: Option<Name>,
@@ -443,12 +445,26 @@ pub struct RunsQuery {
     pub status: Option<RunStatus>,
     /// Where the page before ended.
     pub cursor: Option<String>,
-    /// At most this many, and never more than [`crate::limits::MAX_READ_ENTRIES`].
+    /// At most this many, and never more than [`crate::limits::MAX_READ_ENTRIES`]; 0 stands for
+    /// [`crate::limits::LISTED`].
     pub limit: usize,
 }
 
+impl RunsQuery {
+    /// The most runs of a page.
+    pub fn page_size(&self) -> usize {
+        page_size(self.limit)
+    }
+}
+
+/// How many runs or jobs a page lists that is to have so many.
+fn page_size(limit: usize) -> usize {
+    if limit == 0 { limits::LISTED } else { limit.min(limits::MAX_READ_ENTRIES) }
+}
+
 /// Some runs, newest first.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RunsPage {
     /// The runs.
     pub runs: Vec<RunSummary>,
@@ -475,7 +491,8 @@ pub struct QueueCounts {
 }
 
 /// Which jobs to list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct JobsQuery {
     /// Only those of this run.
     pub run: Option<RunId>,
@@ -485,12 +502,21 @@ pub struct JobsQuery {
     pub dead: bool,
     /// Only those after this one, in the order of run and step.
     pub after: Option<(RunId, StepId)>,
-    /// At most this many, and never more than [`crate::limits::MAX_READ_ENTRIES`].
+    /// At most this many, and never more than [`crate::limits::MAX_READ_ENTRIES`]; 0 stands for
+    /// [`crate::limits::LISTED`].
     pub limit: usize,
 }
 
+impl JobsQuery {
+    /// The most jobs of a page.
+    pub fn page_size(&self) -> usize {
+        page_size(self.limit)
+    }
+}
+
 /// A job, for people to look at.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct JobSummary {
     /// The run.
     pub run: RunId,
@@ -499,8 +525,9 @@ pub struct JobSummary {
     /// Its queue.
     pub queue: QueueName,
     /// Where it is.
+    #[serde(flatten, serialize_with = "JobState::show")]
     pub state: JobState,
-    /// The number of its attempt.
+    /// The number of the attempt that runs or comes next; of a dead letter, of its last attempt.
     pub attempt: u32,
     /// How many attempts have failed.
     pub failures: u32,

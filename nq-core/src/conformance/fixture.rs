@@ -245,7 +245,7 @@ impl Fixture {
         let mut ids = Vec::new();
         loop {
             let page = self.runs(&query).await;
-            assert!(page.runs.len() <= query.limit, "a page longer than asked for");
+            assert!(page.runs.len() <= query.page_size(), "a page longer than asked for");
             ids.extend(page.runs.iter().map(|run| run.run.to_string()));
             query.cursor = page.next;
             if query.cursor.is_none() {
@@ -272,7 +272,7 @@ impl Fixture {
         let mut jobs: Vec<JobSummary> = Vec::new();
         loop {
             let page = resend(async || self.store().jobs(&query).await).await.unwrap();
-            assert!(page.len() <= query.limit, "a page longer than asked for");
+            assert!(page.len() <= query.page_size(), "a page longer than asked for");
             let Some(last) = page.last() else { return jobs };
             query.after = Some((last.run.clone(), last.step.clone()));
             jobs.extend(page);

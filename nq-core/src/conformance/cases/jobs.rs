@@ -146,3 +146,28 @@ pub(super) async fn dead_letters_come_in_pages(t: &Fixture) {
         assert_eq!(t.jobs(JobsQuery { dead: true, ..everything(limit) }).await.len(), 7);
     }
 }
+
+pub(super) async fn a_dead_letter_is_of_its_last_attempt(t: &Fixture) {
+    let run = t.start("r", job("a")).await;
+    let mut one = t.peer("one");
+    let attempt = async || t.jobs(of_run(&run)).await.remove(0).attempt;
+    let lease = one.lease("a").await;
+    one.commit(write(&lease).retry(0)).await;
+    assert_eq!(attempt().await, 2, "the one that comes next");
+    let lease = one.lease("a").await;
+    assert_eq!((lease.attempt, attempt().await), (2, 2), "the one that runs");
+    one.commit(write(&lease).fail("broken")).await;
+    assert_eq!(attempt().await, 2, "the one that it died in");
+}
+
+pub(super) async fn a_page_that_says_no_size_has_the_usual_one(t: &Fixture) {
+    for n in 0..3 {
+        t.start(&format!("r{n}"), job("a")).await;
+    }
+    assert_eq!(t.run_ids(RunsQuery::default()).await, ["r2", "r1", "r0"]);
+    let all = t.jobs(everything(100)).await;
+    assert_eq!((all.len(), t.jobs(JobsQuery::default()).await), (3, all));
+    let (queue, run) = (Some(queue("a")), Some(run_id("r1")));
+    assert_eq!(t.jobs(JobsQuery { queue, ..JobsQuery::default() }).await.len(), 3);
+    assert_eq!(t.jobs(JobsQuery { run, ..JobsQuery::default() }).await.len(), 1);
+}

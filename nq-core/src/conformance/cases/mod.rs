@@ -269,6 +269,8 @@ macro_rules! __conformance_cases {
                 a_finished_job_is_not_listed
                 a_dead_letter_is_kept_with_its_error
                 dead_letters_come_in_pages
+                a_dead_letter_is_of_its_last_attempt
+                a_page_that_says_no_size_has_the_usual_one
             }
             offers {
                 a_job_that_comes_meanwhile_is_brought_or_told_of

@@ -93,7 +93,7 @@ impl Maps {
         let Some(runs) = self.index.get(&(query.flow.clone(), query.status)) else {
             return Ok(RunsPage::default());
         };
-        let limit = query.limit.min(MAX_READ_ENTRIES);
+        let limit = query.page_size();
         let mut rest = runs.range((Bound::Unbounded, before)).rev();
         let page: Vec<_> = rest.by_ref().take(limit).collect();
         let next = rest.next().and(page.last()).map(|(started, _)| started.to_string());
@@ -119,7 +119,7 @@ impl Maps {
                 && query.queue.as_ref().is_none_or(|queue| job.spec.queue == *queue)
                 && (!query.dead || matches!(job.state, JobState::Dead { .. }))
         };
-        let limit = query.limit.min(MAX_READ_ENTRIES);
+        let limit = query.page_size();
         // Whatever narrows it most leads the way.
         if query.run.is_none() && (query.dead || query.queue.is_some()) {
             let keys = match &query.queue {
@@ -166,7 +166,7 @@ fn job_summary(job: &JobRecord) -> JobSummary {
         step: job.step.clone(),
         queue: job.spec.queue.clone(),
         state: job.state.clone(),
-        attempt: job.attempt(),
+        attempt: job.state.attempt(job.ended()),
         failures: job.failures,
         crashes: job.crashes,
     }

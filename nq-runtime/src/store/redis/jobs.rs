@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nq_core::id::{QueueName, RunId, StepId};
-use nq_core::limits::MAX_READ_ENTRIES;
 use nq_core::record::JobState;
 use nq_core::store::{JobSummary, JobsQuery, QueueCounts, StoreError};
 use redis::{Pipeline, Value};
@@ -48,7 +47,7 @@ impl RedisStore {
     }
 
     pub(super) async fn list_jobs(&self, query: &JobsQuery) -> Result<Vec<JobSummary>, StoreError> {
-        let limit = query.limit.min(MAX_READ_ENTRIES);
+        let limit = query.page_size();
         let mut page = Page { after: query.after.clone(), limit, keys: BTreeSet::new() };
         let mut jobs = Vec::new();
         // Jobs that are gone or others when they are looked at make room for the next ones.
@@ -232,5 +231,6 @@ fn job((run, step): Key, record: &str, error: Option<String>) -> Option<JobSumma
         _ => return None,
     };
     let queue = spec.split(' ').nth(2)?.parse().ok()?;
-    Some(JobSummary { run, step, queue, state, attempt: 1 + earlier + failures + crashes, failures, crashes })
+    let attempt = state.attempt(earlier + failures + crashes);
+    Some(JobSummary { run, step, queue, state, attempt, failures, crashes })
 }

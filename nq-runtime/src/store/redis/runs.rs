@@ -3,7 +3,6 @@
 use std::cmp::Reverse;
 
 use nq_core::id::RunId;
-use nq_core::limits::MAX_READ_ENTRIES;
 use nq_core::status::RunStatus;
 use nq_core::store::{ErrorKind, RunSummary, RunsPage, RunsQuery, StoreError};
 
@@ -21,7 +20,7 @@ type Place = (u64, String);
 impl RedisStore {
     pub(super) async fn list_runs(&self, query: &RunsQuery) -> Result<RunsPage, StoreError> {
         let cursor = query.cursor.as_deref().map(place).transpose()?;
-        let limit = query.limit.min(MAX_READ_ENTRIES);
+        let limit = query.page_size();
         let mut found = Vec::new();
         for partition in &self.partitions {
             found.extend(list_one(partition, query, cursor.as_ref(), limit + 1).await?);

@@ -126,7 +126,7 @@ pub(super) fn run(db: Db<'_>, run: &RunId) -> Result<Option<RunSummary>, Failure
 
 /// A page of runs before this key.
 pub(super) fn runs(db: Db<'_>, query: &RunsQuery, before: i64) -> Result<RunsPage, Failure> {
-    let limit = query.limit.min(MAX_READ_ENTRIES);
+    let limit = query.page_size();
     // One more than asked for tells whether there is another page.
     let wanted = limit as i64 + 1;
     let key = |row: &Row<'_>| Ok(row.get::<_, i64>(0)?);
@@ -203,17 +203,18 @@ pub(super) fn jobs(db: Db<'_>, query: &JobsQuery) -> Result<Vec<JobSummary>, Fai
         values.extend([run as &dyn ToSql, worker, n]);
     }
     sql.push_str(" ORDER BY r.id, j.worker, j.n LIMIT ?");
-    let limit = query.limit.min(MAX_READ_ENTRIES) as i64;
+    let limit = query.page_size() as i64;
     values.push(&limit);
     db.all(&sql, values.as_slice(), |row| {
         let run: String = row.get(0)?;
         let text = |column| -> Result<String, Failure> { Ok(row.get(column)?) };
         let (earlier, failures, crashes): (u32, u32, u32) = (row.get(9)?, row.get(10)?, row.get(11)?);
+        let state = row::state(&run, row.get(5)?, row::uint(row, 6)?, row.get(7)?, row.get(8)?)?;
         Ok(JobSummary {
             step: row::step(&run, &text(1)?, row::uint(row, 2)?, row::uint(row, 3)?)?,
             queue: row::queue_name(&text(4)?)?,
-            state: row::state(&run, row.get(5)?, row::uint(row, 6)?, row.get(7)?, row.get(8)?)?,
-            attempt: 1 + earlier + failures + crashes,
+            attempt: state.attempt(earlier + failures + crashes),
+            state,
             failures,
             crashes,
             run: row::run_id(&run)?,
