@@ -1,19 +1,25 @@
 //! `tracing` events inside of a step become `log.*` entries of its run.
+//!
+//! What is kept is **persisted**: message and fields stand in the timeline of the run, where everyone who reads the run
+//! sees them, for as long as the run is kept. So only the program's own words are, from `info` up; see [`layer`].
 
-use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use nq_core::decide::{self, Attempt};
 use nq_core::entry::EntryType;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
 use tracing::span::Attributes;
-use tracing::{Event, Id, Level, Span, Subscriber};
+use tracing::{Event, Id, Instrument, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::engine::link::Link;
+use crate::handler::{Handler, Proven};
 use crate::step::Step;
 
 /// The target of the span that a step runs in.
@@ -25,71 +31,160 @@ const MAX_LOG_BYTES: usize = 16 * 1024;
 /// Turns the `tracing` events of steps into `log.*` entries of their runs. Add it to the program's
 /// subscriber; a program without a subscriber needs nothing.
 ///
-/// Events inside of spans of the step count, also in tasks that it spawns in its span. Debug events and
-/// above are kept; put a filter on the layer to keep less.
+/// ```
+/// use tracing_subscriber::layer::SubscriberExt;
+///
+/// let subscriber = tracing_subscriber::registry()
+///     .with(nq::log::layer().also("my_bank_client"));
+/// # let _ = subscriber;
+/// ```
+///
+/// **Which events**: those of level `info` and above from the program's own crates, which are the crates that have
+/// workers and the one with the program's `registry!`; [`also`](LogLayer::also) adds others,
+/// [`level`](LogLayer::level) sets another level. A filter of the subscriber comes before it: what a global `EnvFilter`
+/// turns off is not kept, and a filter on this layer alone, `layer().with_filter(…)`, turns off nothing else.
+///
+/// **Whose events**: those of the handler, and those inside of a span that was made in the handler, also when a task
+/// that the handler spawned is in that span (`.in_current_span()`; where the program has no subscriber, such a task also
+/// needs `.with_current_subscriber()`).
 pub fn layer() -> LogLayer {
-    LogLayer { _private: () }
+    LogLayer { level: LevelFilter::INFO, also: Vec::new(), all_crates: false }
 }
 
 /// See [`layer`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct LogLayer {
-    _private: (),
+    level: LevelFilter,
+    also: Vec<String>,
+    all_crates: bool,
 }
 
-/// Where the log lines of a step go; lives in its span.
+impl LogLayer {
+    /// Keeps events of this level and above. Those of level `trace` are never kept.
+    ///
+    /// ```
+    /// let layer = nq::log::layer().level(tracing::Level::DEBUG);
+    /// ```
+    #[must_use]
+    pub fn level(mut self, level: impl Into<LevelFilter>) -> Self {
+        self.level = level.into();
+        self
+    }
+
+    /// Keeps also the events of this crate, module or target, with all beneath it: `"reqwest"`, `"my_app::audit"`.
+    #[must_use]
+    pub fn also(mut self, target: &str) -> Self {
+        // As a package is written, and as its modules are.
+        self.also.push(target.replace('-', "_"));
+        self
+    }
+
+    /// Keeps the events of all crates.
+    #[must_use]
+    pub fn all_crates(mut self) -> Self {
+        self.all_crates = true;
+        self
+    }
+
+    fn keeps_level(&self, level: Level) -> bool {
+        level <= self.level
+    }
+
+    /// Whether it keeps events of this target or module.
+    fn keeps(&self, place: &str) -> bool {
+        let beneath = |name: &String| {
+            let rest = place.strip_prefix(name.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+        };
+        own_crates().contains(place.split("::").next().unwrap_or(place)) || self.also.iter().any(beneath)
+    }
+
+    /// Whether it keeps events of this callsite. An event may say another target than its module.
+    fn keeps_of(&self, metadata: &Metadata<'_>) -> bool {
+        self.all_crates
+            || self.keeps(metadata.target())
+            || metadata.module_path().is_some_and(|path| self.keeps(path))
+    }
+}
+
+/// The crates that have workers, and those with a `registry!`.
+fn own_crates() -> &'static BTreeSet<&'static str> {
+    static OWN: OnceLock<BTreeSet<&'static str>> = OnceLock::new();
+    OWN.get_or_init(|| {
+        let workers =
+            inventory::iter::<Handler>.into_iter().filter_map(|handler| handler.def.path.split("::").next());
+        workers.chain(inventory::iter::<Proven>.into_iter().map(|proven| proven.name)).collect()
+    })
+}
+
+/// Where the log lines of a step go.
 struct Sink {
     attempt: Attempt,
     link: Link,
 }
 
-thread_local! {
-    /// The step whose span is being made on this thread: a span's fields cannot carry it.
-    static MAKING: RefCell<Option<Sink>> = const { RefCell::new(None) };
+tokio::task_local! {
+    /// The step whose handler is being polled. The span of the step would not do: a filter may turn it off.
+    static CURRENT: Arc<Sink>;
 }
 
-/// The span that a step runs in.
-pub(crate) fn span(step: &Step) -> Span {
+/// Where the log lines go that are said in a span: lives in the spans that a step makes, and in its own.
+struct InSpan(Arc<Sink>);
+
+/// Polls a handler so that what it says becomes entries of its run.
+pub(crate) fn logged<F: Future>(step: &Step, handler: F) -> impl Future<Output = F::Output> + use<F> {
     let attempt = step.attempt().clone();
-    MAKING.set(Some(Sink { attempt: attempt.clone(), link: step.inner.link.clone() }));
-    let span = tracing::info_span!(
-        target: TARGET, parent: None, "step", run = %attempt.run, step = %attempt.step, attempt = attempt.number
-    );
-    MAKING.set(None);
-    span
+    let sink = Arc::new(Sink { attempt, link: step.inner.link.clone() });
+    let span = CURRENT.sync_scope(sink.clone(), || {
+        let Attempt { run, step, number, .. } = &sink.attempt;
+        tracing::info_span!(target: TARGET, parent: None, "step", %run, %step, attempt = number)
+    });
+    CURRENT.scope(sink, handler.instrument(span))
 }
 
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
-    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
-        if attributes.metadata().target() == TARGET
+    fn on_new_span(&self, _attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        if let Ok(sink) = CURRENT.try_with(Arc::clone)
             && let Some(span) = context.span(id)
-            && let Some(sink) = MAKING.take()
         {
-            span.extensions_mut().insert(sink);
+            span.extensions_mut().replace(InSpan(sink));
         }
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let kind = match *event.metadata().level() {
+        let metadata = event.metadata();
+        // Events of the crate `log` say by a field where they come from.
+        let from_log = metadata.fields().field(LOG_TARGET).is_some();
+        if !self.keeps_level(*metadata.level()) || !(from_log || self.keeps_of(metadata)) {
+            return;
+        }
+        let kind = match *metadata.level() {
             Level::ERROR => EntryType::LogError,
             Level::WARN => EntryType::LogWarn,
             Level::INFO => EntryType::LogInfo,
             Level::DEBUG => EntryType::LogDebug,
             Level::TRACE => return,
         };
-        let Some(scope) = context.event_scope(event) else { return };
-        for span in scope {
-            if let Some(sink) = span.extensions().get::<Sink>() {
-                let mut line = Line::default();
-                event.record(&mut line);
-                let message = std::mem::take(&mut line.message);
-                let log = decide::log(&sink.attempt, kind, message, line.fields);
-                sink.link.log(&sink.attempt.run, log);
+        let spans = context.event_scope(event).into_iter().flatten();
+        let mut in_spans =
+            spans.filter_map(|span| span.extensions().get::<InSpan>().map(|found| found.0.clone()));
+        let Some(sink) = in_spans.next().or_else(|| CURRENT.try_with(Arc::clone).ok()) else { return };
+        let mut line = Line::default();
+        event.record(&mut line);
+        if from_log {
+            let target = line.fields.remove(LOG_TARGET).unwrap_or_default();
+            if !self.all_crates && !target.as_str().is_some_and(|target| self.keeps(target)) {
                 return;
             }
+            line.fields.retain(|name, _| !name.starts_with("log."));
         }
+        let log = decide::log(&sink.attempt, kind, line.message, line.fields);
+        sink.link.log(&sink.attempt.run, log);
     }
 }
+
+/// The field in which `tracing-log` says the target of an event of the crate `log`.
+const LOG_TARGET: &str = "log.target";
 
 #[derive(Default)]
 struct Line {

@@ -9,6 +9,7 @@ use nq_core::limits::{MAX_PAYLOAD_BYTES, duration_ms};
 use nq_core::registry::{Registry, WiringError};
 use nq_core::store::{Retention, Store, StoreError};
 use tokio::runtime::Handle;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::client::Client;
@@ -193,7 +194,9 @@ pub(crate) fn wired(handlers: &[&'static Handler]) -> Result<Registry, OpenError
 /// A subscriber for log lines of steps, where the program has none: they reach the timeline all the same.
 fn own_subscriber() -> Option<tracing::Dispatch> {
     let none = tracing::dispatcher::get_default(tracing::Dispatch::is::<tracing::subscriber::NoSubscriber>);
-    none.then(|| tracing::Dispatch::new(tracing_subscriber::registry().with(log::layer())))
+    // A global filter, so that what is not kept costs nothing where it is said.
+    let keeping = || tracing_subscriber::registry().with(LevelFilter::INFO).with(log::layer());
+    none.then(|| tracing::Dispatch::new(keeping()))
 }
 
 /// A running instance. Starts runs and looks at them through the [`Client`] that it dereferences to.

@@ -16,7 +16,6 @@ use nq_core::transaction::Outcome;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
 use tracing::instrument::WithSubscriber;
 
 use super::JobKey;
@@ -167,18 +166,18 @@ fn describe(error: Error) -> Failure {
     Failure { text, fatal, retry_after }
 }
 
-/// Calls the handler in a span whose log events become entries of the run.
+/// Calls the handler so that its log events become entries of the run.
 async fn call(handler: &Handler, step: Step, dispatch: Option<&tracing::Dispatch>) -> Result<Value, Error> {
-    let span = || log::span(&step);
     // A handler may panic before its first await: that, too, happens inside of the caught future.
+    let called = {
+        let step = step.clone();
+        async { (handler.call)(step).await }
+    };
     match dispatch {
-        None => {
-            let span = span();
-            async { (handler.call)(step).await }.instrument(span).await
-        }
+        None => log::logged(&step, called).await,
         Some(dispatch) => {
-            let span = tracing::dispatcher::with_default(dispatch, span);
-            async { (handler.call)(step).await }.instrument(span).with_subscriber(dispatch.clone()).await
+            let logged = tracing::dispatcher::with_default(dispatch, || log::logged(&step, called));
+            logged.with_subscriber(dispatch.clone()).await
         }
     }
 }
