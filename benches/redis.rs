@@ -107,7 +107,8 @@ async fn main() -> nq::Result<()> {
             done.into_iter().collect::<nq::Result<Vec<_>>>()?.len() as f64 / begun.elapsed().as_secs_f64();
         println!("{at_a_time:<26} {rate:>10.0} {:>10.0}", rate * 3.0);
     }
-    nq.shutdown().await
+    nq.shutdown().await?;
+    Ok(())
 }
 
 /// The shortest way through Redis Streams: one adds, the other is blocked in a read and gets it.

@@ -39,7 +39,8 @@ async fn main() -> nq::Result<()> {
     let nq = nq::open("sqlite:orders.db").await?.data(Bank::new()).start().await?;
     let run = nq.start::<charge>(OrderPlaced { order: 7, cents: 1999 }).await?;
     run.completed().await?;
-    nq.shutdown().await
+    nq.shutdown().await?;
+    Ok(())
 }
 
 /// A bank that is always there. It knows a payment by its key, and takes no money twice.

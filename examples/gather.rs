@@ -50,5 +50,6 @@ async fn main() -> nq::Result<()> {
         let run = nq.start::<split>(TextGiven { text: text.into() }).await?;
         println!("{text:?}: {:?}", run.completed().await?.result::<String>()?);
     }
-    nq.shutdown().await
+    nq.shutdown().await?;
+    Ok(())
 }

@@ -31,5 +31,6 @@ async fn main() -> nq::Result<()> {
     let nq = nq::open("memory:").await?.start().await?;
     let run = nq.start::<greet>(Guest { name: "world".into() }).await?;
     println!("{:?}", run.completed().await?.result::<String>()?);
-    nq.shutdown().await
+    nq.shutdown().await?;
+    Ok(())
 }

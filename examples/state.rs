@@ -42,5 +42,6 @@ async fn main() -> nq::Result<()> {
         println!("then: {}", serde_json::to_string(&run.state_at(entry.id).await?)?);
     }
     println!("now:  {}", serde_json::to_string(&run.state().await?)?);
-    nq.shutdown().await
+    nq.shutdown().await?;
+    Ok(())
 }

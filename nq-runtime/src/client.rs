@@ -3,22 +3,25 @@
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nq_core::bounds::{InputOf, Worker};
 use nq_core::decide;
 use nq_core::def::WorkerDef;
-use nq_core::id::{IdError, Name, QueueName, RunId};
+use nq_core::id::{IdError, Name, RunId};
 use nq_core::registry::{Flow, FlowStep, Registry, flows_of};
-use nq_core::status::RunStatus;
-use nq_core::store::{
-    JobSummary, JobsQuery, QueueCounts, RunSummary, RunsPage, RunsQuery, Store, StoreError,
-};
+use nq_core::store::{ErrorKind, Started, Store, StoreError};
+use nq_core::transaction::Start;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::engine::link::Link;
 use crate::ids;
+use crate::open::Builder;
 use crate::run::Run;
 use crate::step::json_len;
+use crate::store::memory::MemoryStore;
 
 /// A run could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -72,13 +75,24 @@ pub enum StartError {
     /// The run id is not one.
     #[error(transparent)]
     Id(#[from] IdError),
-    /// The store refused or could not be asked.
+    /// The store refused: nothing has begun.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store has not answered, so that the run may have begun.
+    #[error(
+        "nobody knows whether run `{run}` has begun: start it again with `.id(\"{run}\")`, which begins it once"
+    )]
+    Unknown {
+        /// The id of the run, also where the caller gave none.
+        run: RunId,
+        /// What the store said instead.
+        source: StoreError,
+    },
 }
 
 /// One way in which a value does not fit a schema.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Violation {
     /// Where, as a JSON pointer: `/items/0/qty`. Empty for the value itself.
     pub pointer: String,
@@ -86,7 +100,7 @@ pub struct Violation {
     pub message: String,
 }
 
-fn hint(near: Option<&str>) -> String {
+pub(crate) fn hint(near: Option<&str>) -> String {
     near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
 }
 
@@ -104,10 +118,29 @@ fn said(violations: &[Violation]) -> String {
 }
 
 /// A store, seen by a program: starts runs and looks at them. Cheap to clone.
+///
+/// A program that works has it in its [`Nq`](crate::open::Nq); one that only asks others to work makes it with
+/// [`Builder::client`](crate::open::Builder::client). A worker takes it as a parameter, to start runs of other flows.
+/// An attempt that is repeated would start its runs again, so it derives their ids from the step:
+///
+/// ```
+/// # #![allow(non_camel_case_types)]
+/// # use nq::prelude::*;
+/// # #[nq::event]
+/// # struct OrderPaid { order: u64 }
+/// # #[nq::event]
+/// # struct Parcel { order: u64 }
+/// # async fn bill<W: nq::Worker, send: nq::Worker>(paid: OrderPaid, ctx: Ctx<W>, client: nq::Client) -> nq::Result<()>
+/// # where Parcel: nq::InputOf<send> {
+/// let run = client.start::<send>(Parcel { order: paid.order }).id(ctx.idempotency_key()).await?;
+/// ctx.state().set("parcel", run.id())?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Client {
-    store: Arc<dyn Store>,
-    registry: Arc<Registry>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) registry: Arc<Registry>,
     max_payload: usize,
     /// The engine of the instance that it belongs to, which hears at once what is done to a run through it.
     link: Link,
@@ -123,8 +156,43 @@ impl Client {
         Self { link, ..self }
     }
 
+    /// A client of an empty store in memory that knows the workers of the program, for tests: what is started there is
+    /// kept, and nothing runs it.
+    ///
+    /// # Panics
+    ///
+    /// If the workers of the program do not fit together, for which it would not start either.
+    ///
+    /// ```
+    /// # async fn example() -> nq::Result<()> {
+    /// let client = nq::Client::for_test();
+    /// // Call the worker with `client.clone()`, then look at what it has started.
+    /// assert!(client.runs().all().await?.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn for_test() -> Self {
+        let store = Arc::new(MemoryStore::new());
+        let client = Builder::new(store).client();
+        client.unwrap_or_else(|error| panic!("the workers of the program do not fit together: {error}"))
+    }
+
     /// Starts a run of the worker's flow at this worker: await it, after saying more about it where needed.
     /// When the await returns, the run is in the store and will not be lost.
+    ///
+    /// A store that does not answer is asked again for ten seconds; the error is then [`StartError::Unknown`], with the
+    /// id under which the run may have begun.
+    ///
+    /// ```
+    /// # #![allow(non_camel_case_types)]
+    /// # #[nq::event]
+    /// # struct OrderPlaced { order: u64, cents: u64 }
+    /// # async fn example<charge: nq::Worker>(nq: nq::Client) -> nq::Result<()> where OrderPlaced: nq::InputOf<charge> {
+    /// let run = nq.start::<charge>(OrderPlaced { order: 7, cents: 1999 }).id("order-7").await?;
+    /// run.completed().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn start<W: Worker>(&self, input: impl InputOf<W>) -> StartRun<'_> {
         let mut flows = flows_of(W::DEF);
         let flow = flows.next().unwrap_or_default();
@@ -138,43 +206,51 @@ impl Client {
 
     /// Starts a run of a flow with an input from elsewhere: it is checked against the JSON Schema of the
     /// event that the flow begins with.
+    ///
+    /// ```
+    /// # async fn example(nq: nq::Client, body: nq::Json) -> nq::Result<()> {
+    /// match nq.start_json("order", body).await {
+    ///     Ok(run) => println!("{}", run.id()),
+    ///     Err(nq::StartError::Invalid { violations, .. }) => {
+    ///         for violation in violations {
+    ///             println!("{}: {}", violation.pointer, violation.message);
+    ///         }
+    ///     }
+    ///     Err(error) => return Err(error.into()),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn start_json(&self, flow: &str, input: Value) -> StartRun<'_> {
         self.flow(flow).start_json(input)
     }
 
-    /// One of the program's flows, by name.
+    /// One of the program's flows, by name: for a worker that belongs to several.
+    ///
+    /// ```
+    /// # #![allow(non_camel_case_types)]
+    /// # #[nq::event]
+    /// # struct OrderPlaced { order: u64 }
+    /// # async fn example<charge: nq::Worker>(nq: nq::Client) -> nq::Result<()> where OrderPlaced: nq::InputOf<charge> {
+    /// let run = nq.flow("gift").start::<charge>(OrderPlaced { order: 7 }).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn flow(&self, name: &str) -> FlowRef<'_> {
         FlowRef { client: self, name: name.to_owned() }
     }
 
     /// One run, by its id. Nothing is asked of the store yet.
+    ///
+    /// ```
+    /// # async fn example(nq: nq::Client) -> nq::Result<()> {
+    /// let status = nq.run("order-7")?.status().await?;
+    /// assert!(status.is_terminal());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn run(&self, id: impl AsRef<str>) -> Result<Run, IdError> {
         Ok(Run::new(self.store.clone(), RunId::new(id)?, self.link.clone()))
-    }
-
-    /// The runs, newest first.
-    pub fn runs(&self) -> Runs<'_> {
-        Runs { client: self, query: RunsQuery { limit: 100, ..RunsQuery::default() }, bad: None }
-    }
-
-    /// The counts of every queue.
-    pub async fn queues(&self) -> Result<Vec<QueueCounts>, StoreError> {
-        self.store.queues().await
-    }
-
-    /// The unfinished jobs of a run or a queue, dead letters among them.
-    pub async fn jobs(&self, query: &JobsQuery) -> Result<Vec<JobSummary>, StoreError> {
-        self.store.jobs(query).await
-    }
-
-    /// Pauses a queue, `<flow>/<worker>`, on every instance: it gives out no jobs until it is resumed.
-    pub async fn pause(&self, queue: &QueueName) -> Result<(), StoreError> {
-        self.store.pause(queue, true).await
-    }
-
-    /// Resumes a paused queue.
-    pub async fn resume(&self, queue: &QueueName) -> Result<(), StoreError> {
-        self.store.pause(queue, false).await
     }
 
     /// Every worker, event and flow of the program.
@@ -235,7 +311,7 @@ impl<'a> StartRun<'a> {
         Self { client, flow: String::new(), entry: None, input: Err(error), validate: false, id: None }
     }
 
-    /// Gives the run this id. Starting again with the same id and input starts nothing and finds the run;
+    /// Gives the run this id, of 1 to 200 bytes without white space. Starting again with the same id and input starts nothing and finds the run;
     /// with another input it is an error.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
@@ -261,17 +337,34 @@ impl<'a> StartRun<'a> {
         }
         let run = self.id.map_or_else(|| Ok(ids::run_id()), RunId::new)?;
         let start = decide::start(flow, step, run.clone(), input, &client.registry.hash);
-        // Sent again until the store answers: the id makes it one run.
-        let mut tries = 0;
-        loop {
-            match client.store.start(&start).await {
-                Ok(_) => return Ok(Run::new(client.store.clone(), run, client.link.clone())),
-                Err(error) if error.is_retryable() && tries < 3 => tries += 1,
-                Err(error) => return Err(error.into()),
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50 << tries)).await;
+        match until_answered(&*client.store, &start).await {
+            Ok(_) => Ok(Run::new(client.store.clone(), run, client.link.clone())),
+            Err(error) if is_refusal(&error) => Err(error.into()),
+            Err(source) => Err(StartError::Unknown { run, source }),
         }
     }
+}
+
+/// How long a start is sent again to a store that does not answer.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Sends a start until the store answers: the id makes it one run.
+async fn until_answered(store: &dyn Store, start: &Start) -> Result<Started, StoreError> {
+    let patient_until = Instant::now() + START_PATIENCE;
+    let mut pause = Duration::from_millis(50);
+    loop {
+        match store.start(start).await {
+            Err(error) if error.is_retryable() && Instant::now() + pause <= patient_until => {}
+            answer => return answer,
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
+    }
+}
+
+/// Whether the store says by an error that it did nothing, also in the tries before.
+fn is_refusal(error: &StoreError) -> bool {
+    matches!(error.kind, ErrorKind::Conflict | ErrorKind::NotFound | ErrorKind::Lane | ErrorKind::TooLarge)
 }
 
 impl<'a> IntoFuture for StartRun<'a> {
@@ -284,9 +377,15 @@ impl<'a> IntoFuture for StartRun<'a> {
 }
 
 fn no_flow(registry: &Registry, flow: &str) -> StartError {
-    let near = registry.flows.keys().map(|name| (strsim::jaro_winkler(flow, name.as_str()), name));
-    let near = near.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(likeness, _)| *likeness > 0.8);
-    StartError::NoFlow { flow: flow.to_owned(), near: near.map(|(_, name)| name.to_string()) }
+    let near = nearest(flow, registry.flows.keys().map(Name::as_str));
+    StartError::NoFlow { flow: flow.to_owned(), near }
+}
+
+/// The name that is most like what was written, if one is like it at all.
+pub(crate) fn nearest<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    let names = names.map(|name| (strsim::jaro_winkler(text, name), name));
+    let nearest = names.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(likeness, _)| *likeness > 0.8);
+    nearest.map(|(_, name)| name.to_owned())
 }
 
 fn entry<'f>(flow: &'f Flow, name: Option<&str>) -> Result<&'f FlowStep, StartError> {
@@ -320,63 +419,4 @@ fn check(registry: &Registry, entry: &FlowStep, input: &Value) -> Result<(), Sta
     };
     let violations: Vec<_> = validator.iter_errors(input).take(MAX_VIOLATIONS).map(violation).collect();
     if violations.is_empty() { Ok(()) } else { Err(invalid(violations)) }
-}
-
-/// A list of runs: say which, then ask for a page.
-#[must_use = "nothing is asked before `.page()`"]
-#[derive(Clone, Debug)]
-pub struct Runs<'a> {
-    client: &'a Client,
-    query: RunsQuery,
-    bad: Option<IdError>,
-}
-
-impl Runs<'_> {
-    /// Only runs of this flow.
-    pub fn flow(mut self, flow: &str) -> Self {
-        match Name::new(flow) {
-            Ok(flow) => self.query.flow = Some(flow),
-            Err(error) => self.bad = Some(error),
-        }
-        self
-    }
-
-    /// Only runs that stand here.
-    pub fn status(mut self, status: RunStatus) -> Self {
-        self.query.status = Some(status);
-        self
-    }
-
-    /// At most this many a page: 100 if nothing is said, 1,000 at most.
-    pub fn limit(mut self, limit: usize) -> Self {
-        self.query.limit = limit;
-        self
-    }
-
-    /// From where a page before ended: its `next`.
-    pub fn after(mut self, cursor: impl Into<String>) -> Self {
-        self.query.cursor = Some(cursor.into());
-        self
-    }
-
-    /// The page.
-    pub async fn page(self) -> Result<RunsPage, StartError> {
-        if let Some(error) = self.bad {
-            return Err(error.into());
-        }
-        Ok(self.client.store.runs(&self.query).await?)
-    }
-
-    /// Every run, page by page.
-    pub async fn all(mut self) -> Result<Vec<RunSummary>, StartError> {
-        let mut all = Vec::new();
-        loop {
-            let page = self.clone().page().await?;
-            all.extend(page.runs);
-            match page.next {
-                Some(next) => self.query.cursor = Some(next),
-                None => return Ok(all),
-            }
-        }
-    }
 }

@@ -12,9 +12,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::error::{BoxError, Error, Result};
+use crate::effect::EffectError;
+use crate::error::BoxError;
 use crate::state::StateHandle;
 use crate::step::{CHECKPOINT, Step, StepError};
+use crate::testing::TestCtx;
 
 /// The context of a step of the worker `W`.
 ///
@@ -67,11 +69,28 @@ impl<W: Worker> Ctx<W> {
 
     /// A key for effects outside: the same on every attempt of the step, and no other step's. Derived from
     /// the run id, the worker and what caused the step, not from anything that a store assigns.
+    ///
+    /// A step with several effects adds to it what tells them apart:
+    ///
+    /// ```
+    /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) {
+    /// let (charge, mail) = (ctx.idempotency_key(), format!("{}-mail", ctx.idempotency_key()));
+    /// # }
+    /// ```
     pub fn idempotency_key(&self) -> String {
         self.step.attempt().key.clone()
     }
 
     /// Emits an event, when the step commits. Everyone who subscribes to it in this flow runs then.
+    ///
+    /// ```
+    /// # #[nq::event]
+    /// # struct OrderPaid { order: u64 }
+    /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> where OrderPaid: nq::EmittedBy<W> {
+    /// ctx.emit(OrderPaid { order: 7 })?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn emit<E: EmittedBy<W>>(&self, event: E) -> Result<(), StepError> {
         self.emit_value(E::DEF.name, &event)
     }
@@ -91,7 +110,15 @@ impl<W: Worker> Ctx<W> {
         self.step.operate(&self.scope, kind, sized.bytes)
     }
 
-    /// The state of the run.
+    /// The state of the run: a map from keys to JSON that its steps share.
+    ///
+    /// ```
+    /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> {
+    /// ctx.state().set("receipt", "r-17")?;
+    /// let receipt: Option<String> = ctx.state().get("receipt").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn state(&self) -> StateHandle {
         StateHandle::new(self.step.clone(), self.scope.clone())
     }
@@ -100,12 +127,24 @@ impl<W: Worker> Ctx<W> {
     /// and a later attempt gets it without doing it again. A crash between the act and the record repeats
     /// the act, so give it the [`idempotency_key`](Self::idempotency_key) where it matters.
     ///
-    /// An error is returned as it is and not recorded.
+    /// An error of `act` is not recorded: it comes back in an [`EffectError`], which the handler may look into.
+    ///
+    /// ```
+    /// # struct Bank;
+    /// # impl Bank {
+    /// #     async fn charge(&self, cents: u64, key: &str) -> std::io::Result<String> { Ok(key.to_owned()) }
+    /// # }
+    /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>, bank: nq::Data<Bank>) -> nq::Result<()> {
+    /// let key = ctx.idempotency_key();
+    /// let receipt = ctx.run("charge card", || bank.charge(1999, &key)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn run<T, E, F, Fut>(
         &self,
         name: &str,
         act: F,
-    ) -> impl Future<Output = Result<T>> + use<T, E, F, Fut, W>
+    ) -> impl Future<Output = Result<T, EffectError>> + use<T, E, F, Fut, W>
     where
         T: Serialize + DeserializeOwned,
         E: Into<BoxError>,
@@ -115,22 +154,35 @@ impl<W: Worker> Ctx<W> {
         let begun = self.step.begin(&self.scope, name);
         let (step, name) = (self.step.clone(), name.to_owned());
         async move {
-            let value = match begun? {
+            let refused = |error| EffectError::refused(&name, error);
+            let value = match begun.map_err(refused)? {
                 (_, Some(recorded)) => recorded,
                 (position, None) => {
-                    let result = act().await.map_err(|error| Error::from_box(error.into()))?;
-                    let sized = step.json(|| format!("the result of {name:?}"), &result)?;
+                    let result = act().await.map_err(|error| EffectError::failed(&name, error.into()))?;
+                    let sized = step.json(|| format!("the result of {name:?}"), &result).map_err(refused)?;
                     let value = sized.value.clone();
-                    step.record(position, &name, sized).await?;
+                    step.record(position, &name, sized).await.map_err(refused)?;
                     value
                 }
             };
             // Read back also the first time, so that every attempt sees the same.
-            Ok(read(&format!("the result of {name:?}"), value)?)
+            read(&format!("the result of {name:?}"), value).map_err(refused)
         }
     }
 
     /// Commits what the step has done so far, without ending it. It stays when the attempt fails later.
+    ///
+    /// ```
+    /// # async fn copy(chunk: usize) -> std::io::Result<()> { Ok(()) }
+    /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> {
+    /// for chunk in 0..100 {
+    ///     ctx.run("copy", || copy(chunk)).await?;
+    ///     ctx.state().set("copied", &(chunk + 1))?;
+    ///     ctx.checkpoint().await?; // others see how far it is
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn checkpoint(&self) -> impl Future<Output = Result<(), StepError>> + use<W> {
         let begun = self.step.begin(&self.scope, CHECKPOINT);
         let step = self.step.clone();
@@ -144,6 +196,20 @@ impl<W: Worker> Ctx<W> {
 
     /// A context whose operations are counted by themselves, for one of several branches that run
     /// concurrently. The name tells the branches apart and is the same on every attempt.
+    ///
+    /// ```
+    /// # async fn fetch(url: &str) -> std::io::Result<String> { Ok(String::new()) }
+    /// # async fn store(page: String) -> std::io::Result<()> { Ok(()) }
+    /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> {
+    /// let branch = async |url: &str| {
+    ///     let ctx = ctx.scope(url);
+    ///     let page = ctx.run("fetch", || fetch(url)).await?;
+    ///     ctx.run("store", || store(page)).await
+    /// };
+    /// futures_util::try_join!(branch("a.example"), branch("b.example"))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn scope(&self, name: &str) -> Self {
         let scope = if self.scope.is_empty() { name.into() } else { format!("{}/{name}", self.scope).into() };
@@ -162,8 +228,44 @@ impl<W: Worker> Ctx<W> {
 
     /// A context for calling a handler from a test: nothing is stored, `run` does what it is given, the
     /// state begins empty. Look at what the handler did with [`emitted`](Self::emitted) and `state()`.
+    ///
+    /// ```
+    /// # use nq::prelude::*;
+    /// # #[nq::event]
+    /// # struct OrderPlaced { order: u64 }
+    /// # async fn charge<W: nq::Worker>(order: OrderPlaced, ctx: Ctx<W>) -> nq::Result<()> {
+    /// #     Ok(ctx.state().set("order", &order.order)?)
+    /// # }
+    /// # async fn example<W: nq::Worker>() {
+    /// let ctx = Ctx::for_test();
+    /// # let ctx: Ctx<W> = ctx;
+    /// charge(OrderPlaced { order: 7 }, ctx.clone()).await.unwrap();
+    /// assert_eq!(ctx.state().get::<u64>("order").await.unwrap(), Some(7));
+    /// # }
+    /// ```
     pub fn for_test() -> Self {
-        Self::new(crate::testing::step(W::DEF))
+        Self::test().build()
+    }
+
+    /// The same of a later attempt, or of a step in the middle of a run: say what went before, then `build`.
+    ///
+    /// ```
+    /// # use nq::prelude::*;
+    /// # #[nq::event]
+    /// # struct OrderPlaced { order: u64 }
+    /// # async fn charge<W: nq::Worker>(order: OrderPlaced, ctx: Ctx<W>) -> nq::Result<String> {
+    /// #     Ok(ctx.run("charge card", || async { nq::Ok(String::new()) }).await?)
+    /// # }
+    /// # async fn example<W: nq::Worker>() {
+    /// // The attempt before was killed after the card was charged.
+    /// let ctx = Ctx::test().attempt(2).recorded("charge card", "receipt 1").state("customer", 9).build();
+    /// # let ctx: Ctx<W> = ctx;
+    /// let receipt = charge(OrderPlaced { order: 7 }, ctx.clone()).await.unwrap();
+    /// assert_eq!(receipt, "receipt 1");
+    /// # }
+    /// ```
+    pub fn test() -> TestCtx<W> {
+        TestCtx::new()
     }
 
     /// The events of this type that wait for the commit, in the order emitted.

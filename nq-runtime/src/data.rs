@@ -8,7 +8,39 @@ use std::sync::Arc;
 
 /// A value that the program provides, shared by all steps: a connection pool, a client, a configuration.
 /// Provided with `.data(value)` before `.start()`; a type that nobody provided is found at start.
+///
+/// What is shared already is provided as an `Arc`, and a trait in one:
+///
+/// ```
+/// use std::sync::Arc;
+/// use nq::prelude::*;
+///
+/// trait Bank: Send + Sync {}
+/// struct TestBank;
+/// impl Bank for TestBank {}
+/// struct Prices(u64);
+///
+/// // A worker takes `bank: Data<dyn Bank>, prices: Data<Prices>`.
+/// # async fn example() -> nq::Result<()> {
+/// let prices = Arc::new(Prices(1999));
+/// let nq = nq::open("memory:").await?
+///     .data(prices.clone())
+///     .data(Arc::new(TestBank) as Arc<dyn Bank>)
+///     .start().await?;
+/// # Ok(())
+/// # }
+///
+/// // And a test calls the worker with these.
+/// let bank: Data<dyn Bank> = Data::from(Arc::new(TestBank) as Arc<dyn Bank>);
+/// let prices = Data::new(Prices(1999));
+/// ```
 pub struct Data<T: ?Sized>(Arc<T>);
+
+impl<T: ?Sized> From<Arc<T>> for Data<T> {
+    fn from(value: Arc<T>) -> Self {
+        Self(value)
+    }
+}
 
 impl<T: ?Sized> Data<T> {
     /// Wraps a value, for calling a worker from a test.
@@ -47,37 +79,49 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Data<T> {
 /// Everything that the program provides, by type.
 #[derive(Clone, Default)]
 pub struct Provided {
-    values: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    /// For each type an `Arc` of its value, with how many values there were before.
+    values: HashMap<TypeId, (usize, Arc<dyn Any + Send + Sync>)>,
+    inserted: usize,
 }
 
 impl Provided {
-    /// Adds a value; a second one of the same type takes its place.
+    /// Adds a value; a second one of the same type takes its place. An `Arc<T>` provides `T` as well.
     pub fn insert<T: Send + Sync + 'static>(&mut self, value: T) {
-        self.values.insert(TypeId::of::<T>(), Arc::new(value));
+        self.values.insert(TypeId::of::<T>(), (self.inserted, Arc::new(Arc::new(value))));
+        self.inserted += 1;
     }
 
-    /// The value of this type.
-    pub fn get<T: Send + Sync + 'static>(&self) -> Option<Data<T>> {
-        let value = self.values.get(&TypeId::of::<T>())?.clone();
-        value.downcast().ok().map(Data)
+    /// The value of this type: what was last provided as it, or in an `Arc`.
+    pub fn get<T: ?Sized + Send + Sync + 'static>(&self) -> Option<Data<T>> {
+        let plain = self.values.get(&TypeId::of::<T>());
+        let plain = plain.and_then(|(at, value)| Some((at, value.downcast_ref::<Arc<T>>()?)));
+        let shared = self.values.get(&TypeId::of::<Arc<T>>());
+        let shared = shared.and_then(|(at, value)| Some((at, &**value.downcast_ref::<Arc<Arc<T>>>()?)));
+        let (_, value) = plain.into_iter().chain(shared).max_by_key(|(at, _)| **at)?;
+        Some(Data(value.clone()))
     }
 
     /// The value of this type, or the error that names it.
-    pub fn require<T: Send + Sync + 'static>(&self) -> Result<Data<T>, MissingData> {
+    pub fn require<T: ?Sized + Send + Sync + 'static>(&self) -> Result<Data<T>, MissingData> {
         self.get().ok_or(MissingData { type_name: type_name::<T>() })
     }
 }
 
 impl fmt::Debug for Provided {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Provided").field("values", &self.values.len()).finish()
+        f.debug_struct("Provided").field("values", &self.values.len()).finish_non_exhaustive()
     }
 }
 
 /// A worker needs a value that the program does not provide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("nobody provided a `{type_name}`; add `.data(…)` with one before `.start()`")]
+#[error("nobody provided a `{type_name}`; add `.data({})` before `.start()`", how(.type_name))]
 pub struct MissingData {
     /// The type.
     pub type_name: &'static str,
+}
+
+/// What to provide for a type of this name.
+fn how(type_name: &str) -> String {
+    if type_name.starts_with("dyn ") { format!("Arc::new(…) as Arc<{type_name}>") } else { "…".into() }
 }

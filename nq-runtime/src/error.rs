@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
+use crate::effect::EffectError;
+
 /// Any error, boxed.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 
@@ -11,18 +13,65 @@ pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 ///
 /// An error that a worker returns is retried by the worker's policy. [`Error::fatal`] is not;
 /// [`Error::retry_after`] sets the delay. Both are found again however deep other errors wrap them.
+///
+/// ```
+/// # #[derive(Debug, thiserror::Error)]
+/// # enum BankError {
+/// #     #[error("there is no such card")]
+/// #     NoCard,
+/// #     #[error("the bank is busy")]
+/// #     Busy,
+/// # }
+/// use std::time::Duration;
+///
+/// fn judge(error: BankError) -> nq::Error {
+///     match error {
+///         BankError::NoCard => nq::Error::fatal(error),
+///         BankError::Busy => nq::Error::retry_after(error, Duration::from_secs(60)),
+///     }
+/// }
+///
+/// let error = judge(BankError::NoCard);
+/// assert!(error.is_fatal());
+/// assert!(matches!(error.downcast_ref(), Some(BankError::NoCard)));
+/// ```
+///
+/// # Into other errors
+///
+/// Since it takes in any error, it cannot itself implement [`std::error::Error`]; `?` turns it into a
+/// `Box<dyn Error>`, with `Send` and `Sync` if asked. For `anyhow` and for enums, [`into_std`](Self::into_std)
+/// makes an error of the standard library of it. All other errors of nq are such errors, and need no conversion.
+///
+/// ```
+/// # async fn worker() -> nq::Result<()> { Ok(()) }
+/// #[derive(Debug, thiserror::Error)]
+/// enum AppError {
+///     #[error(transparent)]
+///     Open(#[from] nq::OpenError),
+///     #[error(transparent)]
+///     Worker(#[from] nq::AnyError),
+/// }
+///
+/// async fn boxed() -> Result<(), Box<dyn std::error::Error>> {
+///     Ok(worker().await?)
+/// }
+///
+/// async fn own() -> Result<(), AppError> {
+///     nq::open("memory:").await?;
+///     worker().await.map_err(nq::Error::into_std)?;
+///     Ok(())
+/// }
+///
+/// async fn with_anyhow() -> anyhow::Result<()> {
+///     nq::open("memory:").await?;
+///     worker().await.map_err(nq::Error::into_std)?;
+///     Ok(())
+/// }
+/// ```
 pub struct Error(BoxError);
 
 /// The result of a worker.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// An error that no other attempt can mend.
-#[derive(Debug)]
-struct Fatal(BoxError);
-
-/// An error that says when to try again.
-#[derive(Debug)]
-struct RetryAfter(BoxError, Duration);
 
 impl Error {
     /// An error that says this.
@@ -32,13 +81,17 @@ impl Error {
 
     /// An error that no other attempt can mend: the step fails at once.
     pub fn fatal(error: impl Into<BoxError>) -> Self {
-        Self(Box::new(Fatal(error.into())))
+        Self::advised(error.into(), Verdict::Fatal)
     }
 
     /// An error after which the next attempt begins in `delay`, whatever the worker's backoff says. It
     /// counts as a failure like any other.
     pub fn retry_after(error: impl Into<BoxError>, delay: Duration) -> Self {
-        Self(Box::new(RetryAfter(error.into(), delay)))
+        Self::advised(error.into(), Verdict::RetryAfter(delay))
+    }
+
+    fn advised(error: BoxError, verdict: Verdict) -> Self {
+        Self(Box::new(Advised(Advice { error, verdict })))
     }
 
     /// The error as it was boxed.
@@ -47,20 +100,45 @@ impl Error {
         Self(error)
     }
 
+    /// The same as an error of the standard library, for `anyhow` and for enums. Whether it is fatal, and its delay,
+    /// are found again when a worker returns it.
+    pub fn into_std(self) -> AnyError {
+        AnyError(self.0)
+    }
+
     /// Whether no attempt may follow.
     pub fn is_fatal(&self) -> bool {
-        self.chain().any(<dyn std::error::Error + 'static>::is::<Fatal>)
+        self.verdicts().any(|verdict| *verdict == Verdict::Fatal)
     }
 
     /// The delay that it asks for before the next attempt.
     pub fn retry_delay(&self) -> Option<Duration> {
-        self.chain().find_map(|error| error.downcast_ref::<RetryAfter>()).map(|error| error.1)
+        self.verdicts().find_map(|verdict| match verdict {
+            Verdict::RetryAfter(delay) => Some(*delay),
+            Verdict::Fatal => None,
+        })
+    }
+
+    fn verdicts(&self) -> impl Iterator<Item = &Verdict> {
+        sources(&*self.0).filter_map(|error| Some(&error.downcast_ref::<Advice>()?.verdict))
     }
 
     /// The error and what lies beneath it, outermost first.
     pub fn chain(&self) -> impl Iterator<Item = &(dyn StdError + 'static)> {
-        let first: &(dyn StdError + 'static) = &*self.0;
-        std::iter::successors(Some(first), |error: &&(dyn StdError + 'static)| (*error).source())
+        // An advice says how the error above it is retried, and is no cause of it.
+        sources(&*self.0).filter(|error| !error.is::<Advice>()).map(innermost)
+    }
+
+    /// The error of this type that it was made from, or that lies beneath it.
+    pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
+        find(&*self.0)
+    }
+
+    /// The error of this type that it was made from: as the worker returned it, or as the closure of
+    /// [`Ctx::run`](crate::ctx::Ctx::run) did, also out of [`fatal`](Self::fatal) and
+    /// [`retry_after`](Self::retry_after). If it was made from another, it comes back as it was.
+    pub fn downcast<E: StdError + 'static>(self) -> Result<E, Self> {
+        downcast(self.0).map_err(Self)
     }
 
     /// The error and its causes in one line, as it stands in the timeline.
@@ -92,6 +170,18 @@ impl From<Error> for BoxError {
     }
 }
 
+impl From<Error> for Box<dyn StdError + Send> {
+    fn from(error: Error) -> Self {
+        error.0
+    }
+}
+
+impl From<Error> for Box<dyn StdError> {
+    fn from(error: Error) -> Self {
+        error.0
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -105,22 +195,144 @@ impl fmt::Debug for Error {
     }
 }
 
-macro_rules! transparent {
-    ($name:ident) => {
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
-            }
-        }
-        impl StdError for $name {
-            fn source(&self) -> Option<&(dyn StdError + 'static)> {
-                self.0.source()
-            }
-        }
-    };
+/// An [`Error`] that implements [`std::error::Error`]: made by [`Error::into_std`].
+pub struct AnyError(BoxError);
+
+impl From<Error> for AnyError {
+    fn from(error: Error) -> Self {
+        error.into_std()
+    }
 }
-transparent!(Fatal);
-transparent!(RetryAfter);
+
+impl fmt::Display for AnyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for AnyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl StdError for AnyError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()
+    }
+}
+
+/// An error that says whether and when to try again. What it says is its source, not itself: whoever wraps an error
+/// transparently hides the error and shows its source.
+struct Advised(Advice);
+
+struct Advice {
+    error: BoxError,
+    verdict: Verdict,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Verdict {
+    Fatal,
+    RetryAfter(Duration),
+}
+
+impl fmt::Display for Advised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.error.fmt(f)
+    }
+}
+
+impl fmt::Debug for Advised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple(&format!("{:?}", self.0.verdict)).field(&self.0.error).finish()
+    }
+}
+
+impl StdError for Advised {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&self.0)
+    }
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.verdict {
+            Verdict::Fatal => f.write_str("no other attempt can mend this"),
+            Verdict::RetryAfter(delay) => write!(f, "another attempt may help in {delay:?}"),
+        }
+    }
+}
+
+impl fmt::Debug for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.verdict.fmt(f)
+    }
+}
+
+impl StdError for Advice {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.error.source()
+    }
+}
+
+/// An error and its sources.
+fn sources<'a>(first: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(first), |error: &&'a (dyn StdError + 'static)| (*error).source())
+}
+
+/// What a wrapper of nq's that has no text of its own wraps.
+fn unwrapped<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
+    let advised = || Some(&*error.downcast_ref::<Advised>()?.0.error);
+    let any = || Some(&*error.downcast_ref::<AnyError>()?.0);
+    let found: Option<&'a (dyn StdError + Send + Sync + 'static)> = advised().or_else(any);
+    found.map(|error| error as _)
+}
+
+/// The error beneath all wrappers of nq's that have no text of their own.
+fn innermost<'a>(mut error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'static) {
+    while let Some(beneath) = unwrapped(error) {
+        error = beneath;
+    }
+    error
+}
+
+/// The outermost error of this type among an error, what the wrappers of nq's wrap, and their sources.
+pub(crate) fn find<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
+    let (mut next, mut found) = (Some(error), None);
+    while let (Some(error), None) = (next, found) {
+        found = error.downcast_ref();
+        next = unwrapped(error).or_else(|| error.source());
+    }
+    found
+}
+
+/// The error of this type, from beneath the wrappers of nq's.
+pub(crate) fn downcast<E: StdError + 'static>(error: BoxError) -> Result<E, BoxError> {
+    let error = match error.downcast::<E>() {
+        Ok(error) => return Ok(*error),
+        Err(error) => error,
+    };
+    // Taken apart only if what lies beneath fits, since it could not be put together again.
+    if !is_beneath::<E>(&*error) {
+        return Err(error);
+    }
+    let error = match error.downcast::<Advised>() {
+        Ok(advised) => return downcast(advised.0.error),
+        Err(error) => error,
+    };
+    let error = match error.downcast::<AnyError>() {
+        Ok(any) => return downcast(any.0),
+        Err(error) => error,
+    };
+    downcast(error.downcast::<EffectError>()?.into_cause())
+}
+
+/// Whether an error of this type lies beneath the wrappers of nq's.
+pub(crate) fn is_beneath<E: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
+    let effect = || error.downcast_ref::<EffectError>()?.source();
+    error.is::<E>() || unwrapped(error).or_else(effect).is_some_and(is_beneath::<E>)
+}
 
 #[cfg(test)]
 mod tests {
@@ -130,6 +342,10 @@ mod tests {
     #[error("while charging")]
     struct Wrapped(#[source] BoxError);
 
+    #[derive(Debug, thiserror::Error)]
+    #[error(transparent)]
+    struct Transparent(BoxError);
+
     #[test]
     fn fatal_and_retry_after_are_found_beneath_other_errors() {
         let error = Error::from(Wrapped(Error::fatal("no such card").into()));
@@ -138,6 +354,16 @@ mod tests {
         let error = Error::from(Wrapped(Error::retry_after("busy", Duration::from_secs(7)).into()));
         assert_eq!(error.retry_delay(), Some(Duration::from_secs(7)));
         assert!(!error.is_fatal());
+    }
+
+    #[test]
+    fn who_wraps_an_error_transparently_does_not_hide_that_it_is_fatal() {
+        let error = Error::from(Transparent(Error::fatal(Wrapped("no such card".into())).into()));
+        assert!(error.is_fatal());
+        assert_eq!(error.report(), "while charging: no such card");
+        let error = Error::from(Error::fatal("no such card").into_std());
+        assert!(error.is_fatal());
+        assert_eq!(error.report(), "no such card");
     }
 
     #[test]

@@ -13,6 +13,8 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::client::Client;
+#[cfg(doc)]
+use crate::data::Data;
 use crate::data::{MissingData, Provided};
 use crate::engine::link::Link;
 use crate::engine::{self, EngineHandle, Settings, Shared, Starting};
@@ -52,14 +54,37 @@ pub enum OpenError {
     NoRuntime,
 }
 
-/// Opens a store by its URL: `sqlite:PATH` (one file, made if it is not there) or `memory:` (gone with the
-/// process). Nothing runs before [`start`](Builder::start).
+/// Opens a store by its URL: `sqlite:PATH` (one file, made if it is not there), `memory:` (gone with the process), or
+/// `redis://…` with the feature `redis`. Nothing runs before [`start`](Builder::start).
+///
+/// ```
+/// # async fn example() -> nq::Result<()> {
+/// let nq = nq::open("memory:").await?.start().await?;
+/// nq.shutdown().await?;
+/// # Ok(())
+/// # }
+/// ```
 pub async fn open(url: &str) -> Result<Builder, OpenError> {
     ask::answer();
     Ok(Builder::new(store::open(url).await?))
 }
 
-/// An opened store, before it is known what works on it.
+/// An opened store, before it is known what works on it: the options of an instance.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// # async fn example() -> nq::Result<()> {
+/// let nq = nq::open("memory:").await?
+///     .lease(Duration::from_secs(10))
+///     .grace(Duration::from_secs(20))
+///     .concurrency(16)
+///     .max_payload(64 * 1024)
+///     .retention(Some(Duration::from_secs(24 * 60 * 60)), None)
+///     .start().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "nothing runs before `.start()`"]
 pub struct Builder {
     store: Arc<dyn Store>,
@@ -79,6 +104,17 @@ impl fmt::Debug for Builder {
 
 impl Builder {
     /// Builds on a store that was opened otherwise.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use nq::store::memory::MemoryStore;
+    ///
+    /// # async fn example() -> nq::Result<()> {
+    /// let store = Arc::new(MemoryStore::new());
+    /// let nq = nq::Builder::new(store.clone()).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(store: Arc<dyn Store>) -> Self {
         ask::answer();
         let ms = |duration: Duration| Some(duration_ms(duration));
@@ -93,7 +129,16 @@ impl Builder {
         }
     }
 
-    /// Provides a value to workers, who take it as `Data<T>`. A second one of the same type takes its place.
+    /// Provides a value to workers, who take it as [`Data<T>`]; an `Arc<T>` provides `T`. A second one of the same type
+    /// takes its place.
+    ///
+    /// ```
+    /// # struct Bank;
+    /// # async fn example() -> nq::Result<()> {
+    /// let nq = nq::open("memory:").await?.data(Bank).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn data<T: Send + Sync + 'static>(mut self, value: T) -> Self {
         self.provided.insert(value);
         self
@@ -138,6 +183,15 @@ impl Builder {
     }
 
     /// Starts an instance: it runs every worker of the program.
+    ///
+    /// ```no_run
+    /// # async fn example() -> nq::Result<()> {
+    /// let nq = nq::open("sqlite:orders.db").await?.start().await?;
+    /// // A process that only works waits here; the error says why its instance could not go on.
+    /// nq.stopped().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[expect(clippy::unused_async, reason = "an instance may have to ask its store before it starts")]
     pub async fn start(self) -> Result<Nq, OpenError> {
         let handle = Handle::try_current().map_err(|_| OpenError::NoRuntime)?;
@@ -158,6 +212,7 @@ impl Builder {
         let client = client.told_by(link.clone());
         let shared = Arc::new(Shared {
             store: self.store.clone(),
+            client: client.clone(),
             provided: Arc::new(self.provided),
             states: Arc::default(),
             link,
@@ -173,6 +228,14 @@ impl Builder {
 
     /// Uses the store without running workers: starts runs for other instances, and looks at them. A program
     /// that has no workers can look at every run, and knows no flow to start.
+    ///
+    /// ```
+    /// # async fn example() -> nq::Result<()> {
+    /// let client = nq::open("memory:").await?.client()?;
+    /// assert!(client.runs().all().await?.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn client(self) -> Result<Client, OpenError> {
         let handlers = handler::linked_if_any()?;
         self.connect(&handlers)
@@ -213,8 +276,8 @@ impl Nq {
     /// Stops leasing, lets running steps finish within the grace period, hands back the others, and names
     /// them in the program's log. It returns within that period also where the store does not answer, with an error. An
     /// instance that has ended by itself says why.
-    pub async fn shutdown(self) -> Result<(), crate::error::Error> {
-        Ok(self.engine.stop(self.grace).await?)
+    pub async fn shutdown(self) -> Result<(), StoreError> {
+        self.engine.stop(self.grace).await
     }
 
     /// Returns when the instance has ended by itself, with the reason: the store cannot be worked with any

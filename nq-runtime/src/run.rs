@@ -14,11 +14,9 @@ use nq_core::transaction::Act;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::ctx;
 use crate::engine::link::{Link, Message};
 use crate::patience::{Pauses, Reader};
 use crate::state::state_at;
-use crate::step::StepError;
 
 /// How long a reader waits for a hint before it looks for itself.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -59,6 +57,18 @@ pub enum RunError {
 }
 
 /// One run. Cheap to clone; what it says is asked of the store each time.
+///
+/// ```
+/// # async fn example(nq: nq::Client) -> nq::Result<()> {
+/// let run = nq.run("order-7")?;
+/// match run.completed().await {
+///     Ok(completed) => println!("{:?}", completed.result_of::<String>("charge")?),
+///     Err(nq::RunError::Failed { step, error, .. }) => println!("{step} failed: {error}"),
+///     Err(error) => return Err(error.into()),
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Run {
     store: Arc<dyn Store>,
@@ -128,6 +138,13 @@ impl Run {
     }
 
     /// Every entry that the run has of these types, in order; of all types if there are none.
+    ///
+    /// ```
+    /// # async fn example(run: nq::Run) -> Result<(), nq::store::StoreError> {
+    /// let attempts = run.entries(vec![nq::EntryType::StepStarted]).await?.len();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn entries(&self, types: Vec<EntryType>) -> Result<Vec<Entry>, StoreError> {
         self.entries_until(Reader::Once(&*self.store), types, |_| false).await
     }
@@ -154,16 +171,34 @@ impl Run {
     }
 
     /// The timeline: what is there, then what comes, without gap or repeat. It ends after the last entry of
-    /// a run that has ended.
+    /// a run that has ended, and after an error: a store that is away is waited for, and a run that is gone is one.
+    ///
+    /// ```
+    /// use futures_util::StreamExt;
+    ///
+    /// # async fn example(run: nq::Run) -> Result<(), nq::store::StoreError> {
+    /// let mut timeline = run.timeline();
+    /// while let Some(entry) = timeline.next().await {
+    ///     let entry = entry?;
+    ///     println!("{} {} {}", entry.id, entry.kind, entry.data);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn timeline(&self) -> BoxStream<'static, Result<Entry, StoreError>> {
         self.timeline_after(0)
     }
 
-    /// The timeline after the entry at this position.
+    /// The timeline after the entry at this position, for a reader that has seen the entries before: `entry.id.n` of
+    /// the last of them. At the end of a run that has ended, and beyond it, the stream ends at once.
     pub fn timeline_after(&self, after: u64) -> BoxStream<'static, Result<Entry, StoreError>> {
-        let follow = Follow { run: self.clone(), after, page: VecDeque::new(), ended: false };
-        stream::unfold(follow, |mut follow| async move {
+        let follow =
+            Follow { run: self.clone(), after, page: VecDeque::new(), under_way: false, ended: false };
+        stream::unfold(Some(follow), |follow| async move {
+            let mut follow = follow?;
             let next = follow.next().await.transpose()?;
+            // An error that remains would be the next one too, for ever.
+            let follow = next.is_ok().then_some(follow);
             Some((next, follow))
         })
         .boxed()
@@ -174,13 +209,29 @@ impl Run {
         Ok(RunView::of(&self.entries(Vec::new()).await?))
     }
 
-    /// The state now.
+    /// The state now: what its steps have set.
+    ///
+    /// ```
+    /// # async fn example(run: nq::Run) -> Result<(), nq::store::StoreError> {
+    /// let receipt = run.state().await?.get("receipt").cloned();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn state(&self) -> Result<BTreeMap<String, Value>, StoreError> {
         let last = self.summary().await?.last;
         self.state_at(last).await
     }
 
     /// The state as it was after this entry.
+    ///
+    /// ```
+    /// # async fn example(run: nq::Run) -> Result<(), nq::store::StoreError> {
+    /// for entry in run.entries(vec![nq::EntryType::StepCompleted]).await? {
+    ///     println!("{:?}", run.state_at(entry.id).await?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn state_at(&self, entry: EntryId) -> Result<BTreeMap<String, Value>, StoreError> {
         Ok(state_at(&*self.store, &self.id, entry.n).await?.map.clone())
     }
@@ -213,6 +264,17 @@ impl Run {
     }
 
     /// Gives a dead step another set of attempts, in a run that still runs. False if there is nothing to do.
+    ///
+    /// ```
+    /// use nq::store::JobsQuery;
+    ///
+    /// # async fn example(nq: nq::Client) -> nq::Result<()> {
+    /// for dead in nq.jobs(&JobsQuery { dead: true, ..JobsQuery::default() }).await? {
+    ///     nq.run(&dead.run)?.redrive(&dead.step).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn redrive(&self, step: &StepId) -> Result<bool, StoreError> {
         let acted = self.store.act(&self.id, &Act::Redrive { step: step.clone() }).await?;
         Ok(acted == Acted::Done)
@@ -229,6 +291,8 @@ struct Follow {
     run: Run,
     after: u64,
     page: VecDeque<Entry>,
+    /// Whether it has read an entry: what ends the run then comes behind it.
+    under_way: bool,
     ended: bool,
 }
 
@@ -238,23 +302,51 @@ impl Follow {
         loop {
             if let Some(entry) = self.page.pop_front() {
                 self.after = entry.id.n;
+                self.under_way = true;
                 self.ended |= entry.kind.is_terminal();
                 return Ok(Some(entry));
             }
-            let read = Read::after(self.run.id.clone(), self.after);
-            let page = Reader::Patient(&*self.run.store).read(&read).await?;
-            if page.is_empty() {
-                if self.ended {
-                    return Ok(None);
-                }
-                let interest = Interest::Run { run: self.run.id.clone(), after: self.after };
-                if self.run.store.wait(&interest, LOOK_EVERY).await.is_err() {
-                    tokio::time::sleep(LOOK_EVERY / 4).await;
-                }
+            match self.look().await {
+                Ok(true) => return Ok(None),
+                Ok(false) => {}
+                Err(error) if error.is_retryable() => tokio::time::sleep(LOOK_EVERY / 4).await,
+                Err(error) => return Err(error),
             }
-            self.page = page.into();
         }
     }
+
+    /// Reads a page, or waits for one to come. True if none can come any more.
+    async fn look(&mut self) -> Result<bool, StoreError> {
+        let Run { store, id, .. } = &self.run;
+        self.page = store.read(&Read::after(id.clone(), self.after)).await?.into();
+        if !self.page.is_empty() || self.ended {
+            return Ok(self.page.is_empty());
+        }
+        let mut after = self.after;
+        if !self.under_way {
+            // It began at the end of the run, or beyond it.
+            let summary = self.run.summary().await?;
+            if summary.status.is_terminal() && after >= summary.last.n {
+                return Ok(true);
+            }
+            after = after.min(summary.last.n);
+        }
+        store.wait(&Interest::Run { run: id.clone(), after }, LOOK_EVERY).await?;
+        Ok(false)
+    }
+}
+
+/// What a step returned is not of the type that is asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("the result of step `{step}` cannot be read as `{type_name}`")]
+#[non_exhaustive]
+pub struct ResultError {
+    /// The step.
+    pub step: StepId,
+    /// The type that was asked for.
+    pub type_name: &'static str,
+    /// What does not fit.
+    pub source: serde_json::Error,
 }
 
 /// A run that completed.
@@ -269,20 +361,27 @@ pub struct Completed {
 impl Completed {
     /// What the run returned: what the last of its steps that returned something returned. For a flow that
     /// ends in one step, that is the result of that step. None if no step returned anything.
-    pub fn result<T: DeserializeOwned>(&self) -> Result<Option<T>, StepError> {
+    pub fn result<T: DeserializeOwned>(&self) -> Result<Option<T>, ResultError> {
         self.find(|_| true)
     }
 
     /// What a worker's step returned; the last of them if it ran several times.
-    pub fn result_of<T: DeserializeOwned>(&self, worker: &str) -> Result<Option<T>, StepError> {
+    pub fn result_of<T: DeserializeOwned>(&self, worker: &str) -> Result<Option<T>, ResultError> {
         self.find(|step| step.worker().as_str() == worker)
     }
 
-    fn find<T: DeserializeOwned>(&self, of: impl Fn(&StepId) -> bool) -> Result<Option<T>, StepError> {
-        let matching = self.entries.iter().rev().filter(|entry| entry.step.as_ref().is_some_and(&of));
-        let mut results = matching.filter_map(|entry| Some((entry, entry.data.get("result")?.clone())));
-        let Some((entry, value)) = results.next() else { return Ok(None) };
-        let step = entry.step.as_ref().map(ToString::to_string).unwrap_or_default();
-        ctx::read(&format!("the result of `{step}`"), value).map(Some)
+    fn find<T: DeserializeOwned>(&self, of: impl Fn(&StepId) -> bool) -> Result<Option<T>, ResultError> {
+        let results = self.entries.iter().rev().filter_map(|entry| {
+            let step = entry.step.as_ref().filter(|step| of(step))?;
+            Some((step, entry.data.get("result")?.clone()))
+        });
+        let read = |(step, value): (&StepId, Value)| {
+            serde_json::from_value(value).map_err(|source| ResultError {
+                step: step.clone(),
+                type_name: std::any::type_name::<T>(),
+                source,
+            })
+        };
+        { results }.next().map(read).transpose()
     }
 }

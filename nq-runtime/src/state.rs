@@ -20,6 +20,19 @@ use crate::step::{Step, StepError, json_len};
 /// The state of a run, as one step sees it: as of one position in the timeline, the same on every attempt,
 /// with the step's own changes on top. What parallel steps change meanwhile shows after a
 /// [`refresh`](Self::refresh), or in the steps that follow.
+///
+/// ```
+/// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> {
+/// let state = ctx.state();
+/// let address: Option<String> = state.get("address").await?;
+/// state.set("address", "1 Main Street")?;
+/// state.incr("parcels", 1)?; // parallel steps count together
+/// state.delete("draft")?;
+/// state.refresh().await?;
+/// let parcels: Option<u64> = state.get("parcels").await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct StateHandle {
     step: Step,

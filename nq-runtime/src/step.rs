@@ -1,6 +1,6 @@
 //! One attempt of a step: what its handler's parameters are made from, and the journal of what it does.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::client::Client;
 use crate::data::{Data, Provided};
 use crate::engine::link::Link;
 use crate::state::StateCache;
@@ -32,6 +33,7 @@ pub(crate) struct Inner {
     pub(crate) def: &'static WorkerDef,
     pub(crate) inputs: Vec<Arrived>,
     pub(crate) provided: Arc<Provided>,
+    pub(crate) client: Client,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) states: Arc<StateCache>,
     pub(crate) link: Link,
@@ -50,6 +52,8 @@ pub(crate) struct Journal {
     counters: HashMap<String, u32>,
     /// What earlier attempts, or checkpoints of this one, have in the timeline.
     recorded: HashMap<String, Recorded>,
+    /// What a test says that earlier attempts recorded, by the name of the effect.
+    given: HashMap<String, VecDeque<Value>>,
     /// What waits for the next commit.
     buffered: Vec<Operation>,
     /// The step's own changes, in order; with the position in the timeline of those that are there.
@@ -177,8 +181,13 @@ impl Step {
     }
 
     /// A value that the program provides.
-    pub fn data<T: Send + Sync + 'static>(&self) -> Option<Data<T>> {
+    pub fn data<T: ?std::marker::Sized + Send + Sync + 'static>(&self) -> Option<Data<T>> {
         self.inner.provided.get()
+    }
+
+    /// What the step starts runs with, and looks at them.
+    pub fn client(&self) -> &Client {
+        &self.inner.client
     }
 
     /// The worker.
@@ -254,7 +263,7 @@ impl Step {
         let mut journal = self.journal();
         let position = journal.take_position(scope)?;
         match journal.recorded.get(&position) {
-            None => Ok((position, None)),
+            None => Ok((position, journal.given.get_mut(name).and_then(VecDeque::pop_front))),
             Some(Recorded::Effect(before, result)) if before == name => {
                 let result = result.clone();
                 Ok((position, Some(result)))
@@ -382,6 +391,11 @@ impl Journal {
             }
         }
         Self { recorded, read, ..Self::default() }
+    }
+
+    /// The journal of an attempt in a test, which finds these effects recorded.
+    pub(crate) fn of_test(given: HashMap<String, VecDeque<Value>>) -> Self {
+        Self { given, ..Self::default() }
     }
 
     fn take_position(&mut self, scope: &str) -> Result<String, StepError> {

@@ -1,46 +1,136 @@
 //! What a test of a handler needs.
 
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
 
+use nq_core::bounds::Worker;
 use nq_core::decide::Attempt;
-use nq_core::def::WorkerDef;
 use nq_core::id::{EntryId, Name, RunId, StepId, step_key};
 use nq_core::registry::{Registry, flows_of};
+use nq_core::state::State;
+use serde::Serialize;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::client::Client;
+use crate::ctx::Ctx;
 use crate::data::Provided;
 use crate::engine::link::Link;
 use crate::step::{Inner, Journal, Step};
 use crate::store::memory::MemoryStore;
 
-/// A step of this worker that belongs to no engine: what it does is buffered and goes nowhere.
-pub(crate) fn step(def: &'static WorkerDef) -> Step {
-    let fixed = "the names of a worker are checked when it is compiled";
-    let registry = Registry::new([def], []).expect(fixed);
-    let flow = flows_of(def).next().and_then(|flow| registry.flow(flow)).expect(fixed).clone();
-    let (run, worker) = (RunId::new("test").expect(fixed), Name::new(def.name).expect(fixed));
-    let attempt = Attempt {
-        key: step_key(&run, &worker, &[]),
-        step: StepId::new(worker, EntryId { ms: 0, n: 1 }),
-        run,
-        fence: 1,
-        number: 1,
-        failures: 0,
-    };
-    Step {
-        inner: Arc::new(Inner {
-            attempt,
-            flow,
-            def,
-            inputs: Vec::new(),
-            provided: Arc::new(Provided::default()),
-            store: Arc::new(MemoryStore::new()),
-            states: Arc::default(),
-            link: Link::Detached,
+/// A context for calling a handler from a test, as a later attempt of a step in the middle of a run would have it. Made
+/// by [`Ctx::test`].
+#[must_use = "a handler takes what `.build()` makes"]
+pub struct TestCtx<W> {
+    attempt: u32,
+    recorded: HashMap<String, VecDeque<Value>>,
+    state: BTreeMap<String, Value>,
+    stop: CancellationToken,
+    worker: PhantomData<fn() -> W>,
+}
+
+impl<W> std::fmt::Debug for TestCtx<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { attempt, recorded, state, .. } = self;
+        let mut shown = f.debug_struct("TestCtx");
+        shown.field("attempt", attempt).field("recorded", recorded).field("state", state).finish()
+    }
+}
+
+/// What a value of a test is as JSON.
+fn json(what: &str, value: impl Serialize) -> Value {
+    serde_json::to_value(value).unwrap_or_else(|error| panic!("{what} cannot be written as JSON: {error}"))
+}
+
+impl<W: Worker> TestCtx<W> {
+    pub(crate) fn new() -> Self {
+        Self {
+            attempt: 1,
+            recorded: HashMap::new(),
+            state: BTreeMap::new(),
             stop: CancellationToken::new(),
-            max_payload: nq_core::limits::MAX_PAYLOAD_BYTES,
-            journal: Mutex::new(Journal::default()),
-            base: tokio::sync::Mutex::new(Some(Arc::default())),
-        }),
+            worker: PhantomData,
+        }
+    }
+
+    /// The number of the attempt, from 1, which is also what is meant if nothing is said.
+    pub fn attempt(mut self, number: u32) -> Self {
+        self.attempt = number.max(1);
+        self
+    }
+
+    /// An effect that an earlier attempt has recorded: [`Ctx::run`] with this name returns this and does not call its
+    /// closure. Said several times of one name, the first call gets the first result, the second the second, and the
+    /// calls after the last run their closures.
+    ///
+    /// # Panics
+    ///
+    /// If the result is not JSON.
+    pub fn recorded(mut self, effect: impl Into<String>, result: impl Serialize) -> Self {
+        let effect = effect.into();
+        let result = json(&format!("the result of `{effect}`"), result);
+        self.recorded.entry(effect).or_default().push_back(result);
+        self
+    }
+
+    /// A key that earlier steps of the run have set in its state.
+    ///
+    /// # Panics
+    ///
+    /// If the value is not JSON.
+    pub fn state(mut self, key: impl Into<String>, value: impl Serialize) -> Self {
+        let key = key.into();
+        let value = json(&format!("the state `{key}`"), value);
+        self.state.insert(key, value);
+        self
+    }
+
+    /// A step that is told to stop from the beginning: [`Ctx::is_stopping`] is true.
+    pub fn stopping(self) -> Self {
+        self.stop.cancel();
+        self
+    }
+
+    /// The context.
+    pub fn build(self) -> Ctx<W> {
+        Ctx::new(self.step())
+    }
+
+    /// A step that belongs to no engine: what it does is buffered and goes nowhere.
+    fn step(self) -> Step {
+        let def = W::DEF;
+        let fixed = "the names of a worker are checked when it is compiled";
+        let registry = Arc::new(Registry::new([def], []).expect(fixed));
+        let flow = flows_of(def).next().and_then(|flow| registry.flow(flow)).expect(fixed).clone();
+        let (run, worker) = (RunId::new("test").expect(fixed), Name::new(def.name).expect(fixed));
+        let attempt = Attempt {
+            key: step_key(&run, &worker, &[]),
+            step: StepId::new(worker, EntryId { ms: 0, n: 1 }),
+            run,
+            fence: 1,
+            number: self.attempt,
+            failures: self.attempt - 1,
+        };
+        let store = Arc::new(MemoryStore::new());
+        let max_payload = nq_core::limits::MAX_PAYLOAD_BYTES;
+        Step {
+            inner: Arc::new(Inner {
+                attempt,
+                flow,
+                def,
+                inputs: Vec::new(),
+                provided: Arc::new(Provided::default()),
+                client: Client::new(store.clone(), registry, max_payload),
+                store,
+                states: Arc::default(),
+                link: Link::Detached,
+                stop: self.stop,
+                max_payload,
+                journal: Mutex::new(Journal::of_test(self.recorded)),
+                base: tokio::sync::Mutex::new(Some(Arc::new(State { map: self.state, at: 0 }))),
+            }),
+        }
     }
 }

@@ -21,6 +21,7 @@ use tracing::instrument::WithSubscriber;
 use super::JobKey;
 use super::guard::{Guard, panic_text, quietly};
 use super::link::{Link, Message};
+use crate::client::Client;
 use crate::data::Provided;
 use crate::error::Error;
 use crate::handler::Handler;
@@ -32,6 +33,7 @@ use crate::step::{Inner, Journal, Step};
 /// What every attempt of an instance shares.
 pub(crate) struct Shared {
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) client: Client,
     pub(crate) provided: Arc<Provided>,
     pub(crate) states: Arc<StateCache>,
     pub(crate) link: Link,
@@ -122,6 +124,7 @@ async fn run(begun: Begun, attempt: &Attempt) -> Message {
             def,
             inputs,
             provided: shared.provided.clone(),
+            client: shared.client.clone(),
             store: shared.store.clone(),
             states: shared.states.clone(),
             link: shared.link.clone(),

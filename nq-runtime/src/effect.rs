@@ -1,0 +1,115 @@
+//! What can go wrong with an effect.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use crate::error::{self, BoxError};
+use crate::step::StepError;
+
+/// An effect of [`Ctx::run`](crate::ctx::Ctx::run) has no result: the closure returned an error, or nq did not run
+/// the closure or could not record what it returned.
+///
+/// The error of the closure comes back for the handler to decide by:
+///
+/// ```
+/// # #[derive(Debug, thiserror::Error)]
+/// # #[error("the card was declined")]
+/// # struct Declined;
+/// # struct Bank;
+/// # impl Bank { async fn charge(&self, cents: u64) -> Result<String, Declined> { Err(Declined) } }
+/// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>, bank: Bank) -> nq::Result<()> {
+/// match ctx.run("charge card", || bank.charge(1999)).await {
+///     Ok(receipt) => ctx.state().set("receipt", &receipt)?,
+///     Err(error) if error.downcast_ref::<Declined>().is_some() => ctx.state().set("declined", &true)?,
+///     Err(error) => return Err(error.into()),
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// An `anyhow::Error` shows of what it holds only what was given a `context`; let the closure return the error itself
+/// where the handler wants to match on it.
+#[derive(Debug)]
+pub struct EffectError {
+    effect: String,
+    cause: Cause,
+}
+
+#[derive(Debug)]
+enum Cause {
+    /// What the closure returned.
+    Act(BoxError),
+    /// Why nq did not run the closure, or could not record what it returned.
+    Refused(StepError),
+}
+
+impl EffectError {
+    pub(crate) fn failed(effect: &str, error: BoxError) -> Self {
+        Self { effect: effect.to_owned(), cause: Cause::Act(error) }
+    }
+
+    pub(crate) fn refused(effect: &str, error: StepError) -> Self {
+        Self { effect: effect.to_owned(), cause: Cause::Refused(error) }
+    }
+
+    /// The name of the effect.
+    pub fn effect(&self) -> &str {
+        &self.effect
+    }
+
+    /// Whether the closure returned the error, rather than nq.
+    pub fn is_from_act(&self) -> bool {
+        matches!(self.cause, Cause::Act(_))
+    }
+
+    /// Why nq did not run the closure, or could not record what it returned; none if the closure returned the error.
+    pub fn refusal(&self) -> Option<&StepError> {
+        match &self.cause {
+            Cause::Refused(error) => Some(error),
+            Cause::Act(_) => None,
+        }
+    }
+
+    /// The error of this type that the closure returned, or that lies beneath what it returned.
+    pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
+        error::find(self.source()?)
+    }
+
+    /// The error that the closure returned, if it is of this type; it is looked for in [`nq::Error`](crate::error::Error)
+    /// and in boxes, too. If the closure returned another, this error comes back as it was.
+    pub fn downcast<E: StdError + 'static>(self) -> Result<E, Self> {
+        let Self { effect, cause } = self;
+        match cause {
+            Cause::Act(error) => {
+                error::downcast(error).map_err(|error| Self { effect, cause: Cause::Act(error) })
+            }
+            Cause::Refused(_) => Err(Self { effect, cause }),
+        }
+    }
+
+    /// What the closure returned, or the [`StepError`] of nq.
+    pub fn into_cause(self) -> BoxError {
+        match self.cause {
+            Cause::Act(error) => error,
+            Cause::Refused(error) => error.into(),
+        }
+    }
+}
+
+impl fmt::Display for EffectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cause {
+            Cause::Act(_) => write!(f, "the act of `{}` failed", self.effect),
+            Cause::Refused(_) => write!(f, "the effect `{}` was refused", self.effect),
+        }
+    }
+}
+
+impl StdError for EffectError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.cause {
+            Cause::Act(error) => Some(&**error),
+            Cause::Refused(error) => Some(error),
+        }
+    }
+}

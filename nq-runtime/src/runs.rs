@@ -1,0 +1,95 @@
+//! Lists of runs.
+
+use nq_core::id::{IdError, Name};
+use nq_core::status::RunStatus;
+use nq_core::store::{RunSummary, RunsPage, RunsQuery, StoreError};
+
+use crate::client::Client;
+
+/// Runs could not be listed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunsError {
+    /// What was asked for is no name of a flow.
+    #[error(transparent)]
+    Id(#[from] IdError),
+    /// The store could not be asked, or the cursor did not come from a page.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Client {
+    /// The runs, newest first.
+    ///
+    /// ```
+    /// # async fn example(nq: nq::Client) -> nq::Result<()> {
+    /// let failed = nq.runs().flow("order").status(nq::RunStatus::Failed).limit(20).page().await?;
+    /// for run in failed.runs {
+    ///     println!("{} began at {}", run.run, run.started_ms);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn runs(&self) -> Runs<'_> {
+        Runs { client: self, query: RunsQuery::default(), bad: None }
+    }
+}
+
+/// A list of runs: say which, then ask for a page or for all.
+#[must_use = "nothing is asked before `.page()`"]
+#[derive(Clone, Debug)]
+pub struct Runs<'a> {
+    client: &'a Client,
+    query: RunsQuery,
+    bad: Option<IdError>,
+}
+
+impl Runs<'_> {
+    /// Only runs of this flow.
+    pub fn flow(mut self, flow: &str) -> Self {
+        match Name::new(flow) {
+            Ok(flow) => self.query.flow = Some(flow),
+            Err(error) => self.bad = Some(error),
+        }
+        self
+    }
+
+    /// Only runs that stand here.
+    pub fn status(mut self, status: RunStatus) -> Self {
+        self.query.status = Some(status);
+        self
+    }
+
+    /// At most this many a page: 100 if nothing is said, 1,000 at most.
+    pub fn limit(mut self, limit: usize) -> Self {
+        self.query.limit = limit;
+        self
+    }
+
+    /// From where a page before ended: its `next`.
+    pub fn after(mut self, cursor: impl Into<String>) -> Self {
+        self.query.cursor = Some(cursor.into());
+        self
+    }
+
+    /// The page.
+    pub async fn page(self) -> Result<RunsPage, RunsError> {
+        if let Some(error) = self.bad {
+            return Err(error.into());
+        }
+        Ok(self.client.store.runs(&self.query).await?)
+    }
+
+    /// Every run, page by page.
+    pub async fn all(mut self) -> Result<Vec<RunSummary>, RunsError> {
+        let mut all = Vec::new();
+        loop {
+            let page = self.clone().page().await?;
+            all.extend(page.runs);
+            match page.next {
+                Some(next) => self.query.cursor = Some(next),
+                None => return Ok(all),
+            }
+        }
+    }
+}
