@@ -8,9 +8,10 @@ pub mod __private;
 mod macros;
 
 pub use macros::{data, event, input, registry, worker};
-pub use nq_core::bounds::{EmittedBy, InputOf, Worker};
+pub use nq_core::bounds::{EmittedBy, InputOf, Part, Worker};
 pub use nq_core::def::{Event, EventDef, EventRef, WorkerDef};
 pub use nq_core::entry::{Entry, EntryType};
+pub use nq_core::generic::Argument;
 pub use nq_core::id::{EntryId, IdError, InstanceId, QueueName, RunId, StepId};
 pub use nq_core::registry::Registry;
 pub use nq_core::state::State;

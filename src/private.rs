@@ -3,9 +3,10 @@
 pub use inventory;
 pub use nq_core::bounds::{EmittedBy, InputOf, InputOfGather, Own, Worker, input_def, is_part};
 pub use nq_core::bucket::{self, Slot};
-pub use nq_core::def::{Backoff, Event, EventDef, EventRef, OnFailure, WorkerDef, WorkerKeys, whole_ms};
+pub use nq_core::def::{Backoff, Event, EventDef, EventRef, OnFailure, WorkerDef, WorkerKeys};
 pub use nq_core::generic;
 pub use nq_core::keys;
+pub use nq_core::limits::duration_ms;
 pub use nq_core::proof::{self, Registered};
 pub use nq_runtime::ask::answer;
 pub use nq_runtime::handler::{

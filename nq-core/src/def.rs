@@ -32,14 +32,6 @@ pub trait Event: serde::Serialize + serde::de::DeserializeOwned + Send + Sync + 
     const DEF: EventDef;
 }
 
-/// The milliseconds of a duration that an option takes from a constant; the check of the option refuses what is
-/// cut here.
-#[doc(hidden)]
-pub const fn whole_ms(duration: std::time::Duration) -> u64 {
-    let ms = duration.as_millis();
-    if ms > u64::MAX as u128 { u64::MAX } else { ms as u64 }
-}
-
 impl EventDef {
     /// A mention of this event.
     pub const fn mention(&self) -> EventRef {

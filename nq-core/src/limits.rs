@@ -55,8 +55,9 @@ pub const MAX_TIME_MS: u64 = (1 << 53) - 1;
 /// assert_eq!(duration_ms(Duration::from_secs(2)), 2_000);
 /// assert_eq!(duration_ms(Duration::MAX), MAX_TIME_MS);
 /// ```
-pub fn duration_ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(MAX_TIME_MS).min(MAX_TIME_MS)
+pub const fn duration_ms(duration: Duration) -> u64 {
+    let ms = duration.as_millis();
+    if ms > MAX_TIME_MS as u128 { MAX_TIME_MS } else { ms as u64 }
 }
 
 /// The moment so many milliseconds after another, but none that a store could not hold.

@@ -282,7 +282,7 @@ impl<'a> Worker<'a> {
             Value::Read(ms) => quote!(#ms),
             // A mistaken type is told at the constant.
             Value::Constant(constant) => quote_spanned! {self.at=>
-                { let duration: ::core::time::Duration = #constant; #private::whole_ms(duration) }
+                { let duration: ::core::time::Duration = #constant; #private::duration_ms(duration) }
             },
         }
     }
