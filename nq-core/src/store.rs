@@ -55,6 +55,10 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// **Order**: renewals, then writes in their order, then leases in the order of the wants. So a job
     /// that a write enqueues can be leased by the same turn.
     ///
+    /// **What cannot be read** harms nobody else: a job whose record or input is damaged is a dead letter that names
+    /// run and step, as if its step had failed for good, and the rest of the turn goes on. A write of a run that is
+    /// damaged is answered [`Answer::RunEnded`], and where not even its end can be written, [`Answer::RunGone`].
+    ///
     /// **Atomicity**: each write is all or nothing by itself and answered by itself; a refused one changes
     /// nothing and spoils nothing else. What it causes (jobs, arrivals, counts, gathers that fire, the end of
     /// the run) is part of it. Leasing raises the job's fence and appends `flow.step.started` in one act.
@@ -130,7 +134,11 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// **A job that is given** is leased by the rules of a turn: its fence rises and `flow.step.started` is
     /// appended, in one act with what enqueued it; it is the first in its queue, which is not paused. An offer
     /// brings at most one. Of those who offer one gets it. The lease is as long as the offer says, but at most
-    /// [`crate::limits::GIVEN_MS`] until a turn renews it.
+    /// [`crate::limits::GIVEN_MS`] until a turn renews it. One that runs out before any turn has told of it goes back
+    /// unharmed: its instance may have been dead when it was given, so no crash is counted.
+    ///
+    /// **A late offer is void.** An offer says after which turn of its instance it was made. One that arrives when the
+    /// instance has taken another turn, or has left, stands no more: the instance may have no place for a job.
     ///
     /// **The next turn ends the offer.** What it brought, if that is not among the renewals and writes of the turn
     /// because nobody was told or took it, is among the leases of the turn, whole, and no other is: the instance
@@ -139,7 +147,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// What time brings: delayed jobs that are due go to their queues, in the order in which they are due;
     /// leases that ran out go back (never to the caller in the same act) or become dead letters; runs past
-    /// their retention go, with everything that belongs to them. Each of these is one act; a crash in
+    /// their retention go, with everything that belongs to them; of a run that has ended with very many unfinished
+    /// jobs, the rest of these go. Each of these is one act; a crash in
     /// between leaves the rest to the next tick. Bounded work: with `more` there is more to do at once. Any
     /// instance may call it, at any moment, any number of times; of two at once each does what the other
     /// has not done.
@@ -147,7 +156,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// A tick that comes more than a third of a lease after the one before, or before it by the clock,
     /// takes no lease away for one whole lease, nor does the first of a new store: the machine slept, the clock
     /// jumped or the store was away, and every lease looks expired. A clock that goes back makes the leases of the
-    /// dead last longer by as much.
+    /// dead last longer by as much. A run whose end lies ahead of the clock, because that has gone back since, counts
+    /// as ended now: its retention begins anew, and it holds up no other.
     async fn tick(&self, tick: &Tick) -> Result<Ticked, StoreError>;
 
     /// The instance stops: its lane goes, and whatever tells others that it lives. Jobs that it still holds
@@ -164,7 +174,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// What is read is committed and stays as it is: no later read shows another entry at that position, and
     /// none before it, so that who reads on behind the last entry follows without gap or repeat. A page may be
     /// from several moments, as long as that holds. An entry that is missing where one must be is
-    /// [`ErrorKind::Corrupt`], never a gap.
+    /// [`ErrorKind::Corrupt`], never a gap; so is one that cannot be read. The error names the run and the position,
+    /// and reads of other runs are not affected.
     async fn read(&self, read: &Read) -> Result<Vec<Entry>, StoreError>;
 
     /// The events that a gather has got, in the order emitted, from the `from`-th (counted from 0), none
@@ -188,8 +199,9 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     async fn queues(&self) -> Result<Vec<QueueCounts>, StoreError>;
 
     /// The unfinished jobs of a run or a queue, dead letters among them, in the order of run and step, in
-    /// pages. The jobs of a run that has ended are among them until they are dropped, its dead letters
-    /// until it goes.
+    /// pages. The end of a run removes its unfinished jobs, but for its dead letters, which stay until it goes; where
+    /// it has more than some hundred, ticks remove the rest. A job that cannot be read is shown as the dead letter
+    /// that it becomes.
     async fn jobs(&self, query: &JobsQuery) -> Result<Vec<JobSummary>, StoreError>;
 
     /// Pauses or resumes a queue, one that has no jobs yet too: a paused one gives out no leases, and nothing
@@ -327,6 +339,8 @@ pub struct Offer {
     pub queues: Vec<QueueName>,
     /// How long a lease lasts, in milliseconds.
     pub lease_ms: u64,
+    /// The number of the instance's last turn; 0 before its first.
+    pub turn: u64,
 }
 
 /// How an instance takes the job that an offer brings.

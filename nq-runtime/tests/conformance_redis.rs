@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use futures_util::stream::StreamExt;
-use nq_core::conformance::{Subject, TestClock, run};
+use nq_core::conformance::{Stored, Subject, TestClock, run};
 use nq_core::store::Store;
 use nq_runtime::store::redis::RedisStore;
 
@@ -21,21 +21,63 @@ async fn open(url: String) -> Arc<dyn Store> {
 }
 
 async fn server(options: &str) -> Subject {
-    let server = RedisServer::start(EVERY_SECOND);
+    let server = Arc::new(RedisServer::start(EVERY_SECOND));
     let url = server.url(options);
-    Subject::real(open(url.clone()).await).reopen(move || open(url.clone())).keep(server)
+    let subject = Subject::real(open(url.clone()).await).reopen(move || open(url.clone()));
+    subject.damage(damage(&server)).keep(server)
+}
+
+/// Writes a timeline, and the tickets that copy its data, anew with other data in one entry: a stream takes no change.
+const OVERWRITE: &str = r"
+local function again(key, change)
+  local entries = redis.call('XRANGE', key, '-', '+')
+  redis.call('DEL', key)
+  for _, entry in ipairs(entries) do
+    change(entry[1], entry[2])
+    redis.call('XADD', key, entry[1], unpack(entry[2]))
+  end
+end
+local function ends(text) return string.match(text, '-(%d+)$') == ARGV[2] end
+local timeline = redis.call('KEYS', 'nq:*flow:' .. ARGV[1])[1]
+again(timeline, function(id, fields)
+  if ends(id) then fields[8] = ARGV[3] end
+end)
+for _, queue in ipairs(redis.call('KEYS', 'nq:*queue:*')) do
+  if redis.call('XLEN', queue) > 0 then
+    again(queue, function(_, fields)
+      if fields[2] == ARGV[1] and ends(fields[4]) and fields[8] then fields[8] = ARGV[3] end
+    end)
+    redis.call('XGROUP', 'CREATE', queue, 'mark', '0')
+  end
+end
+return 'damaged'
+";
+
+/// Overwrites what a server holds, as nobody but a damaged memory does.
+fn damage(server: &Arc<RedisServer>) -> impl Fn(Stored) + Send + Sync + use<> {
+    let server = server.clone();
+    move |what| match what {
+        Stored::Entry { run, n, data } => {
+            let answer = server.command(&["EVAL", OVERWRITE, "0", run.as_str(), &n.to_string(), &data]);
+            assert_eq!(answer, "damaged");
+        }
+        Stored::Job { run, step } => {
+            let key = server.command(&["KEYS", &format!("nq:*run:{run}")]);
+            assert_eq!(server.command(&["HSET", &key, &format!("j:{step}"), "q x"]), "0");
+        }
+    }
 }
 
 /// A store that goes by the clock of the test.
 async fn by_test_clock() -> Subject {
-    let server = RedisServer::start(EVERY_SECOND);
+    let server = Arc::new(RedisServer::start(EVERY_SECOND));
     let clock = TestClock::new();
     let now_ms = {
         let clock = clock.clone();
         move || clock.now_ms()
     };
     let store = RedisStore::open_with_clock(&server.url(""), now_ms).await.unwrap();
-    Subject::with_clock(Arc::new(store), clock).keep(server)
+    Subject::with_clock(Arc::new(store), clock).damage(damage(&server)).keep(server)
 }
 
 /// Every case, on namespaces of one cluster: a cluster for each would take most of the time.

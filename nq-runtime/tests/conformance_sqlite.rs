@@ -9,7 +9,7 @@ mod support {
 use std::path::Path;
 use std::sync::Arc;
 
-use nq_core::conformance::{Subject, TestClock};
+use nq_core::conformance::{Stored, Subject, TestClock};
 use nq_runtime::store::Store;
 use nq_runtime::store::faulty::{Fault, Faulty, Plan};
 use nq_runtime::store::sqlite::{SqliteOptions, SqliteStore};
@@ -26,6 +26,26 @@ fn fresh() -> (TempDir, Arc<TestClock>) {
     (tempfile::tempdir().expect("a folder"), TestClock::new())
 }
 
+/// Overwrites what the file of this folder holds, as nobody but a damaged disk does.
+fn damage(folder: &Path) -> impl Fn(Stored) + Send + Sync + use<> {
+    let path = folder.join("nq.db");
+    move |what| {
+        let db = rusqlite::Connection::open(&path).expect("it opens");
+        let changed = match what {
+            Stored::Entry { run, n, data } => db.execute(
+                "UPDATE entries SET data = ?3 WHERE run = (SELECT key FROM runs WHERE id = ?1) AND n = ?2",
+                (run.as_str(), n as i64, data),
+            ),
+            Stored::Job { run, step } => db.execute(
+                "UPDATE jobs SET inputs = '{', fence = 'x' WHERE run = (SELECT key FROM runs WHERE id = ?1) \
+                 AND worker = ?2 AND n = ?3",
+                (run.as_str(), step.worker().as_str(), step.cause().n as i64),
+            ),
+        };
+        assert_eq!(changed.expect("it is damaged"), 1);
+    }
+}
+
 /// A store that goes by the clock of the test.
 async fn by_clock() -> Subject {
     let (folder, clock) = fresh();
@@ -38,21 +58,24 @@ async fn by_clock() -> Subject {
         }
     };
     let store = open(folder.path(), &clock).await;
-    Subject::with_clock(Arc::new(store), clock).reopen(reopen).keep(folder)
+    let damage = damage(folder.path());
+    Subject::with_clock(Arc::new(store), clock).reopen(reopen).damage(damage).keep(folder)
 }
 
 /// The same, losing the reply of every other call.
 async fn lossy() -> Subject {
     let (folder, clock) = fresh();
     let store = Faulty::new(open(folder.path(), &clock).await, Plan::EveryOther(Fault::After));
-    Subject::with_clock(Arc::new(store), clock).lossy().keep(folder)
+    let damage = damage(folder.path());
+    Subject::with_clock(Arc::new(store), clock).lossy().damage(damage).keep(folder)
 }
 
 /// Two stores on one file that take every other call each, so that each finds what the other has written.
 async fn shared() -> Subject {
     let (folder, clock) = fresh();
     let stores = [open(folder.path(), &clock).await, open(folder.path(), &clock).await];
-    Subject::with_clock(Arc::new(Shared::new(stores)), clock).keep(folder)
+    let damage = damage(folder.path());
+    Subject::with_clock(Arc::new(Shared::new(stores)), clock).damage(damage).keep(folder)
 }
 
 /// The store as programs use it.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::build;
-use super::subject::{Reopen, Subject, TestClock};
+use super::subject::{Damage, Reopen, Stored, Subject, TestClock};
 use crate::entry::Entry;
 use crate::id::{InstanceId, QueueName, RunId};
 use crate::record::JobState;
@@ -36,6 +36,7 @@ pub(super) struct Fixture {
     /// The store's clock, where a test can move it.
     pub(super) clock: Option<Arc<TestClock>>,
     reopen: Mutex<Option<Reopen>>,
+    damage: Option<Damage>,
     /// Whether replies are lost, so that the counts of ticks do not add up.
     pub(super) lossy: bool,
     _kept: Vec<Box<dyn Any + Send>>,
@@ -54,8 +55,8 @@ async fn resend<T>(call: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, S
 
 impl Fixture {
     pub(super) fn new(subject: Subject) -> Self {
-        let Subject { store, clock, reopen, lossy, kept } = subject;
-        Self { store: Mutex::new(Some(store)), clock, reopen: Mutex::new(reopen), lossy, _kept: kept }
+        let Subject { store, clock, reopen, damage, lossy, kept } = subject;
+        Self { store: Mutex::new(Some(store)), clock, reopen: Mutex::new(reopen), damage, lossy, _kept: kept }
     }
 
     pub(super) fn store(&self) -> Arc<dyn Store> {
@@ -73,6 +74,16 @@ impl Fixture {
         let store = opening.await;
         *self.store.lock().unwrap() = Some(store);
         true
+    }
+
+    /// Whether what the store keeps can be damaged.
+    pub(super) fn can_be_damaged(&self) -> bool {
+        self.damage.is_some()
+    }
+
+    /// Overwrites something that is stored.
+    pub(super) fn damage(&self, what: Stored) {
+        self.damage.as_ref().unwrap()(what);
     }
 
     /// An instance whose leases do not run out while a case runs.
@@ -341,7 +352,12 @@ impl Peer<'_> {
 
     /// What it offers for a job of this worker.
     pub(super) fn offer_of(&self, worker: &str) -> Offer {
-        Offer { instance: self.id.clone(), queues: vec![build::queue(worker)], lease_ms: self.lease_ms }
+        Offer {
+            instance: self.id.clone(),
+            queues: vec![build::queue(worker)],
+            lease_ms: self.lease_ms,
+            turn: self.number,
+        }
     }
 
     /// Offers to take a job of this worker.

@@ -41,7 +41,7 @@
 //!
 //! `test` is the test attribute of your runtime; `subject` is evaluated anew for each case, within an `async
 //! fn`. A [`Subject`] is the store and what a test may do to it beyond the contract: move its clock, if it has
-//! one that can be moved, and open it again, if it keeps anything. What a subject cannot do, the cases that
+//! one that can be moved, open it again, if it keeps anything, and damage what it keeps. What a subject cannot do, the cases that
 //! need it leave out. Cases that need time take about half a second of it where the clock is real.
 //!
 //! The suite sends every call again that fails with [`crate::store::ErrorKind::Unavailable`]. So it also runs
@@ -56,7 +56,7 @@ mod fixture;
 mod subject;
 
 pub use self::cases::run;
-pub use self::subject::{Subject, TestClock};
+pub use self::subject::{Stored, Subject, TestClock};
 
 /// Expands to one test for each case of the suite; see [the module](mod@crate::conformance).
 #[macro_export]

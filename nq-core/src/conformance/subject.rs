@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::id::{RunId, StepId};
 use crate::store::Store;
 
 /// A clock that a test moves.
@@ -37,11 +38,35 @@ impl TestClock {
 pub(super) type Reopen = Box<dyn FnMut() -> Opening + Send>;
 type Opening = Pin<Box<dyn Future<Output = Arc<dyn Store>> + Send>>;
 
+/// Something that a store keeps, and that a test damages.
+#[derive(Clone, Debug)]
+pub enum Stored {
+    /// The data of an entry, and every copy of them.
+    Entry {
+        /// The run.
+        run: RunId,
+        /// The position in its timeline.
+        n: u64,
+        /// What stands there instead of the data.
+        data: String,
+    },
+    /// The record of a job.
+    Job {
+        /// The run.
+        run: RunId,
+        /// The step.
+        step: StepId,
+    },
+}
+
+pub(super) type Damage = Box<dyn Fn(Stored) + Send + Sync>;
+
 /// An empty store under test.
 pub struct Subject {
     pub(super) store: Arc<dyn Store>,
     pub(super) clock: Option<Arc<TestClock>>,
     pub(super) reopen: Option<Reopen>,
+    pub(super) damage: Option<Damage>,
     pub(super) lossy: bool,
     pub(super) kept: Vec<Box<dyn Any + Send>>,
 }
@@ -49,7 +74,7 @@ pub struct Subject {
 impl Subject {
     /// A store that goes by a clock that no test can move.
     pub fn real(store: Arc<dyn Store>) -> Self {
-        Self { store, clock: None, reopen: None, lossy: false, kept: Vec::new() }
+        Self { store, clock: None, reopen: None, damage: None, lossy: false, kept: Vec::new() }
     }
 
     /// A store that goes by this clock.
@@ -64,6 +89,13 @@ impl Subject {
         F: Future<Output = Arc<dyn Store>> + Send + 'static,
     {
         self.reopen = Some(Box::new(move || Box::pin(open())));
+        self
+    }
+
+    /// What the store keeps can be damaged: this overwrites it where it is stored.
+    #[must_use]
+    pub fn damage(mut self, damage: impl Fn(Stored) + Send + Sync + 'static) -> Self {
+        self.damage = Some(Box::new(damage));
         self
     }
 

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::damage::{Damage, Taken, condemn, readable, take};
 use super::{Page, Records};
 use crate::entry::EntryType;
 use crate::id::{EntryId, RunId, StepId};
@@ -103,7 +104,14 @@ pub fn append<R: Records>(
 
 /// A delayed job is due: it goes to its queue. False if it is not delayed any more.
 pub fn due<R: Records>(records: &mut R, run: &RunId, step: &StepId, now_ms: u64) -> Result<bool, R::Error> {
-    let Some(mut job) = records.job(run, step)? else { return Ok(false) };
+    let mut job = match readable::<R, _>(records.job(run, step))? {
+        Ok(Some(job)) => job,
+        Ok(None) => return Ok(false),
+        Err(what) => {
+            let damage = Damage { what, beyond_repair: false };
+            return condemn(records, run, step, &damage, now_ms).map(|_| true);
+        }
+    };
     if !matches!(job.state, JobState::Delayed { due_ms } if due_ms <= now_ms) {
         return Ok(false);
     }
@@ -123,13 +131,15 @@ pub fn expire<R: Records>(
     why: &str,
     now_ms: u64,
 ) -> Result<bool, R::Error> {
-    let Some(mut job) = records.job(run, step)? else { return Ok(false) };
-    if job.fence != fence || !matches!(job.state, JobState::Leased { .. }) {
+    if let Ok(Some(job)) = readable::<R, _>(records.job(run, step))?
+        && (job.fence != fence || !matches!(job.state, JobState::Leased { .. }))
+    {
         return Ok(false);
     }
-    let Some(run) = records.run(run)?.filter(|run| !run.status.is_terminal()) else {
-        records.remove_job(&job)?;
-        return Ok(true);
+    let (run, mut job) = match take(records, run, step, now_ms)? {
+        Taken::Job(run, job) => (run, job),
+        Taken::Gone => return Ok(true),
+        Taken::Nothing => return Ok(false),
     };
     let mut page = Page::new(records, run, now_ms);
     let attempt = job.attempt();

@@ -1,5 +1,6 @@
 //! One write of an attempt: checked whole, then applied whole.
 
+use super::damage::{Damage, condemn, readable};
 use super::{Page, Records};
 use crate::id::EntryId;
 use crate::limits;
@@ -9,11 +10,21 @@ use crate::transaction::{JoinArrival, Outcome, Transaction};
 
 /// Applies a transaction, or says why nothing of it was.
 pub(super) fn commit<R: Records>(records: &mut R, tx: &Transaction, now_ms: u64) -> Result<Answer, R::Error> {
-    let Some(run) = records.run(&tx.run)? else { return Ok(Answer::RunGone) };
+    let damaged = records.damaged(&tx.run);
+    let run = match readable::<R, _>(records.run(&tx.run))? {
+        Ok(Some(run)) => run,
+        Ok(None) => return Ok(Answer::RunGone),
+        Err(what) => return refuse(records, tx, &Damage { what, beyond_repair: true }, now_ms),
+    };
     if run.status.is_terminal() {
         return Ok(Answer::RunEnded { status: run.status });
     }
-    let Some(mut job) = records.job(&tx.run, &tx.step)? else { return Ok(Answer::LeaseLost) };
+    let job = match (damaged, readable::<R, _>(records.job(&tx.run, &tx.step))?) {
+        (None, Ok(job)) => job,
+        (Some(damage), _) => return refuse(records, tx, &damage, now_ms),
+        (None, Err(what)) => return refuse(records, tx, &Damage { what, beyond_repair: false }, now_ms),
+    };
+    let Some(mut job) = job else { return Ok(Answer::LeaseLost) };
     if job.fence != tx.fence || !matches!(job.state, JobState::Leased { .. }) {
         return Ok(Answer::LeaseLost);
     }
@@ -67,6 +78,17 @@ pub(super) fn commit<R: Records>(records: &mut R, tx: &Transaction, now_ms: u64)
         }
     }
     Ok(Answer::Committed { last: page.close()? })
+}
+
+/// A run takes no write that is damaged: it ends, and with it the step that wrote.
+fn refuse<R: Records>(
+    records: &mut R,
+    tx: &Transaction,
+    damage: &Damage,
+    now_ms: u64,
+) -> Result<Answer, R::Error> {
+    let status = condemn(records, &tx.run, &tx.step, damage, now_ms)?;
+    Ok(status.map_or(Answer::RunGone, |status| Answer::RunEnded { status }))
 }
 
 impl<R: Records> Page<'_, R> {

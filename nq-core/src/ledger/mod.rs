@@ -8,29 +8,45 @@
 
 mod acts;
 mod commit;
+mod damage;
 mod turn;
 
 use serde_json::{Value, json};
 
 pub use self::acts::{act, append, due, expire, spare, start};
+pub use self::damage::{Damage, condemn, unreadable};
 pub use self::turn::{LaneError, arrived, turn};
 use crate::entry::{Entry, EntryType};
 use crate::id::{EntryId, InstanceId, Name, QueueName, RunId, StepId};
+use crate::limits;
 use crate::record::{GatherRecord, Input, JobRecord, JobState, LaneRecord, RunRecord};
 use crate::status::RunStatus;
 use crate::transaction::{GatherSpec, JobSpec};
 
 /// The records of a store, held still for the length of one act.
+///
+/// What is stored of one run may be damaged, and must harm no other. A read that meets it fails with an error of
+/// which [`Records::damage`] says so; what the ledger then does is to end the run and go on. Where damage shows only
+/// after the first write of an act, the store undoes the act, remembers the run ([`Records::damaged`]) and begins
+/// the act again.
 pub trait Records {
     /// Why a record could not be read or written.
     type Error;
+
+    /// What is wrong with what is stored of one run, if that is what this error says. None if it is about the store.
+    fn damage(error: &Self::Error) -> Option<String>;
+    /// What an earlier try of this act has found damaged of this run.
+    fn damaged(&mut self, run: &RunId) -> Option<Damage>;
+    /// Makes a dead letter, with this error, of a job whose record may be unreadable. Reads no more of it than it
+    /// must.
+    fn bury(&mut self, run: &RunId, step: &StepId, error: &str) -> Result<(), Self::Error>;
 
     /// The run of this id.
     fn run(&mut self, run: &RunId) -> Result<Option<RunRecord>, Self::Error>;
     /// Writes a run, new or known.
     fn put_run(&mut self, run: &RunRecord) -> Result<(), Self::Error>;
 
-    /// The entry at a position.
+    /// The entry at a position; none if there is none.
     fn entry(&mut self, run: &RunId, n: u64) -> Result<Option<Entry>, Self::Error>;
     /// Adds an entry, which carries its id, to the end of a timeline.
     fn append(&mut self, run: &RunId, entry: Entry) -> Result<(), Self::Error>;
@@ -41,6 +57,9 @@ pub trait Records {
     fn put_job(&mut self, job: &JobRecord) -> Result<(), Self::Error>;
     /// Removes a job.
     fn remove_job(&mut self, job: &JobRecord) -> Result<(), Self::Error>;
+    /// Removes the unfinished jobs of a run that has ended; dead letters stay. At most `max`: what is left goes by
+    /// later ticks, which the store remembers.
+    fn drop_jobs(&mut self, run: &RunId, max: usize) -> Result<(), Self::Error>;
     /// The first jobs of a queue, at most `max`; none if it is paused. Each has a record: a queue that is
     /// only a hint is cleared of those that have none before it answers.
     fn queued(&mut self, queue: &QueueName, max: u32) -> Result<Vec<(RunId, StepId)>, Self::Error>;
@@ -106,9 +125,20 @@ impl<'a, R: Records> Page<'a, R> {
         data: Value,
         step: Option<(&StepId, u32)>,
     ) -> Result<EntryId, R::Error> {
+        let (step, attempt) = step.map(|(step, attempt)| (step.clone(), attempt)).unzip();
+        self.append_of(kind, data, step, attempt)
+    }
+
+    /// The same, where the attempt may not be known.
+    fn append_of(
+        &mut self,
+        kind: EntryType,
+        data: Value,
+        step: Option<StepId>,
+        attempt: Option<u32>,
+    ) -> Result<EntryId, R::Error> {
         let id = self.run.last.next(self.now_ms);
         self.run.last = id;
-        let (step, attempt) = step.map(|(step, attempt)| (step.clone(), attempt)).unzip();
         self.records.append(&self.run.run, Entry { id, kind, step, attempt, data })?;
         Ok(id)
     }
@@ -227,8 +257,11 @@ impl<'a, R: Records> Page<'a, R> {
         };
         // Measured by the ids, so that the figure agrees with the timeline also when the clock went back.
         let ended_ms = self.run.last.next(self.now_ms).ms;
-        data["durationMs"] = (ended_ms - self.run.started_ms).into();
+        data["durationMs"] = ended_ms.saturating_sub(self.run.started_ms).into();
         self.append(kind, data, None)?;
+        if self.run.pending > 0 {
+            self.records.drop_jobs(&self.run.run, limits::MAX_TURN_WRITES)?;
+        }
         self.run.status = status;
         self.run.ended_ms = Some(ended_ms);
         self.run.pending = 0;

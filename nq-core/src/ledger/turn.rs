@@ -2,11 +2,13 @@
 
 use serde_json::{Value, json};
 
+use super::damage::{Taken, readable, spoil, take};
 use super::{Page, Records, commit::commit};
 use crate::entry::{Entry, EntryType};
 use crate::id::{InstanceId, RunId, StepId};
 use crate::limits;
 use crate::record::{JobRecord, JobState, LaneRecord, RunRecord};
+use crate::status::RunStatus;
 use crate::store::{Arrived, Lease, RenewAnswer, TurnReply};
 use crate::transaction::{Renewal, Turn};
 
@@ -104,29 +106,41 @@ pub fn turn<R: Records>(
 fn resent<R: Records>(records: &mut R, lane: LaneRecord) -> Result<TurnReply, R::Error> {
     let mut leases = Vec::new();
     for (run, step, fence) in lane.leased {
-        let (Some(run), Some(job)) = (records.run(&run)?, records.job(&run, &step)?) else { continue };
-        if job.fence == fence && matches!(job.state, JobState::Leased { .. }) {
-            leases.push(view(records, &run, &job)?);
+        // What cannot be read any more is found when its lease has run out.
+        let both = (readable::<R, _>(records.run(&run))?, readable::<R, _>(records.job(&run, &step))?);
+        let (Ok(Some(run)), Ok(Some(job))) = both else { continue };
+        if job.fence == fence
+            && matches!(job.state, JobState::Leased { .. })
+            && let Ok(inputs) = inputs(records, &job)?
+        {
+            leases.push(view(&run, &job, inputs));
         }
     }
     Ok(TurnReply { answers: lane.answers, renewed: lane.renewed, leases })
 }
 
 fn renew<R: Records>(records: &mut R, renewal: &Renewal, until_ms: u64) -> Result<RenewAnswer, R::Error> {
-    let Some(mut job) = records.job(&renewal.run, &renewal.step)? else { return Ok(RenewAnswer::LeaseLost) };
+    let run = readable::<R, _>(records.run(&renewal.run))?;
+    let job = readable::<R, _>(records.job(&renewal.run, &renewal.step))?;
+    if let Ok(Some(run)) = &run
+        && run.status.is_terminal()
+    {
+        // Every other end has dropped the jobs that it left; this one has left none.
+        let finished = run.status == RunStatus::Completed && matches!(job, Ok(None));
+        return Ok(if finished { RenewAnswer::LeaseLost } else { RenewAnswer::RunEnded });
+    }
+    let (Ok(Some(_)), Ok(Some(mut job))) = (run, job) else { return Ok(RenewAnswer::LeaseLost) };
     let JobState::Leased { deadline_ms, .. } = &mut job.state else { return Ok(RenewAnswer::LeaseLost) };
     if job.fence != renewal.fence {
         return Ok(RenewAnswer::LeaseLost);
-    }
-    if records.run(&renewal.run)?.is_none_or(|run| run.status.is_terminal()) {
-        return Ok(RenewAnswer::RunEnded);
     }
     *deadline_ms = until_ms;
     records.put_job(&job)?;
     Ok(RenewAnswer::Renewed)
 }
 
-/// Gives a queued job to the instance of this turn; drops it if its run has ended.
+/// Gives a queued job to the instance of this turn; drops it if its run has ended. One that cannot be read is a dead
+/// letter instead.
 fn lease<R: Records>(
     records: &mut R,
     run: &RunId,
@@ -135,10 +149,10 @@ fn lease<R: Records>(
     now_ms: u64,
     until_ms: u64,
 ) -> Result<Option<Lease>, R::Error> {
-    let Some(mut job) = records.job(run, step)? else { return Ok(None) };
-    let Some(run) = records.run(run)?.filter(|run| !run.status.is_terminal()) else {
-        records.remove_job(&job)?;
-        return Ok(None);
+    let Taken::Job(run, mut job) = take(records, run, step, now_ms)? else { return Ok(None) };
+    let inputs = match inputs(records, &job)? {
+        Ok(inputs) => inputs,
+        Err(what) => return spoil(records, run, job, &what, now_ms).map(|()| None),
     };
     job.fence += 1;
     job.read.get_or_insert(run.last.n);
@@ -149,22 +163,29 @@ fn lease<R: Records>(
     page.records.put_job(&job)?;
     let run = page.run.clone();
     page.close()?;
-    view(records, &run, &job).map(Some)
+    Ok(Some(view(&run, &job, inputs)))
 }
 
 fn leased(instance: &InstanceId, deadline_ms: u64) -> JobState {
     JobState::Leased { instance: instance.clone(), deadline_ms }
 }
 
-/// A leased job as its instance gets it.
-fn view<R: Records>(records: &mut R, run: &RunRecord, job: &JobRecord) -> Result<Lease, R::Error> {
+/// The events that a job runs on, or why one of them cannot be read.
+fn inputs<R: Records>(records: &mut R, job: &JobRecord) -> Result<Result<Vec<Arrived>, String>, R::Error> {
     let mut inputs = Vec::with_capacity(job.inputs.len());
     for input in &job.inputs {
-        if let Some(entry) = records.entry(&run.run, input.id.n)? {
-            inputs.push(arrived(entry, input.key.clone()));
+        match readable::<R, _>(records.entry(&job.run, input.id.n))? {
+            Ok(Some(entry)) => inputs.push(arrived(entry, input.key.clone())),
+            Ok(None) => return Ok(Err(format!("entry {} of its timeline is missing", input.id.n))),
+            Err(what) => return Ok(Err(what)),
         }
     }
-    Ok(Lease {
+    Ok(Ok(inputs))
+}
+
+/// A leased job as its instance gets it.
+fn view(run: &RunRecord, job: &JobRecord, inputs: Vec<Arrived>) -> Lease {
+    Lease {
         run: run.run.clone(),
         flow: run.flow.clone(),
         step: job.step.clone(),
@@ -175,7 +196,7 @@ fn view<R: Records>(records: &mut R, run: &RunRecord, job: &JobRecord) -> Result
         read: job.read.unwrap_or_default(),
         recorded: job.recorded,
         inputs,
-    })
+    }
 }
 
 /// The event that an entry carries: an emitted one, or what a run was started with.

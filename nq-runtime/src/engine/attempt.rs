@@ -11,7 +11,7 @@ use nq_core::entry::{Entry, EntryType};
 use nq_core::id::step_key;
 use nq_core::limits::{MAX_READ_ENTRIES, duration_ms};
 use nq_core::registry::Flow;
-use nq_core::store::{Arrived, Gathered, Lease, Read, Store, StoreError};
+use nq_core::store::{Arrived, ErrorKind, Gathered, Lease, Read, Store, StoreError};
 use nq_core::transaction::Outcome;
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -113,7 +113,7 @@ async fn run(begun: Begun, attempt: &Attempt) -> Message {
     let (inputs, own) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
-            let ended = Ended::Failed(describe(error.into()));
+            let ended = Ended::Failed(describe(unprepared(error)));
             return finish(&shared, attempt, &flow, handler, None, ended);
         }
     };
@@ -190,6 +190,11 @@ async fn maybe(sleep: Option<tokio::time::Sleep>) {
         Some(sleep) => sleep.await,
         None => std::future::pending().await,
     }
+}
+
+/// What becomes of an attempt whose events or records could not be read: no other attempt can read what is damaged.
+fn unprepared(error: StoreError) -> Error {
+    if error.kind == ErrorKind::Corrupt { Error::fatal(error) } else { error.into() }
 }
 
 /// What the attempt needs beyond its lease: the list of a gather, and what earlier attempts have recorded.

@@ -396,6 +396,7 @@ impl Engine {
             instance: self.settings.instance.clone(),
             queues: open,
             lease_ms: duration_ms(self.settings.lease),
+            turn: self.turn,
         };
         let look = async {
             if offer.queues.is_empty() {

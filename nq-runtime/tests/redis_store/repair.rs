@@ -1,6 +1,6 @@
 //! Keys that go away: what can be made again is, what is lost is said.
 
-use nq_core::store::{Answer, ErrorKind, JobsQuery, Lease, Started, Store};
+use nq_core::store::{Answer, ErrorKind, JobsQuery, Lease, RunsQuery, Started, Store};
 use nq_core::transaction::{Act, Outcome};
 use nq_runtime::store::redis::RedisStore;
 use serde_json::json;
@@ -180,6 +180,41 @@ async fn a_damaged_run_whose_job_comes_back_holds_up_no_other() {
     assert_eq!(runs, ["good"]);
     assert_eq!(server.command(&["XLEN", "nq:queue:f/a"]), "1");
     assert_eq!(server.command(&["XLEN", "nq:queue:f/b"]), "0");
+}
+
+#[tokio::test]
+async fn a_run_whose_record_is_damaged_stops_no_turn_no_tick_and_no_list() {
+    let ways = [
+        &["HSET", "nq:run:bad", "status", "x", "started", "y", "pending", "z"][..],
+        &["SET", "nq:run:bad", "another type"],
+        &["HDEL", "nq:run:bad", "flow"],
+    ];
+    for damage in ways {
+        let server = RedisServer::start(EVERY_SECOND);
+        let store = open(&server.url("")).await;
+        let (mut one, mut two) = (Peer::new("one"), Peer::new("two"));
+        for run in ["bad", "good"] {
+            store.start(&start(run, json!(1))).await.unwrap();
+        }
+        let turn = one.next(Vec::new(), &[("a", 2)]);
+        let leases = store.turn(&turn).await.unwrap().leases;
+        assert_eq!(leases.len(), 2);
+        server.command(damage);
+        let again = store.turn(&turn).await.unwrap().leases;
+        assert_eq!(again, leases[1..], "{damage:?}");
+        for _ in 0..2 {
+            store.tick(&tick()).await.unwrap();
+        }
+        let page = store.runs(&RunsQuery { limit: 9, ..RunsQuery::default() }).await.unwrap();
+        assert_eq!(page.runs.iter().map(|run| run.run.as_str()).collect::<Vec<_>>(), ["good"], "{damage:?}");
+        let error = store.run(&run_id("bad")).await.unwrap_err();
+        assert_eq!((error.kind, error.key.as_deref()), (ErrorKind::Corrupt, Some("bad")), "{damage:?}");
+        let writes = leases.iter().map(|lease| super::flow::done(lease, Some("b"))).collect();
+        let answers = one.turn(&store, writes, &[]).await.answers;
+        assert!(matches!(answers[..], [Answer::RunGone, Answer::Committed { .. }]), "{answers:?}");
+        two.work(&store, &[run_id("good")]).await;
+        assert_eq!(kinds(&store, &run_id("good")).await, WHOLE);
+    }
 }
 
 #[tokio::test]

@@ -48,8 +48,9 @@ async fn whoever_offers_to_take_a_job_is_given_it_by_its_start() {
     let server = RedisServer::start(EVERY_SECOND);
     let (store, other) = (open(&server.url("")).await, open(&server.url("")).await);
     let instance = nq_core::id::InstanceId::new("one").unwrap();
-    let offer = Offer { instance, queues: vec![queue("a"), queue("b")], lease_ms: 60_000 };
-    for run in ["r1", "r2"] {
+    let offer = Offer { instance, queues: vec![queue("a"), queue("b")], lease_ms: 60_000, turn: 0 };
+    for (turn, run) in [(0, "r1"), (1, "r2")] {
+        let offer = Offer { turn, ..offer.clone() };
         let starts = async {
             tokio::time::sleep(Duration::from_millis(100)).await;
             other.start(&start(run, json!(1))).await.unwrap();
@@ -58,7 +59,7 @@ async fn whoever_offers_to_take_a_job_is_given_it_by_its_start() {
         let lease = lease.expect("the start gives the job away, and leaves no ticket");
         assert_eq!((lease.run.as_str(), lease.fence), (run, 1));
         let renewals = vec![Renewal { run: lease.run.clone(), step: lease.step.clone(), fence: lease.fence }];
-        let number = if run == "r1" { 1 } else { 2 };
+        let number = turn + 1;
         let (instance, writes, wants) = (offer.instance.clone(), Vec::new(), Vec::new());
         let turn = Turn { instance, number, writes, renewals, wants, lease_ms: 60_000 };
         assert!(store.turn(&turn).await.unwrap().leases.is_empty());
@@ -74,12 +75,13 @@ async fn an_input_is_given_up_to_its_limit() {
     let server = RedisServer::start(EVERY_SECOND);
     let store = open(&server.url("")).await;
     let mut one = Peer::new("one");
-    let offer = Offer { instance: one.id.clone(), queues: vec![queue("a")], lease_ms: 60_000 };
+    let offer = Offer { instance: one.id.clone(), queues: vec![queue("a")], lease_ms: 60_000, turn: 0 };
     let besides = start("r", json!("")).started.data.to_string().len();
     for (bytes, given) in [(65_536, true), (65_537, false)] {
         let input = json!("x".repeat(bytes - besides));
         let start = start(&format!("r{bytes}"), input.clone());
         assert_eq!(start.started.data.to_string().len(), bytes);
+        let offer = Offer { turn: one.number, ..offer.clone() };
         let starts = async {
             tokio::time::sleep(Duration::from_millis(100)).await;
             store.start(&start).await.unwrap();
@@ -100,7 +102,7 @@ async fn offers_whose_keys_are_damaged_lose_no_job() {
     let server = RedisServer::start(EVERY_SECOND);
     let (store, other) = (open(&server.url("")).await, open(&server.url("")).await);
     let mut one = Peer::new("one");
-    let offer = Offer { instance: one.id.clone(), queues: vec![queue("a")], lease_ms: 60_000 };
+    let offer = Offer { instance: one.id.clone(), queues: vec![queue("a")], lease_ms: 60_000, turn: 0 };
     let mut tick = super::flow::tick();
     tick.lease_ms = 1_000;
     for (key, run) in [("nq:given:one", "r1"), ("nq:offers:f/a", "r2"), ("nq:offer:one", "r3")] {
@@ -110,6 +112,7 @@ async fn offers_whose_keys_are_damaged_lose_no_job() {
             server.command(&["HSET", key, "of", "another type"]);
             other.start(&start(run, json!(1))).await.unwrap();
         };
+        let offer = Offer { turn: one.number, ..offer.clone() };
         let offering = brought(&store, &offer, Duration::from_secs(1));
         let (mut lease, ()) = futures_util::future::join(offering, starts).await;
         let begun = Instant::now();

@@ -158,3 +158,92 @@ pub(super) async fn a_redriven_killer_may_crash_as_often_again(t: &Fixture) {
     let again = one.lease("b").await;
     assert_eq!(again.attempt, 4);
 }
+
+/// A run with a job of `b` in each state, and the lease of the one that is held.
+async fn of_every_state(t: &Fixture, one: &mut Peer<'_>) -> (RunId, Lease) {
+    let run = t.start("r", job("a")).await;
+    let lease = one.lease("a").await;
+    let fan = (0..5).fold(write(&lease), |tx, n| tx.emit("e", json!(n)).to(job("b").optional()));
+    one.commit(fan.emit("e", json!(5)).to(job("c")).complete()).await;
+    let leases = one.leases("b", 3).await;
+    one.commit(write(&leases[0]).retry(LONG_MS)).await;
+    one.commit(write(&leases[1]).fail("broken")).await;
+    let counts = t.counts("b").await;
+    assert_eq!((counts.queued, counts.leased, counts.delayed, counts.dead), (2, 1, 1, 1));
+    (run, leases[2].clone())
+}
+
+/// Of this run, which has ended, nothing is left but its dead letters.
+async fn only_the_dead_are_left(t: &Fixture, run: &RunId, dead: &[&str]) {
+    for worker in ["a", "b", "c"] {
+        let counts = t.counts(worker).await;
+        assert_eq!((counts.queued, counts.leased, counts.delayed), (0, 0, 0), "{worker}");
+    }
+    let of_run = JobsQuery { run: Some(run.clone()), limit: 2, ..JobsQuery::default() };
+    let everything = JobsQuery { limit: 2, ..JobsQuery::default() };
+    for query in [of_run, everything] {
+        let jobs = t.jobs(query).await;
+        assert!(jobs.iter().all(|job| matches!(job.state, JobState::Dead { .. })), "{jobs:?}");
+        let workers: Vec<_> = jobs.iter().map(|job| job.step.worker().as_str()).collect();
+        assert_eq!(workers, dead);
+    }
+}
+
+/// The holder of a job of a run that has ended learns so, whatever it does.
+async fn its_holder_is_told(t: &Fixture, one: &mut Peer<'_>, lease: &Lease, status: RunStatus) {
+    let before = t.timeline(&lease.run).await;
+    assert_eq!(one.renew(lease).await, RenewAnswer::RunEnded);
+    assert_eq!(one.write(done(lease)).await, Answer::RunEnded { status });
+    assert_eq!(one.write(write(lease).release()).await, Answer::RunEnded { status });
+    for worker in ["b", "c"] {
+        assert!(one.leases(worker, 9).await.is_empty(), "{worker}");
+    }
+    assert_eq!(t.timeline(&lease.run).await, before);
+}
+
+pub(super) async fn a_cancelled_run_leaves_only_its_dead_letters(t: &Fixture) {
+    let mut one = t.peer("one");
+    let (run, held) = of_every_state(t, &mut one).await;
+    assert_eq!(t.cancel(&run).await, Acted::Done);
+    only_the_dead_are_left(t, &run, &["b"]).await;
+    its_holder_is_told(t, &mut one, &held, RunStatus::Cancelled).await;
+    only_the_dead_are_left(t, &run, &["b"]).await;
+}
+
+pub(super) async fn a_failed_run_leaves_only_its_dead_letters(t: &Fixture) {
+    let mut one = t.peer("one");
+    let (run, held) = of_every_state(t, &mut one).await;
+    let last = one.lease("c").await;
+    // What the failing step does besides, and what the same turn would lease, goes with the run.
+    let tx = write(&last).emit("e", json!(1)).to(job("b")).fail("broken");
+    let wants = vec![Want { queue: queue("b"), max: 9 }];
+    let turn = Turn { writes: vec![write(&held).effect(json!(1)), tx], wants, ..one.next() };
+    let reply = one.send(&turn).await.unwrap();
+    assert!(reply.answers.iter().all(|answer| matches!(answer, Answer::Committed { .. })), "{reply:?}");
+    assert!(reply.leases.is_empty(), "{reply:?}");
+    only_the_dead_are_left(t, &run, &["b", "c"]).await;
+    its_holder_is_told(t, &mut one, &held, RunStatus::Failed).await;
+}
+
+pub(super) async fn the_many_jobs_of_a_run_that_ended_go_in_bounded_calls(t: &Fixture) {
+    const JOBS: u64 = 5_000;
+    let run = t.start("r", job("a")).await;
+    let mut one = t.peer("one");
+    let lease = one.lease("a").await;
+    let fan = (0..JOBS).fold(write(&lease), |tx, n| tx.emit("e", json!(n)).to(job("b")));
+    one.commit(fan.complete()).await;
+    t.until("they are queued", async || t.counts("b").await.queued == JOBS).await;
+    t.cancel(&run).await;
+    let left = async || t.counts("b").await.queued;
+    assert!(left().await > JOBS / 2, "the cancel drops no more than it has time for");
+    let mut before = left().await;
+    while before > 0 {
+        let ticked = t.tick().await;
+        let now = left().await;
+        assert!(now < before && before - now <= JOBS / 2, "from {before} to {now}");
+        assert!(t.lossy || ticked.more == (now > 0), "{ticked:?}, {now}");
+        before = now;
+    }
+    only_the_dead_are_left(t, &run, &[]).await;
+    assert!(one.leases("b", 9).await.is_empty());
+}

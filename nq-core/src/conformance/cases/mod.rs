@@ -4,6 +4,7 @@ mod acts;
 mod append_read;
 mod clocks;
 mod commit;
+mod damage;
 mod fencing;
 mod follow;
 mod gathers;
@@ -27,6 +28,7 @@ mod prelude {
 
     pub(super) use serde_json::json;
 
+    pub(super) use crate::conformance::Stored;
     pub(super) use crate::conformance::build::*;
     pub(super) use crate::conformance::fixture::*;
     pub(super) use crate::entry::{Entry, EntryType};
@@ -243,6 +245,9 @@ macro_rules! __conformance_cases {
                 only_dead_letters_are_redriven
                 a_run_that_has_ended_is_not_redriven
                 a_redriven_killer_may_crash_as_often_again
+                a_cancelled_run_leaves_only_its_dead_letters
+                a_failed_run_leaves_only_its_dead_letters
+                the_many_jobs_of_a_run_that_ended_go_in_bounded_calls
             }
             runs {
                 runs_are_listed_newest_first
@@ -288,6 +293,9 @@ macro_rules! __conformance_cases {
                 a_job_that_is_given_and_renewed_is_kept
                 whoever_leaves_gives_back_what_it_was_given
                 a_large_input_comes_whole
+                a_job_that_was_given_to_a_dead_instance_has_not_crashed
+                an_offer_that_comes_after_the_next_turn_is_void
+                the_offer_of_an_instance_that_has_left_is_void
             }
             pause {
                 a_paused_queue_gives_out_nothing
@@ -334,6 +342,22 @@ macro_rules! __conformance_cases {
                 names_may_hold_whatever_is_visible
                 queues_whose_names_look_alike_are_apart
             }
+            damage {
+                what_is_too_deep_to_be_read_back_holds_up_nobody
+                an_input_that_is_damaged_makes_a_dead_letter
+                what_a_damaged_input_stops_is_told_once
+                a_run_goes_on_without_a_step_that_may_fail_and_cannot_be_read
+                an_event_that_is_damaged_makes_a_dead_letter_of_its_step
+                an_offer_brings_nothing_that_cannot_be_read
+                a_reader_of_a_damaged_run_is_told_where_it_is_damaged
+                a_gather_whose_list_is_damaged_is_told_so
+                a_start_of_a_run_whose_input_is_damaged_is_told_so
+                a_queued_job_that_is_damaged_is_a_dead_letter
+                a_leased_job_that_is_damaged_is_a_dead_letter
+                a_delayed_job_that_is_damaged_is_a_dead_letter
+                a_damaged_job_is_listed
+                a_damaged_run_can_be_cancelled_and_goes
+            }
             retention {
                 a_finished_run_goes_when_its_time_is_over
                 a_run_that_is_gone_leaves_nothing
@@ -344,6 +368,9 @@ macro_rules! __conformance_cases {
                 a_time_longer_than_history_keeps_everything
                 many_runs_go_in_bounded_calls
                 late_log_lines_do_not_prolong_a_run
+                a_run_that_ended_while_the_clock_was_ahead_holds_up_no_other
+                a_run_that_ended_while_the_clock_was_ahead_goes_too
+                runs_go_by_their_own_end_whatever_the_order
             }
             restart {
                 timelines_and_listings_survive

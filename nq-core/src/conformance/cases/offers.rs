@@ -235,3 +235,46 @@ pub(super) async fn a_large_input_comes_whole(t: &Fixture) {
         one.commit(done(&lease)).await;
     }
 }
+
+pub(super) async fn a_job_that_was_given_to_a_dead_instance_has_not_crashed(t: &Fixture) {
+    let one = t.short_peer("one");
+    unheard(t, &one.offer_of("a"), t.start("r", job("a").crashes(1))).await;
+    t.until_expired("a").await;
+    let run = run_id("r");
+    assert_eq!(t.summary(&run).await.status, RunStatus::Running);
+    let jobs = t.jobs(JobsQuery { run: Some(run.clone()), limit: 9, ..JobsQuery::default() }).await;
+    assert_eq!((&jobs[0].state, jobs[0].crashes, jobs[0].attempt), (&JobState::Queued, 0, 1));
+    let mut two = t.short_peer("two");
+    let lease = two.lease("a").await;
+    assert_eq!((lease.attempt, lease.failures), (1, 0));
+    // This one was told by a turn, so its end is a crash.
+    t.until_expired("a").await;
+    assert_eq!(t.summary(&run).await.status, RunStatus::Failed);
+}
+
+/// Lets an offer arrive, and starts a run: nobody is given its job.
+async fn is_void(t: &Fixture, offer: &Offer) {
+    unheard(t, offer, t.start("r", job("a"))).await;
+    let counts = t.counts("a").await;
+    assert_eq!((counts.queued, counts.leased), (1, 0));
+    assert_eq!(t.peer("two").lease("a").await.fence, 1);
+}
+
+pub(super) async fn an_offer_that_comes_after_the_next_turn_is_void(t: &Fixture) {
+    let mut one = t.peer("one");
+    for _ in 0..2 {
+        assert!(one.leases("b", 1).await.is_empty());
+    }
+    let late = one.offer_of("a");
+    assert!(one.leases("b", 1).await.is_empty());
+    is_void(t, &late).await;
+    assert!(one.leases("a", 1).await.is_empty());
+}
+
+pub(super) async fn the_offer_of_an_instance_that_has_left_is_void(t: &Fixture) {
+    let mut one = t.peer("one");
+    assert!(one.leases("b", 1).await.is_empty());
+    let late = one.offer_of("a");
+    t.leave("one").await;
+    is_void(t, &late).await;
+}

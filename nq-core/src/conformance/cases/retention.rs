@@ -143,3 +143,61 @@ pub(super) async fn late_log_lines_do_not_prolong_a_run(t: &Fixture) {
     t.tick_keeping(keeping(Some(50), None), 9).await;
     assert_eq!(t.try_summary(&run).await, None);
 }
+
+const HOUR_MS: u64 = 3_600_000;
+
+pub(super) async fn a_run_that_ended_while_the_clock_was_ahead_holds_up_no_other(t: &Fixture) {
+    let Some(clock) = &t.clock else { return };
+    clock.advance(HOUR_MS);
+    let first = ended(t, "first", RunStatus::Completed).await;
+    let failed = ended(t, "failed", RunStatus::Failed).await;
+    clock.go_back(HOUR_MS);
+    let second = ended(t, "second", RunStatus::Completed).await;
+    let cancelled = ended(t, "cancelled", RunStatus::Cancelled).await;
+    clock.advance(30);
+    t.tick_keeping(keeping(Some(20), Some(20)), 9).await;
+    for (run, there) in [(first, true), (failed, true), (second, false), (cancelled, false)] {
+        assert_eq!(t.try_summary(&run).await.is_some(), there, "{run}");
+    }
+}
+
+pub(super) async fn a_run_that_ended_while_the_clock_was_ahead_goes_too(t: &Fixture) {
+    let Some(clock) = &t.clock else { return };
+    clock.advance(9_000 * HOUR_MS);
+    let runs = [ended(t, "c", RunStatus::Completed).await, ended(t, "f", RunStatus::Failed).await];
+    clock.go_back(9_000 * HOUR_MS);
+    let keep = keeping(Some(LONG_MS), Some(LONG_MS));
+    t.tick_keeping(keep, 9).await;
+    clock.advance(LONG_MS - 1);
+    t.tick_keeping(keep, 9).await;
+    for run in &runs {
+        assert!(t.try_summary(run).await.is_some(), "{run} is kept from when the clock was set right");
+    }
+    clock.advance(1);
+    t.tick_keeping(keep, 9).await;
+    for run in &runs {
+        assert_eq!(t.try_summary(run).await, None, "{run}");
+    }
+    assert!(t.run_ids(all_runs(9)).await.is_empty());
+}
+
+pub(super) async fn runs_go_by_their_own_end_whatever_the_order(t: &Fixture) {
+    let Some(clock) = &t.clock else { return };
+    // Ends at 3, 1 and 2 minutes, in this order.
+    clock.advance(3 * LONG_MS);
+    let mut runs = vec![ended(t, "r3", RunStatus::Completed).await];
+    clock.go_back(2 * LONG_MS);
+    runs.push(ended(t, "r1", RunStatus::Completed).await);
+    clock.advance(LONG_MS);
+    runs.push(ended(t, "r2", RunStatus::Completed).await);
+    clock.advance(LONG_MS);
+    let mut left = vec!["r3", "r2", "r1"];
+    for _ in 0..3 {
+        clock.advance(LONG_MS);
+        t.tick_keeping(keeping(Some(3 * LONG_MS - 1), None), 9).await;
+        left.pop();
+        let mut there = t.run_ids(all_runs(9)).await;
+        there.sort_by(|a, b| b.cmp(a));
+        assert_eq!(there, left);
+    }
+}

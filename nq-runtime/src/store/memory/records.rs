@@ -6,7 +6,7 @@ use std::convert::Infallible;
 
 use nq_core::entry::Entry;
 use nq_core::id::{EntryId, InstanceId, Name, QueueName, RunId, StepId};
-use nq_core::ledger::Records;
+use nq_core::ledger::{Damage, Records};
 use nq_core::record::{GatherRecord, Input, JobRecord, JobState, LaneRecord, RunRecord, TickRecord};
 use nq_core::status::RunStatus;
 
@@ -27,6 +27,8 @@ pub(super) struct Maps {
     pub(super) delayed: BTreeSet<(u64, RunId, StepId)>,
     /// The dead letters.
     pub(super) dead: BTreeSet<(RunId, StepId)>,
+    /// The runs that have ended and still have unfinished jobs.
+    pub(super) ending: BTreeSet<RunId>,
     pub(super) lanes: HashMap<InstanceId, LaneRecord>,
     pub(super) tick: TickRecord,
     /// Counts what needs an order: starts, and places in queues.
@@ -154,7 +156,37 @@ impl Maps {
                 self.ended(record.status).remove(&(ended_ms, id.clone()));
             }
         }
+        self.ending.remove(id);
         self.news.runs.insert(id.clone());
+    }
+
+    /// Drops unfinished jobs of a run that has ended; how many.
+    pub(super) fn drop_some(&mut self, id: &RunId, max: usize) -> usize {
+        let Some(run) = self.runs.get_mut(id) else { return 0 };
+        let unfinished = run.jobs.values().filter(|job| !matches!(job.record.state, JobState::Dead { .. }));
+        let mut steps: Vec<_> = unfinished.take(max + 1).map(|job| job.record.step.clone()).collect();
+        let more = steps.len() > max;
+        steps.truncate(max);
+        let jobs: Vec<_> = steps.iter().filter_map(|step| run.jobs.remove(step)).collect();
+        for job in &jobs {
+            self.leave(&job.record, job.place);
+        }
+        if more {
+            self.ending.insert(id.clone());
+        } else {
+            self.ending.remove(id);
+        }
+        jobs.len()
+    }
+
+    /// A run that ended while the clock was ahead counts as ended now.
+    pub(super) fn end_now(&mut self, id: &RunId, now_ms: u64) {
+        let Some(record) = self.runs.get_mut(id).and_then(|run| run.record.as_mut()) else { return };
+        let (status, before) = (record.status, record.ended_ms.replace(now_ms));
+        if let Some(before_ms) = before {
+            self.ended(status).remove(&(before_ms, id.clone()));
+        }
+        self.ended(status).insert((now_ms, id.clone()));
     }
 
     fn list(&mut self, run: &RunRecord, started: u64) {
@@ -167,6 +199,9 @@ impl Maps {
         for key in listings(run) {
             if let Some(runs) = self.index.get_mut(&key) {
                 runs.remove(&started);
+                if runs.is_empty() {
+                    self.index.remove(&key);
+                }
             }
         }
     }
@@ -185,6 +220,20 @@ fn listings(run: &RunRecord) -> [(Option<Name>, Option<RunStatus>); 4] {
 
 impl Records for Maps {
     type Error = Infallible;
+
+    fn damage(error: &Infallible) -> Option<String> {
+        match *error {}
+    }
+
+    fn damaged(&mut self, _: &RunId) -> Option<Damage> {
+        None
+    }
+
+    fn bury(&mut self, run: &RunId, step: &StepId, error: &str) -> Result<(), Infallible> {
+        let Some(mut job) = self.job(run, step)? else { return Ok(()) };
+        job.state = JobState::Dead { error: error.into() };
+        self.put_job(&job)
+    }
 
     fn run(&mut self, run: &RunId) -> Result<Option<RunRecord>, Infallible> {
         Ok(self.runs.get(run).and_then(|run| run.record.clone()))
@@ -241,6 +290,11 @@ impl Records for Maps {
         if let Some(known) = self.runs.get_mut(&job.run).and_then(|run| run.jobs.remove(&job.step)) {
             self.leave(&known.record, known.place);
         }
+        Ok(())
+    }
+
+    fn drop_jobs(&mut self, run: &RunId, max: usize) -> Result<(), Infallible> {
+        self.drop_some(run, max);
         Ok(())
     }
 

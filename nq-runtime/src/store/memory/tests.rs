@@ -1,8 +1,9 @@
 //! What the suite cannot ask of every store: how much it keeps, and a lock that a panic has poisoned.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use nq_core::store::{Interest, QueueCounts};
+use nq_core::store::{Interest, QueueCounts, Retention};
 
 use super::*;
 
@@ -28,4 +29,38 @@ async fn one_who_waits_for_a_paused_queue_is_woken_when_it_resumes() {
     waited.unwrap();
     let counts = QueueCounts { queue, queued: 0, leased: 0, delayed: 0, dead: 0, paused: false };
     assert_eq!(store.queues().await.unwrap(), [counts]);
+}
+
+/// A turn of nothing.
+fn turn(instance: &str, number: u64) -> Turn {
+    Turn {
+        instance: InstanceId::new(instance).unwrap(),
+        number,
+        writes: Vec::new(),
+        renewals: Vec::new(),
+        wants: Vec::new(),
+        lease_ms: 300,
+    }
+}
+
+#[tokio::test]
+async fn the_lane_of_an_instance_that_died_goes_and_a_machine_that_slept_keeps_its_own() {
+    let now_ms = Arc::new(AtomicU64::new(1_700_000_000_000));
+    let clock = now_ms.clone();
+    let store = MemoryStore::with_clock(move || clock.load(Ordering::SeqCst));
+    let retention = Retention { completed_ms: None, failed_ms: None };
+    let instance = InstanceId::new("sleeper").unwrap();
+    let tick = Tick { instance, lease_ms: 300, retention, limit: 10 };
+    store.turn(&turn("dead", 1)).await.unwrap();
+    store.turn(&turn("sleeper", 1)).await.unwrap();
+    now_ms.fetch_add(8 * 24 * 3_600_000, Ordering::SeqCst);
+    store.tick(&tick).await.unwrap();
+    store.turn(&turn("sleeper", 2)).await.unwrap();
+    for _ in 0..4 {
+        now_ms.fetch_add(100, Ordering::SeqCst);
+        store.tick(&tick).await.unwrap();
+    }
+    store.turn(&turn("sleeper", 3)).await.unwrap();
+    let lanes = store.look("look", |maps| maps.lanes.keys().map(ToString::to_string).collect::<Vec<_>>());
+    assert_eq!(lanes.unwrap(), ["sleeper"]);
 }

@@ -1,14 +1,21 @@
 //! What time brings: delayed jobs that are due, leases that ran out, runs past their retention.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::time::Duration;
 
 use nq_core::decide;
+use nq_core::id::RunId;
 use nq_core::ledger::{self, Records};
 use nq_core::record::JobState;
 use nq_core::store::{Tick, Ticked};
 
 use super::records::Maps;
+
+/// How many jobs of runs that have ended a tick drops: everyone waits for it.
+const MAX_DROPPED: usize = 1_000;
+/// After how long without a turn the lane of an instance is forgotten that died without leaving.
+const KEEP_LANE_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
 
 impl Maps {
     pub(super) fn tick(&mut self, tick: &Tick, now_ms: u64) -> Result<Ticked, Infallible> {
@@ -42,6 +49,8 @@ impl Maps {
                 ticked.expired += usize::from(ledger::expire(self, &run, &step, job.fence, &why, now_ms)?);
             }
         }
+        self.drop_rest(&mut ticked);
+        self.right_ends(now_ms, &mut ticked);
         let retention = [(false, tick.retention.completed_ms), (true, tick.retention.failed_ms)];
         for (failed, keep_ms) in retention {
             let Some(oldest_ms) = keep_ms.and_then(|keep_ms| now_ms.checked_sub(keep_ms)) else { continue };
@@ -62,6 +71,33 @@ impl Maps {
         }
         ticked.next_due =
             self.delayed.first().map(|(due_ms, ..)| Duration::from_millis(due_ms.saturating_sub(now_ms)));
+        // A machine that slept gives its instances a lease's time to take a turn.
+        if now_ms >= self.tick.spared_until_ms {
+            let forgotten_ms = now_ms.saturating_sub(KEEP_LANE_MS);
+            self.lanes.retain(|_, lane| lane.at_ms >= forgotten_ms);
+        }
         Ok(ticked)
+    }
+
+    /// Goes on dropping the jobs of runs that have ended with very many.
+    fn drop_rest(&mut self, ticked: &mut Ticked) {
+        let mut left = MAX_DROPPED;
+        while let Some(run) = self.ending.first().filter(|_| left > 0).cloned() {
+            left = left.saturating_sub(self.drop_some(&run, left).max(1));
+        }
+        ticked.more |= !self.ending.is_empty();
+    }
+
+    /// The clock has gone back since some runs ended: they would be kept until it comes to where it was.
+    fn right_ends(&mut self, now_ms: u64, ticked: &mut Ticked) {
+        let ahead = |runs: &BTreeSet<(u64, RunId)>| {
+            let ahead = runs.iter().rev().take_while(|(ended_ms, _)| *ended_ms > now_ms);
+            ahead.take(MAX_DROPPED).map(|(_, run)| run.clone()).collect::<Vec<_>>()
+        };
+        let runs = [ahead(&self.completed), ahead(&self.failed)];
+        ticked.more |= runs.iter().any(|runs| runs.len() == MAX_DROPPED);
+        for run in runs.into_iter().flatten() {
+            self.end_now(&run, now_ms);
+        }
     }
 }

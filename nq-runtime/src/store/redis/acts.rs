@@ -38,7 +38,14 @@ impl RedisStore {
             return Ok(started);
         }
         let flow = reply.text()?;
-        let first: serde_json::Value = serde_json::from_str(&reply.text()?).unwrap_or_default();
+        let first = reply.text()?;
+        let first: serde_json::Value = match first.as_str() {
+            "" => serde_json::Value::Null,
+            first => serde_json::from_str(first).map_err(|error| {
+                let what = format!("entry 1 of its timeline is damaged: {error}");
+                StoreError::new(ErrorKind::Corrupt, OP, what).key(&start.run)
+            })?,
+        };
         if flow == start.flow.as_str()
             && (first.is_null() || first.get("input") == start.started.data.get("input"))
         {

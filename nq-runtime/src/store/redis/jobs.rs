@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use nq_core::id::{QueueName, RunId, StepId};
+use nq_core::ledger;
 use nq_core::record::JobState;
 use nq_core::store::{JobSummary, JobsQuery, QueueCounts, StoreError};
 use redis::{Pipeline, Value};
 
-use super::errors::{garbled, store_error};
-use super::reply::{Reply, text};
+use super::errors::store_error;
+use super::reply::{Reply, lossy};
 use super::{Partition, RedisStore};
 
 /// How many members of an index are looked at in one call.
@@ -127,15 +128,18 @@ impl RedisStore {
                     .cmd("HMGET")
                     .arg(partition.run(run))
                     .arg(format!("j:{step}"))
-                    .arg(format!("e:{step}"));
+                    .arg(format!("e:{step}"))
+                    .arg("flow");
             }
             let replies = partition.calls.send_all(&records).await.map_err(|error| store_error(OP, error))?;
             for (key, reply) in here.into_iter().zip(replies) {
-                let mut values = reply.into_sequence().unwrap_or_default().into_iter().map(text);
+                let values = reply.into_sequence().unwrap_or_default();
+                let mut values = values.into_iter().map(|value| (value != Value::Nil).then(|| lossy(value)));
                 let (record, error) = (values.next().flatten(), values.next().flatten());
                 if let Some(record) = record {
-                    let job = job(key.clone(), &record, error).ok_or_else(|| garbled(OP).key(&key.0))?;
-                    found.insert(key.clone(), job);
+                    let flow = values.next().flatten().unwrap_or_default();
+                    let job = job(key.clone(), &record, error).or_else(|| unreadable(key.clone(), &flow));
+                    found.extend(job.map(|job| (key.clone(), job)));
                 }
             }
         }
@@ -166,7 +170,8 @@ async fn names(op: &'static str, partition: &Partition, set: &str) -> Result<Vec
     let mut command = redis::cmd("SMEMBERS");
     command.arg(partition.key(set));
     let reply = Reply::new(op, partition.calls.send(op, &command).await?)?;
-    reply.texts()?.iter().map(|name| QueueName::new(name).map_err(|_| garbled(op))).collect()
+    // Whatever else is among them is no queue of ours.
+    Ok(reply.texts()?.iter().filter_map(|name| QueueName::new(name).ok()).collect())
 }
 
 async fn members(partition: &Partition, key: &str, page: &mut Page) -> Result<(), StoreError> {
@@ -215,6 +220,14 @@ async fn tickets(partition: &Partition, queue: &QueueName, page: &mut Page) -> R
     }
 }
 
+/// A job whose record cannot be read, shown as the dead letter that it becomes when somebody would take it.
+fn unreadable((run, step): Key, flow: &str) -> Option<JobSummary> {
+    let queue = QueueName::new(format!("{flow}/{}", step.worker())).ok()?;
+    let error = ledger::unreadable(&run, &step, "its record is damaged");
+    let state = JobState::Dead { error };
+    Some(JobSummary { run, step, queue, state, attempt: 1, failures: 0, crashes: 0 })
+}
+
 /// A job as its record tells.
 fn job((run, step): Key, record: &str, error: Option<String>) -> Option<JobSummary> {
     let mut parts = record.split('\t');
@@ -225,7 +238,7 @@ fn job((run, step): Key, record: &str, error: Option<String>) -> Option<JobSumma
         (earlier.parse().ok()?, failures.parse().ok()?, crashes.parse().ok()?);
     let state = match state {
         "q" => JobState::Queued,
-        "l" => JobState::Leased { instance: who.parse().ok()?, deadline_ms: at.parse().ok()? },
+        "l" | "g" => JobState::Leased { instance: who.parse().ok()?, deadline_ms: at.parse().ok()? },
         "d" => JobState::Delayed { due_ms: at.parse().ok()? },
         "x" => JobState::Dead { error: error.unwrap_or_default() },
         _ => return None,

@@ -24,7 +24,7 @@ macro_rules! files {
 
 static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
     let code = files!(
-        "base" "ledger" "turn" "start" "offer" "act" "append" "tick" "leave" "pause" "read" "gathered" "runs"
+        "base" "ledger" "turn" "start" "offer" "condemn" "act" "append" "tick" "leave" "pause" "read" "gathered" "runs"
     );
     let name = format!("nq_{}", &redis::Script::new(code).get_hash()[..12]);
     let prefix = format!("{name}_");
@@ -94,8 +94,8 @@ impl Call {
 
     /// Gives the server the library, if the error says that it does not know it.
     async fn tell(&self, link: &Link, error: RedisError, told: &mut u32) -> Result<(), StoreError> {
-        /// Someone may make it forget as often as it is told.
-        const TIMES: u32 = 5;
+        /// Someone may make it forget as often as it is told, and many tell it at once.
+        const TIMES: u32 = 50;
         let unknown = error.detail() == Some("Function not found");
         *told += 1;
         let told = if unknown && *told <= TIMES { load(link).await } else { Err(error) };

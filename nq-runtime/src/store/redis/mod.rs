@@ -19,7 +19,8 @@
 //! | `queues`, `flows`, `paused` | set | names |
 //! | `resumed` | stream | queues that were resumed, for those who wait |
 //! | `runs:<status>:<flow>` | sorted set | runs by start, in µs |
-//! | `ended:completed`, `ended:failed` | list | `<ended> <run> <flow> <status>`, oldest first, for the retention |
+//! | `finished:completed`, `finished:failed` | sorted set | `<run> <flow> <status>` by the moment of its end, for the retention |
+//! | `ending` | hash | runs that have ended and still have jobs to drop: where the next tick goes on |
 //! | `ended` | stream | `r` a run that has ended: the last ten thousand or so, for those who wait for one |
 //! | `lane:<instance>` | string | the number and answers of its last turn, as `cmsgpack` packs them |
 //! | `offer:<instance>` | string | while it waits for a job: `<number> <lease in ms> <data of flow.step.started>`; then `given <run> <step>`, until its next turn |
@@ -28,7 +29,8 @@
 //! | `meta` | hash | `version`, `partitions`, `epoch`; of the last tick `tick`, `spared`, `sweep`, `keepCompleted`, `keepFailed` |
 //!
 //! A job is `<state> <fence> <earlier> <failures> <crashes> <read> <recorded> <at> <instance>⇥<spec>⇥<inputs>`;
-//! its state is `q`ueued (`at` is its ticket), `l`eased (until), `d`elayed (until) or dead, `x` (since). A spec is
+//! its state is `q`ueued (`at` is its ticket), `l`eased (until), `g`iven by an
+//! offer and not heard of since (until), `d`elayed (until) or dead, `x` (since). A spec is
 //! `<max crashes> <f|c> <queue> <held gather> …`, `f` where its failure fails the run; inputs are `<id> <key>`.
 //! The record decides; tickets and indexes are hints, which the tick repairs.
 //!
@@ -46,7 +48,7 @@
 //!
 //! With one partition, a start gives its job to an instance that has nothing to do, if there is one. Should that
 //! have died within the last second, the job goes to another after [`GIVEN_MS`](nq_core::limits::GIVEN_MS), and
-//! not only after a lease.
+//! not only after a lease. This counts as no crash of the job.
 //!
 //! # What an acknowledged start may lose
 //!

@@ -40,7 +40,7 @@ impl RedisStore {
             let (at, end) = (reply.number()?, reply.number()? == 1);
             let before = entries.len();
             while !reply.is_empty() {
-                entries.push(reply.entry()?);
+                entries.push(reply.entry(&read.run)?);
             }
             if read.types.is_empty() {
                 gapless(&read.run, &entries)?;
@@ -75,7 +75,7 @@ impl RedisStore {
         let mut reply = Reply::new(OP, reply)?;
         let mut entries = Vec::new();
         while !reply.is_empty() {
-            entries.push(reply.entry()?);
+            entries.push(reply.entry(run)?);
         }
         Ok(entries)
     }
@@ -94,7 +94,8 @@ impl RedisStore {
             Value::Nil => Value::BulkString(Vec::new()),
             value => value,
         });
-        summary(run.clone(), &mut Reply::new(OP, Value::Array(values.collect()))?).map(Some)
+        let found = summary(run.clone(), &mut Reply::new(OP, Value::Array(values.collect()))?);
+        found.map(Some).map_err(|error| error.key(run))
     }
 }
 

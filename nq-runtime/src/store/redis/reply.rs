@@ -1,8 +1,8 @@
 //! Takes the replies of functions apart.
 
 use nq_core::entry::{Entry, EntryType};
-use nq_core::id::EntryId;
-use nq_core::store::StoreError;
+use nq_core::id::{EntryId, RunId};
+use nq_core::store::{ErrorKind, StoreError};
 use redis::Value;
 
 use super::errors::garbled;
@@ -70,16 +70,18 @@ impl Reply {
         Ok(())
     }
 
-    /// An entry: its id, type, step, attempt and data.
-    pub(super) fn entry(&mut self) -> Result<Entry, StoreError> {
-        let id: EntryId = self.parse()?;
-        let kind = EntryType::parse(&self.text()?);
-        let (step, attempt) = (self.text()?, self.text()?);
+    /// An entry of this run: its id, type, step, attempt and data.
+    pub(super) fn entry(&mut self, run: &RunId) -> Result<Entry, StoreError> {
+        let (id, kind) = (self.parse::<EntryId>()?, lossy(self.value()?));
+        let (step, attempt, data) = (lossy(self.value()?), lossy(self.value()?), self.value()?);
         let op = self.op;
-        let step = if step.is_empty() { None } else { Some(step.parse().map_err(|_| garbled(op))?) };
-        let attempt = if attempt.is_empty() { None } else { Some(attempt.parse().map_err(|_| garbled(op))?) };
-        let data = json(op, self.value()?)?;
-        Ok(Entry { id, kind, step, attempt, data })
+        let damaged = |what: String| StoreError::new(ErrorKind::Corrupt, op, what).key(run);
+        let field = |name| damaged(format!("entry {} of its timeline is damaged: its {name}", id.n));
+        let step = if step.is_empty() { None } else { Some(step.parse().map_err(|_| field("step"))?) };
+        let attempt =
+            if attempt.is_empty() { None } else { Some(attempt.parse().map_err(|_| field("attempt"))?) };
+        let data = data_of(id, &kind, data).map_err(damaged)?;
+        Ok(Entry { id, kind: EntryType::parse(&kind), step, attempt, data })
     }
 }
 
@@ -94,10 +96,25 @@ pub(super) fn text(value: Value) -> Option<String> {
     }
 }
 
-/// The JSON of a value.
-pub(super) fn json(op: &'static str, value: Value) -> Result<serde_json::Value, StoreError> {
+/// The text of a value, whatever it is.
+pub(super) fn lossy(value: Value) -> String {
     match value {
-        Value::BulkString(bytes) => serde_json::from_slice(&bytes).map_err(|error| garbled(op).source(error)),
-        _ => Err(garbled(op)),
+        Value::BulkString(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        value => text(value).unwrap_or_default(),
+    }
+}
+
+/// The data of an entry, or what is wrong with the entry. One that is missing comes without type and data.
+pub(super) fn data_of(id: EntryId, kind: &str, value: Value) -> Result<serde_json::Value, String> {
+    let n = id.n;
+    let damaged = |why: String| format!("entry {n} of its timeline is damaged: {why}");
+    match value {
+        Value::BulkString(bytes) if bytes.is_empty() && kind.is_empty() => {
+            Err(format!("entry {n} of its timeline is missing"))
+        }
+        Value::BulkString(bytes) => {
+            serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))
+        }
+        _ => Err(damaged("its data".into())),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use nq_core::entry::{Entry, EntryType};
-use nq_core::id::{EntryId, InstanceId, RunId};
+use nq_core::id::{EntryId, InstanceId};
 use nq_core::ledger::{LaneError, arrived};
 use nq_core::limits;
 use nq_core::status::RunStatus;
@@ -14,7 +14,7 @@ use serde_json::json;
 use super::errors::garbled;
 use super::keys::{spec_text, unword, word};
 use super::library::Call;
-use super::reply::{Reply, json};
+use super::reply::{Reply, data_of, lossy};
 use super::{Partition, RedisStore};
 
 const OP: &str = "turn";
@@ -46,8 +46,18 @@ struct Shared {
     renewed: Vec<RenewAnswer>,
     /// The leases, each with the ticket that it came by.
     leases: Vec<(EntryId, Lease)>,
+    /// The leases that cannot be read.
+    unreadable: Vec<Unreadable>,
     /// For each wanted queue how many tickets there are, and the first of them.
     ready: Vec<(u64, Vec<EntryId>)>,
+}
+
+/// A leased job that cannot be read: what names it, as it came, and what is wrong with it.
+struct Unreadable {
+    run: String,
+    step: String,
+    fence: String,
+    what: String,
 }
 
 impl RedisStore {
@@ -133,7 +143,11 @@ impl RedisStore {
             call.arg(want.queue.as_str()).arg(*max);
         }
         let reply = self.lasting(&call, &partition.turns, lasting).await?;
-        self.decode(turn, reply, part)
+        let shared = self.decode(turn, reply, part)?;
+        for job in &shared.unreadable {
+            condemn(partition, job).await?;
+        }
+        Ok(shared)
     }
 
     fn decode(&self, turn: &Turn, reply: redis::Value, part: Part) -> Result<Shared, StoreError> {
@@ -151,7 +165,13 @@ impl RedisStore {
         let renewed = reply.list()?.texts()?.iter().map(|text| renew_answer(text)).collect();
         let count = reply.number()?;
         let mut list = reply.list()?;
-        let leases = (0..count).map(|_| lease(&mut list)).collect::<Result<_, _>>()?;
+        let (mut leases, mut unreadable) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            match lease(&mut list)? {
+                Ok(lease) => leases.push(lease),
+                Err(job) => unreadable.push(job),
+            }
+        }
         let paused = reply.list()?.texts()?;
         if part != Part::Second {
             self.waiting.paused(turn.wants.iter().map(|want| &want.queue), &paused);
@@ -168,7 +188,7 @@ impl RedisStore {
             ready.push((count, first));
         }
         reply.log_failures()?;
-        Ok(Shared { answers, renewed, leases, ready })
+        Ok(Shared { answers, renewed, leases, unreadable, ready })
     }
 }
 
@@ -310,27 +330,66 @@ fn renew_answer(text: &str) -> RenewAnswer {
     }
 }
 
-/// A job that is leased, and the ticket that it came by.
-fn lease(reply: &mut Reply) -> Result<(EntryId, Lease), StoreError> {
+/// A job that is leased, and the ticket that it came by. One that cannot be read must not spoil those behind it.
+fn lease(reply: &mut Reply) -> Result<Result<(EntryId, Lease), Unreadable>, StoreError> {
     let ticket = reply.parse()?;
-    let mut lease = Lease {
-        run: reply.parse::<RunId>()?,
-        flow: reply.parse()?,
-        step: reply.parse()?,
-        queue: reply.parse()?,
-        fence: reply.number()?,
-        attempt: reply.number()? as u32,
-        failures: reply.number()? as u32,
-        read: reply.number()?,
-        recorded: reply.number()? as u32,
-        inputs: Vec::new(),
-    };
+    let [run, flow, step, queue, fence] = words(reply)?;
+    let [attempt, failures, read, recorded] = words(reply)?;
+    let mut inputs = Vec::new();
     for _ in 0..reply.number()? {
-        let id: EntryId = reply.parse()?;
-        let kind = EntryType::parse(&reply.text()?);
-        let data = json(OP, reply.value()?)?;
-        let entry = Entry { id, kind, step: None, attempt: None, data };
-        lease.inputs.push(arrived(entry, unword(&reply.text()?)));
+        let [id, kind] = words(reply)?;
+        inputs.push((id, kind, reply.value()?, lossy(reply.value()?)));
     }
-    Ok((ticket, lease))
+    let decoded = || {
+        let mut lease = Lease {
+            run: parsed("run", &run)?,
+            flow: parsed("flow", &flow)?,
+            step: parsed("step", &step)?,
+            queue: parsed("queue", &queue)?,
+            fence: parsed("fence", &fence)?,
+            attempt: parsed("attempt", &attempt)?,
+            failures: parsed("count of failures", &failures)?,
+            read: parsed("read position", &read)?,
+            recorded: parsed("count of operations", &recorded)?,
+            inputs: Vec::with_capacity(inputs.len()),
+        };
+        for (id, kind, data, key) in inputs {
+            let id: EntryId = parsed("input", &id)?;
+            let data = data_of(id, &kind, data)?;
+            let entry = Entry { id, kind: EntryType::parse(&kind), step: None, attempt: None, data };
+            lease.inputs.push(arrived(entry, unword(&key)));
+        }
+        Ok(lease)
+    };
+    let decoded: Result<Lease, String> = decoded();
+    Ok(decoded.map(|lease| (ticket, lease)).map_err(|what| Unreadable { run, step, fence, what }))
+}
+
+fn words<const N: usize>(reply: &mut Reply) -> Result<[String; N], StoreError> {
+    let mut words = [const { String::new() }; N];
+    for word in &mut words {
+        *word = lossy(reply.value()?);
+    }
+    Ok(words)
+}
+
+fn parsed<T: std::str::FromStr>(what: &str, text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("its {what} is damaged: {text:?}"))
+}
+
+/// Makes a dead letter of a job that was leased and cannot be read. If this does not arrive, the turn is sent again.
+async fn condemn(partition: &Partition, job: &Unreadable) -> Result<(), StoreError> {
+    let Unreadable { run, step, fence, what } = job;
+    let error = limits::cut(format!("step `{step}` of run `{run}` cannot be read from the store: {what}"));
+    tracing::error!(error, "a job that cannot be read is a dead letter");
+    let mut call = Call::new("condemn", partition);
+    call.arg(run).arg(step).arg(fence).arg(error);
+    match call.run(&partition.turns).await {
+        Err(error) if !error.is_retryable() => {
+            // Its lease runs out, and somebody tries again.
+            tracing::error!(%error, "a job that cannot be read is left as it is");
+            Ok(())
+        }
+        answer => answer.map(drop),
+    }
 }

@@ -172,9 +172,11 @@ impl RedisStore {
             .arg(number)
             .arg(offer.lease_ms.min(limits::MAX_TIME_MS))
             .arg(started_data(&offer.instance))
+            .arg(offer.turn)
             .arg(offer.queues.iter().map(QueueName::as_str).collect::<Vec<_>>());
         let offered = async {
-            if call.run(&partition.turns).await? == Value::Int(0) {
+            // Only where an earlier one has brought a job there is something to do at once.
+            if call.run(&partition.turns).await? != Value::Int(1) {
                 waiter.woken().await;
             }
             Ok(())

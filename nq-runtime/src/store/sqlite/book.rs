@@ -1,8 +1,9 @@
 //! The writer's view of the file: what it remembers over what is there, and how the one becomes the other.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use nq_core::id::{InstanceId, Name, QueueName, RunId, StepId};
+use nq_core::ledger::Damage;
 use nq_core::record::{Input, JobRecord, JobState};
 use nq_core::transaction::JobSpec;
 use rusqlite::{Connection, params};
@@ -23,18 +24,20 @@ pub(super) struct Book<'c> {
     pub(super) store: String,
     /// Whether there is little room on the disk, so that a transaction must write few pages.
     pub(super) tight: bool,
+    /// The runs that earlier tries of the call at hand have found damaged.
+    pub(super) damaged: HashMap<RunId, Damage>,
 }
 
 impl<'c> Book<'c> {
     pub(super) fn new(conn: &'c Connection, store: String) -> Self {
-        Self { db: Db(conn), cache: Cache::default(), store, tight: false }
+        Self { db: Db(conn), cache: Cache::default(), store, tight: false, damaged: HashMap::new() }
     }
 
     /// A run that exists.
     pub(super) fn known(&mut self, run: &RunId) -> Result<Option<&mut CachedRun>, Failure> {
         if !self.cache.runs.contains_key(run) {
-            let found = self.db.first(row::RUN_BY_ID, [run.as_str()], row::run)?;
-            let Some((key, record)) = found else {
+            let found = self.db.first(row::RUN_BY_ID, [run.as_str()], row::run);
+            let Some((key, record)) = found.map_err(|failure| failure.about(run.as_str()))? else {
                 self.cache.absent = Some(run.clone());
                 return Ok(None);
             };
@@ -85,7 +88,8 @@ impl<'c> Book<'c> {
         let Some(page) = self.known(run)? else { return Ok(None) };
         if !page.jobs.contains_key(step) {
             let key = page.key;
-            let Some(job) = self.load_job(run, key, step)? else { return Ok(None) };
+            let job = self.load_job(run, key, step).map_err(|failure| failure.about(run.as_str()))?;
+            let Some(job) = job else { return Ok(None) };
             self.cache.taken += 1;
             if let Some(page) = self.cache.runs.get_mut(run) {
                 page.jobs.insert(step.clone(), job);
@@ -218,20 +222,15 @@ impl<'c> Book<'c> {
         let queue = self.queue(name)?;
         if queue.head.is_empty() && queue.more {
             let (key, read) = (queue.key, queue.read);
-            let sql = "SELECT r.id, j.worker, j.ms, j.n, j.at FROM jobs j INDEXED BY jobs_queued \
+            let sql = "SELECT r.id, j.worker, j.ms, j.n, j.run, j.at FROM jobs j INDEXED BY jobs_queued \
                        JOIN runs r ON r.key = j.run WHERE j.queue = ? AND j.state = 0 AND j.at > ? ORDER BY j.at LIMIT ?";
-            let tickets = self.db.all(sql, params![key, read, page], |row| {
-                let run: String = row.get(0)?;
-                let step = row::step(
-                    &run,
-                    row.get_ref(1)?.as_str().unwrap_or_default(),
-                    row::uint(row, 2)?,
-                    row::uint(row, 3)?,
-                )?;
-                Ok(Ticket { place: row.get(4)?, run: row::run_id(&run)?, step })
+            let mut rows = 0;
+            let tickets = self.jobs(sql, params![key, read, page], |row, run, step| {
+                rows += 1;
+                Ok(Ticket { place: row.get(5)?, run, step })
             })?;
             let queue = self.queue(name)?;
-            queue.more = tickets.len() == page as usize;
+            queue.more = rows == page as usize;
             queue.read = tickets.last().map_or(read, |ticket| ticket.place);
             // What this batch has queued may be in the file already, if a tick had it written.
             queue.tail.retain(|ticket| ticket.place > queue.read);

@@ -1,7 +1,7 @@
 //! What SQLite says, as what a caller can do about it.
 
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use nq_core::store::{ErrorKind, StoreError};
 use rusqlite::{ErrorCode, ffi};
@@ -46,6 +46,18 @@ pub(super) enum Reach {
     Store,
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sql(error) => error.fmt(f),
+            Self::Corrupt { key, what } => write!(f, "`{key}`: {what}"),
+            Self::Lock(error) | Self::Reserve(error) => error.fmt(f),
+            Self::Full(failure) => failure.fmt(f),
+            Self::Gone { path, what } => write!(f, "{what}: {}", path.display()),
+        }
+    }
+}
+
 impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sql(error)
@@ -75,6 +87,26 @@ impl Failure {
     /// Whether SQLite could not write to a file.
     pub(super) fn is_write(&self) -> bool {
         matches!(self, Self::Sql(error) if extended_code(error) == Some(ffi::SQLITE_IOERR_WRITE))
+    }
+
+    /// The same, said of this run, where it is something stored that cannot be read or does not fit.
+    pub(super) fn about(self, run: &str) -> Self {
+        use rusqlite::Error::{
+            FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error,
+        };
+        match self {
+            Self::Corrupt { key, what } if key != run => Self::corrupt(run, format!("{key}: {what}")),
+            Self::Sql(
+                error @ (FromSqlConversionFailure(..)
+                | IntegralValueOutOfRange(..)
+                | InvalidColumnType(..)
+                | Utf8Error(..)),
+            ) => Self::corrupt(run, error.to_string()),
+            Self::Sql(error) if code(&error) == Some(ErrorCode::ConstraintViolation) => {
+                Self::corrupt(run, error.to_string())
+            }
+            other => other,
+        }
     }
 
     /// How far it reaches.

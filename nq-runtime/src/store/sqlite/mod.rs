@@ -45,6 +45,7 @@
 mod book;
 mod cache;
 mod checkpoint;
+mod damage;
 mod db;
 mod errors;
 mod files;

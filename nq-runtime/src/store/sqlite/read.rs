@@ -2,7 +2,9 @@
 
 use nq_core::entry::{Entry, EntryType};
 use nq_core::id::{QueueName, RunId};
+use nq_core::ledger;
 use nq_core::limits::{MAX_READ_BYTES, MAX_READ_ENTRIES};
+use nq_core::record::JobState;
 use nq_core::status::RunStatus;
 use nq_core::store::{
     Gathered, Interest, JobSummary, JobsQuery, QueueCounts, Read, RunSummary, RunsPage, RunsQuery,
@@ -10,6 +12,7 @@ use nq_core::store::{
 use rusqlite::types::Value;
 use rusqlite::{Row, ToSql, params, params_from_iter};
 
+use super::damage::job_key;
 use super::db::Db;
 use super::errors::Failure;
 use super::row::Uint;
@@ -155,7 +158,14 @@ pub(super) fn runs(db: Db<'_>, query: &RunsQuery, before: i64) -> Result<RunsPag
     let next = keys.last().filter(|_| more).map(ToString::to_string);
     let mut runs = Vec::with_capacity(keys.len());
     for key in keys {
-        runs.extend(db.first(row::RUN_BY_KEY, [key], row::run)?.map(|(_, run)| row::summary(run)));
+        match db.first(row::RUN_BY_KEY, [key], row::run).map_err(|failure| failure.about("runs")) {
+            Ok(run) => runs.extend(run.map(|(_, run)| row::summary(run))),
+            // Whoever asks for it by its id is told.
+            Err(Failure::Corrupt { key, what }) => {
+                tracing::error!(run = key, what, "a run that cannot be read is left out of a list");
+            }
+            Err(failure) => return Err(failure),
+        }
     }
     Ok(RunsPage { runs, next })
 }
@@ -205,7 +215,7 @@ pub(super) fn jobs(db: Db<'_>, query: &JobsQuery) -> Result<Vec<JobSummary>, Fai
     sql.push_str(" ORDER BY r.id, j.worker, j.n LIMIT ?");
     let limit = query.page_size() as i64;
     values.push(&limit);
-    db.all(&sql, values.as_slice(), |row| {
+    let summary = |row: &Row<'_>| {
         let run: String = row.get(0)?;
         let text = |column| -> Result<String, Failure> { Ok(row.get(column)?) };
         let (earlier, failures, crashes): (u32, u32, u32) = (row.get(9)?, row.get(10)?, row.get(11)?);
@@ -219,6 +229,31 @@ pub(super) fn jobs(db: Db<'_>, query: &JobsQuery) -> Result<Vec<JobSummary>, Fai
             crashes,
             run: row::run_id(&run)?,
         })
+    };
+    let found =
+        db.all(&sql, values.as_slice(), |row| Ok(summary(row).or_else(|failure| unreadable(row, &failure))))?;
+    let mut jobs = Vec::with_capacity(found.len());
+    for job in found {
+        match job {
+            Ok(job) => jobs.push(job),
+            Err(failure) => tracing::error!(?failure, "a job that cannot be read is left out of a list"),
+        }
+    }
+    Ok(jobs)
+}
+
+/// A job whose row cannot be read, shown as the dead letter that it becomes when somebody would take it.
+fn unreadable(row: &Row<'_>, failure: &Failure) -> Result<JobSummary, Failure> {
+    let (run, step) = job_key(row)?;
+    let error = ledger::unreadable(&run, &step, &failure.to_string());
+    Ok(JobSummary {
+        queue: row::queue_name(&row.get::<_, String>(4)?)?,
+        state: JobState::Dead { error },
+        attempt: 1,
+        failures: 0,
+        crashes: 0,
+        run,
+        step,
     })
 }
 

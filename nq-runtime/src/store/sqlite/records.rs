@@ -3,10 +3,11 @@
 
 use nq_core::entry::Entry;
 use nq_core::id::{EntryId, InstanceId, Name, QueueName, RunId, StepId};
-use nq_core::ledger::Records;
+use nq_core::ledger::{Damage, Records};
 use nq_core::record::{GatherRecord, Input, JobRecord, JobState, LaneRecord, RunRecord};
 use nq_core::transaction::GatherSpec;
 use rusqlite::params;
+use rusqlite::types::Value;
 
 use super::book::Book;
 use super::cache::{CachedJob, Ticket};
@@ -16,6 +17,29 @@ use super::row::{self, Uint};
 
 impl Records for Book<'_> {
     type Error = Failure;
+
+    fn damage(error: &Failure) -> Option<String> {
+        match error {
+            Failure::Corrupt { what, .. } => Some(what.clone()),
+            _ => None,
+        }
+    }
+
+    fn damaged(&mut self, run: &RunId) -> Option<Damage> {
+        self.damaged.get(run).cloned()
+    }
+
+    fn bury(&mut self, run: &RunId, step: &StepId, error: &str) -> Result<(), Failure> {
+        let key =
+            self.db.first("SELECT key FROM runs WHERE id = ?", [run.as_str()], |row| Ok(row.get(0)?))?;
+        let Some(key) = key else { return Ok(()) };
+        let (worker, n) = (Value::from(step.worker().as_str().to_owned()), step.cause().n as i64);
+        self.bury_row([key, worker, n.into()], error)?;
+        if let Some(page) = self.cache.runs.get_mut(run) {
+            page.jobs.remove(step);
+        }
+        Ok(())
+    }
 
     fn run(&mut self, run: &RunId) -> Result<Option<RunRecord>, Failure> {
         Ok(self.known(run)?.and_then(|page| page.record.clone()))
@@ -31,7 +55,8 @@ impl Records for Book<'_> {
     fn entry(&mut self, run: &RunId, n: u64) -> Result<Option<Entry>, Failure> {
         let Some(page) = self.known(run)? else { return Ok(None) };
         let key = page.key;
-        self.db.first(row::ENTRY_AT, params![key, Uint(n)], |row| row::entry(row, run, key))
+        let entry = self.db.first(row::ENTRY_AT, params![key, Uint(n)], |row| row::entry(row, run, key));
+        entry.map_err(|failure| failure.about(run.as_str()))
     }
 
     fn append(&mut self, run: &RunId, entry: Entry) -> Result<(), Failure> {
@@ -41,8 +66,9 @@ impl Records for Book<'_> {
         let step = step.map(|step| step.to_string());
         let crc = row::checksum(key, id, kind, step.as_deref(), attempt, &data);
         let sql = "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-        self.db.execute(sql, params![key, Uint(id.n), Uint(id.ms), kind, step, attempt, data, crc])?;
-        Ok(())
+        let appended =
+            self.db.execute(sql, params![key, Uint(id.n), Uint(id.ms), kind, step, attempt, data, crc]);
+        appended.map(drop).map_err(|failure| failure.about(run.as_str()))
     }
 
     fn job(&mut self, run: &RunId, step: &StepId) -> Result<Option<JobRecord>, Failure> {
@@ -82,6 +108,17 @@ impl Records for Book<'_> {
         Ok(())
     }
 
+    fn drop_jobs(&mut self, run: &RunId, max: usize) -> Result<(), Failure> {
+        let key = self.change(run)?.key;
+        // What is only remembered of them so far must not come after this.
+        self.flush()?;
+        self.drop_some(run, key, max)?;
+        if let Some(page) = self.cache.runs.get_mut(run) {
+            page.jobs.clear();
+        }
+        Ok(())
+    }
+
     fn queued(&mut self, queue: &QueueName, max: u32) -> Result<Vec<(RunId, StepId)>, Failure> {
         // Some of a page may be stale, and what is left over serves the next turn.
         let page = max.max(16).saturating_mul(2);
@@ -92,8 +129,12 @@ impl Records for Book<'_> {
         let mut tickets = Vec::new();
         while found.len() < max as usize {
             let Some(ticket) = self.ticket(queue, page)? else { break };
-            let job = self.known_job(&ticket.run, &ticket.step)?;
-            if job.is_some_and(|job| job.is_queued_at(ticket.place)) {
+            let queued = match self.known_job(&ticket.run, &ticket.step) {
+                Ok(job) => Ok(job.is_some_and(|job| job.is_queued_at(ticket.place))),
+                Err(failure) => Err(failure),
+            };
+            // What becomes of one that cannot be read is decided where it is leased.
+            if queued.or_else(|failure| self.is_still_queued(&ticket, failure))? {
                 found.push((ticket.run.clone(), ticket.step.clone()));
                 tickets.push(ticket);
             }
@@ -105,22 +146,7 @@ impl Records for Book<'_> {
     }
 
     fn gathers(&mut self, run: &RunId) -> Result<Vec<GatherRecord>, Failure> {
-        let Some(page) = self.known(run)? else { return Ok(Vec::new()) };
-        if let Some(gathers) = &page.gathers {
-            return Ok(gathers.clone());
-        }
-        let key = page.key;
-        let sql = "SELECT spec, rank, count, fired FROM gathers WHERE run = ? ORDER BY rank, worker";
-        let rows: Vec<(i64, u32, u64, bool)> =
-            self.db.all(sql, [key], |row| Ok((row.get(0)?, row.get(1)?, row::uint(row, 2)?, row.get(3)?)))?;
-        let mut gathers = Vec::with_capacity(rows.len());
-        for (spec, rank, count, fired) in rows {
-            gathers.push(GatherRecord { gather: GatherSpec { spec: self.spec(spec)?, rank }, count, fired });
-        }
-        if let Some(page) = self.known(run)? {
-            page.gathers = Some(gathers.clone());
-        }
-        Ok(gathers)
+        self.read_gathers(run).map_err(|failure| failure.about(run.as_str()))
     }
 
     fn put_gather(&mut self, run: &RunId, gather: &GatherRecord) -> Result<(), Failure> {
@@ -159,9 +185,10 @@ impl Records for Book<'_> {
         let sql = "DELETE FROM arrivals WHERE run = ?1 AND worker = ?2 AND by = ?3 AND side = ?4 AND n = \
                    (SELECT min(n) FROM arrivals WHERE run = ?1 AND worker = ?2 AND by = ?3 AND side = ?4) \
                    RETURNING ms, n, key";
-        self.db.first(sql, params![key, worker.as_str(), by, side], |row| {
+        let taken = self.db.first(sql, params![key, worker.as_str(), by, side], |row| {
             Ok(Input { id: EntryId { ms: row::uint(row, 0)?, n: row::uint(row, 1)? }, key: row.get(2)? })
-        })
+        });
+        taken.map_err(|failure| failure.about(run.as_str()))
     }
 
     fn has_arrival(&mut self, run: &RunId, worker: &Name, side: u32, by: &str) -> Result<bool, Failure> {
@@ -197,10 +224,11 @@ impl Records for Book<'_> {
         }
         let key = page.key;
         let sql = "SELECT worker, ms, n FROM arrivals WHERE run = ? ORDER BY worker, n LIMIT ?";
-        self.db.all(sql, params![key, max as i64], |row| {
+        let unpaired = self.db.all(sql, params![key, max as i64], |row| {
             let worker = row::name(run.as_str(), row.get_ref(0)?.as_str().unwrap_or_default())?;
             Ok((worker, EntryId { ms: row::uint(row, 1)?, n: row::uint(row, 2)? }))
-        })
+        });
+        unpaired.map_err(|failure| failure.about(run.as_str()))
     }
 
     fn lane(&mut self, instance: &InstanceId) -> Result<Option<LaneRecord>, Failure> {
@@ -212,5 +240,26 @@ impl Records for Book<'_> {
         known.lane = Some(lane.clone());
         known.changed = true;
         Ok(())
+    }
+}
+
+impl Book<'_> {
+    fn read_gathers(&mut self, run: &RunId) -> Result<Vec<GatherRecord>, Failure> {
+        let Some(page) = self.known(run)? else { return Ok(Vec::new()) };
+        if let Some(gathers) = &page.gathers {
+            return Ok(gathers.clone());
+        }
+        let key = page.key;
+        let sql = "SELECT spec, rank, count, fired FROM gathers WHERE run = ? ORDER BY rank, worker";
+        let rows: Vec<(i64, u32, u64, bool)> =
+            self.db.all(sql, [key], |row| Ok((row.get(0)?, row.get(1)?, row::uint(row, 2)?, row.get(3)?)))?;
+        let mut gathers = Vec::with_capacity(rows.len());
+        for (spec, rank, count, fired) in rows {
+            gathers.push(GatherRecord { gather: GatherSpec { spec: self.spec(spec)?, rank }, count, fired });
+        }
+        if let Some(page) = self.known(run)? {
+            page.gathers = Some(gathers.clone());
+        }
+        Ok(gathers)
     }
 }

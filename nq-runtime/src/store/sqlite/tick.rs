@@ -1,5 +1,6 @@
 //! What time brings: jobs that are due, leases that ran out, instances that died, runs past their retention.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use nq_core::decide;
@@ -7,6 +8,7 @@ use nq_core::id::{InstanceId, RunId, StepId};
 use nq_core::ledger;
 use nq_core::record::TickRecord;
 use nq_core::store::{Tick, Ticked};
+use rusqlite::types::Value;
 use rusqlite::{Row, params};
 
 use super::book::Book;
@@ -19,11 +21,21 @@ use super::row::{self, Uint};
 const MAX_REMOVED_ROWS: usize = 10_000;
 /// How many runs go in one tick while there is little room on the disk.
 const MAX_REMOVED_RUNS_TIGHT: usize = 20;
+/// How many jobs of runs that have ended go in one tick.
+const MAX_DROPPED: usize = 1_000;
+/// What the keys of `meta` begin with that name the runs which have ended and still have unfinished jobs, and what
+/// comes after all of these. Persisted.
+const ENDING: &str = "ending ";
+const ENDING_END: &str = "ending!";
 /// How long an instance that holds nothing and does not live any more is remembered.
 const KEEP_INSTANCE_MS: u64 = 60 * 60 * 1_000;
 
-/// A job that someone holds, and the name of the one who does.
-type Held = (RunId, StepId, u64, InstanceId);
+/// A job that someone holds, its fence, and the name of the one who does; or why these cannot be read.
+type Held = (RunId, StepId, Result<(u64, InstanceId), String>);
+
+/// A job that its run has left: worker, position of the cause and state as they stand in its row, its queue, and its step
+/// if that can be read.
+type LeftOver = (Value, Value, Value, Option<String>, Option<StepId>);
 
 impl Book<'_> {
     /// A tick of the contract.
@@ -33,13 +45,15 @@ impl Book<'_> {
         ticked.expired = self.bury(locks, &mut left, now_ms)?;
         self.due(&mut ticked, &mut left, now_ms)?;
         self.expire(tick, &mut ticked, &mut left, now_ms)?;
+        self.drop_rest(&mut ticked)?;
+        self.right_ends(&mut ticked, now_ms)?;
         self.retire(tick, &mut ticked, &mut left, now_ms)?;
         self.forget_instances(locks, now_ms)?;
         ticked.more |= left == 0;
         self.flush()?;
         let next: Option<Option<u64>> =
             self.db.first("SELECT min(at) FROM jobs INDEXED BY jobs_delayed WHERE state = 2", [], |row| {
-                Ok(row::optional_uint(row, 0)?)
+                Ok(row::optional_uint(row, 0).unwrap_or_default())
             })?;
         ticked.next_due = next.flatten().map(|due_ms| Duration::from_millis(due_ms.saturating_sub(now_ms)));
         Ok(ticked)
@@ -64,9 +78,11 @@ impl Book<'_> {
 
     fn due(&mut self, ticked: &mut Ticked, left: &mut usize, now_ms: u64) -> Result<(), Failure> {
         self.flush()?;
-        let sql = "SELECT r.id, j.worker, j.ms, j.n FROM jobs j INDEXED BY jobs_delayed \
+        let sql = "SELECT r.id, j.worker, j.ms, j.n, j.run FROM jobs j INDEXED BY jobs_delayed \
                    JOIN runs r ON r.key = j.run WHERE j.state = 2 AND j.at <= ? ORDER BY j.at LIMIT ?";
-        for (run, step) in self.db.all(sql, params![Uint(now_ms), *left as i64], job_key)? {
+        for (run, step) in
+            self.jobs(sql, params![Uint(now_ms), *left as i64], |_, run, step| Ok((run, step)))?
+        {
             *left -= 1;
             ticked.due += usize::from(ledger::due(self, &run, &step, now_ms)?);
         }
@@ -97,24 +113,36 @@ impl Book<'_> {
     fn held(&mut self, condition: &str, value: i64, limit: usize) -> Result<Vec<Held>, Failure> {
         self.flush()?;
         let sql = format!(
-            "SELECT r.id, j.worker, j.ms, j.n, j.fence, i.id FROM jobs j INDEXED BY jobs_leased \
-             JOIN runs r ON r.key = j.run JOIN instances i ON i.key = j.holder \
+            "SELECT r.id, j.worker, j.ms, j.n, j.run, j.fence, i.id FROM jobs j INDEXED BY jobs_leased \
+             JOIN runs r ON r.key = j.run LEFT JOIN instances i ON i.key = j.holder \
              WHERE j.state = 1 AND {condition} LIMIT ?2"
         );
-        self.db.all(&sql, params![value, limit as i64], |row| {
-            let (run, step) = job_key(row)?;
-            let holder: String = row.get(5)?;
-            let holder = holder.parse().map_err(|error| Failure::corrupt(&run, format!("{error}")))?;
-            Ok((run, step, row::uint(row, 4)?, holder))
+        self.jobs(&sql, params![value, limit as i64], |row, run, step| {
+            let lease = || -> Result<(u64, InstanceId), Failure> {
+                let holder: String = row.get(6)?;
+                let holder = holder.parse().map_err(|error| Failure::corrupt(&run, format!("{error}")))?;
+                Ok((row::uint(row, 5)?, holder))
+            };
+            let lease = lease().map_err(|failure| failure.to_string());
+            Ok((run, step, lease))
         })
     }
 
     fn give_back(&mut self, held: Vec<Held>, left: &mut usize, now_ms: u64) -> Result<usize, Failure> {
         let mut given = 0;
-        for (run, step, fence, holder) in held {
+        for (run, step, lease) in held {
             *left -= 1;
-            let why = decide::lost(&holder);
-            given += usize::from(ledger::expire(self, &run, &step, fence, &why, now_ms)?);
+            match lease {
+                Ok((fence, holder)) => {
+                    let why = decide::lost(&holder);
+                    given += usize::from(ledger::expire(self, &run, &step, fence, &why, now_ms)?);
+                }
+                Err(what) => {
+                    let damage = ledger::Damage { what, beyond_repair: self.damaged.contains_key(&run) };
+                    ledger::condemn(self, &run, &step, &damage, now_ms)?;
+                    given += 1;
+                }
+            }
         }
         Ok(given)
     }
@@ -145,17 +173,93 @@ impl Book<'_> {
                 *left -= 1;
                 runs_left -= 1;
                 ticked.removed += 1;
-                self.remove_run(key, &row::run_id(&id)?)?;
+                self.remove_run(key, &id)?;
             }
         }
         ticked.more |= self.sweep()? || (self.tight && runs_left == 0);
         Ok(())
     }
 
-    fn remove_run(&mut self, key: i64, id: &RunId) -> Result<(), Failure> {
-        // Those who follow it learn that it is gone.
-        self.change(id)?;
-        self.cache.runs.remove(id);
+    /// Drops unfinished jobs of a run that has ended; how many. What is left is remembered, and goes by later ticks.
+    pub(super) fn drop_some(&mut self, id: &RunId, run: i64, max: usize) -> Result<usize, Failure> {
+        let sql = "SELECT j.worker, j.n, j.state, q.name, j.ms FROM jobs j LEFT JOIN queues q ON q.key = j.queue \
+                   WHERE j.run = ? AND j.state != 3 LIMIT ?";
+        let jobs: Vec<LeftOver> = self.db.all(sql, params![run, max as i64 + 1], |row| {
+            let step = |row: &Row<'_>| {
+                row::step(id.as_str(), &row.get::<_, String>(0)?, row::uint(row, 4)?, row::uint(row, 1)?)
+            };
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3).unwrap_or_default(), step(row).ok()))
+        })?;
+        let more = jobs.len() > max;
+        let dropped = jobs.len().min(max);
+        let mut steps = HashSet::new();
+        for (worker, n, state, queue, step) in jobs.into_iter().take(max) {
+            let sql = "DELETE FROM jobs WHERE run = ? AND worker = ? AND n = ?";
+            self.db.execute(sql, params![run, worker, n])?;
+            if let (Value::Integer(state @ 0..=2), Some(queue)) = (state, queue) {
+                self.queue(&row::queue_name(&queue)?)?.counts[state as usize] -= 1;
+            }
+            steps.extend(step);
+        }
+        // The next turn must not have to find out that thousands of tickets are stale.
+        for queue in self.cache.queues.values_mut() {
+            queue.head.retain(|ticket| ticket.run != *id || !steps.contains(&ticket.step));
+            queue.tail.retain(|ticket| ticket.run != *id || !steps.contains(&ticket.step));
+        }
+        let ending = format!("{ENDING}{run}");
+        if more {
+            self.db.execute("INSERT OR IGNORE INTO meta VALUES (?, '')", [ending])?;
+        } else if dropped > 0 {
+            self.db.execute("DELETE FROM meta WHERE key = ?", [ending])?;
+        }
+        Ok(dropped)
+    }
+
+    /// Goes on dropping the jobs of runs that have ended with very many.
+    fn drop_rest(&mut self, ticked: &mut Ticked) -> Result<(), Failure> {
+        self.flush()?;
+        let mut left = MAX_DROPPED;
+        loop {
+            let sql = "SELECT key FROM meta WHERE key >= ? AND key < ? LIMIT 1";
+            let next: Option<String> = self.db.first(sql, [ENDING, ENDING_END], |row| Ok(row.get(0)?))?;
+            let Some(ending) = next else { return Ok(()) };
+            if left == 0 {
+                ticked.more = true;
+                return Ok(());
+            }
+            let run: i64 = ending[ENDING.len()..].parse().unwrap_or_default();
+            let sql = "SELECT id FROM runs WHERE key = ?";
+            let id: Option<RunId> =
+                self.db.first(sql, [run], |row| row::run_id(&row.get::<_, String>(0)?))?;
+            let dropped = id.map_or(Ok(0), |id| self.drop_some(&id, run, left))?;
+            if dropped == 0 {
+                self.db.execute("DELETE FROM meta WHERE key = ?", [&ending])?;
+            }
+            left -= dropped;
+            // A record of one that is remembered is stale.
+            self.cache.runs.retain(|_, page| page.key != run);
+        }
+    }
+
+    /// The clock has gone back since some runs ended: they would be kept until it comes to where it was.
+    fn right_ends(&mut self, ticked: &mut Ticked, now_ms: u64) -> Result<(), Failure> {
+        for status in ["status = 1", "status IN (2, 3, 4)"] {
+            let sql = format!(
+                "UPDATE runs SET ended_ms = ?1 WHERE key IN \
+                 (SELECT key FROM runs INDEXED BY runs_ended WHERE {status} AND ended_ms > ?1 LIMIT ?2)"
+            );
+            let righted = self.db.execute(&sql, params![Uint(now_ms), MAX_DROPPED as i64])?;
+            ticked.more |= righted == MAX_DROPPED;
+        }
+        Ok(())
+    }
+
+    fn remove_run(&mut self, key: i64, id: &str) -> Result<(), Failure> {
+        // Those who follow it learn that it is gone. A damaged one goes as any other does.
+        if let Ok(id) = RunId::new(id) {
+            self.cache.runs.remove(&id);
+            self.cache.changed.push(id);
+        }
         let sql = "SELECT q.name, j.state, count(*) FROM jobs j JOIN queues q ON q.key = j.queue \
                    WHERE j.run = ? GROUP BY 1, 2";
         let jobs: Vec<(String, i64, i64)> =
@@ -239,15 +343,4 @@ pub(super) fn forget_dead(locks: &Locks) {
             locks.forget(&store);
         }
     }
-}
-
-fn job_key(row: &Row<'_>) -> Result<(RunId, StepId), Failure> {
-    let run: String = row.get(0)?;
-    let step = row::step(
-        &run,
-        row.get_ref(1)?.as_str().unwrap_or_default(),
-        row::uint(row, 2)?,
-        row::uint(row, 3)?,
-    )?;
-    Ok((row::run_id(&run)?, step))
 }

@@ -150,12 +150,18 @@ impl<'c> Writer<'c> {
     pub(super) fn recover(&mut self) -> Result<(), Failure> {
         loop {
             let mut left = MAX_RECOVERED;
-            self.transact(true, |book, locks, now_ms| {
+            let recovered = self.transact(true, |book, locks, now_ms| {
                 left = MAX_RECOVERED;
                 book.bury(locks, &mut left, now_ms)?;
                 forget_dead(locks);
                 Ok(())
-            })?;
+            });
+            match recovered {
+                // What cannot be read of one run does not keep the store shut.
+                Err(failure) if self.book.mark(&failure) => continue,
+                done => done?,
+            }
+            self.book.damaged.clear();
             self.settle();
             if left > 0 {
                 // What a process that was killed has left in the write-ahead log may be long.
@@ -238,6 +244,7 @@ impl<'c> Writer<'c> {
         });
         match done {
             Ok(()) => {
+                self.book.damaged.clear();
                 // Hints first: whoever is answered and then waits is not woken by what it has just done.
                 self.settle();
                 batch.into_iter().for_each(Task::answer);
@@ -250,7 +257,10 @@ impl<'c> Writer<'c> {
                     self.commit(vec![task]);
                 }
             }
+            // What cannot be read of one run does not stop what the call has to do with others.
+            Err(failure) if self.book.mark(&failure) => self.commit(batch),
             Err(failure) => {
+                self.book.damaged.clear();
                 let ends = failure.reach() == Reach::Store;
                 let why = failure.report("commit", None);
                 for task in batch {

@@ -9,9 +9,9 @@ local call, match, format, floor, ARGV, P
 -- The time, in milliseconds and as text: what is written often is text from the first, since Lua takes its time
 -- to make text of a number.
 local now, now_text, micros, micros_id
--- What a call remembers of runs, of where members of sorted sets end up, of lists, of queues, and of what failed;
+-- What a call remembers of runs, of where members of sorted sets end up, of queues, and of what failed;
 -- in a turn, the jobs that come to each queue by it and have no ticket yet, and the runs to write back at its end.
-local runs, places, tails, known, failures, retention, queued, touched
+local runs, places, known, failures, retention, queued, touched
 -- What lasts: specs by their text, and names of keys, which go with the prefix.
 local specs, spec_count, indexes = {}, 0, {}
 -- Text of small numbers by that of the number before: to print one takes longer than to find it.
@@ -32,7 +32,7 @@ local function begin(keys, argv)
     indexes = { l = {}, d = {}, x = {} }
   end
   if spec_count > 1000 then specs, spec_count = {}, 0 end
-  runs, places, tails, known, failures = {}, {}, {}, {}, {}
+  runs, places, known, failures = {}, {}, {}, {}
   retention, queued, touched = nil, nil, nil
   local seconds, fraction
   if keys[2] then
@@ -90,15 +90,6 @@ local function many(command, key, args)
   end
 end
 
-local function push(key, text)
-  local list = tails[key]
-  if not list then
-    list = {}
-    tails[key] = list
-  end
-  list[#list + 1] = text
-end
-
 local function flush()
   for key, set in pairs(places) do
     local adds, gone = {}, {}
@@ -113,8 +104,7 @@ local function flush()
     many('ZADD', key, adds)
     many('ZREM', key, gone)
   end
-  for key, list in pairs(tails) do many('RPUSH', key, list) end
-  places, tails = {}, {}
+  places = {}
 end
 
 -- A queue is known from its first ticket on. The group `mark` is made with the stream: a stream without it is
@@ -186,11 +176,12 @@ local function append_all(run, step, attempt, from, entries)
   run.last = run.ms .. '-' .. run.n
 end
 
--- A spec is `<max crashes> <f|c> <queue> <held gather> …`.
+-- A spec is `<max crashes> <f|c> <queue> <held gather> …`. Nil where it is not.
 local function spec_of(text)
   local spec = specs[text]
   if not spec then
     local crashes, failure, queue, rest = match(text, '^(%d+) (%a) (%S+)(.*)$')
+    if not crashes then return nil end
     spec = { crashes = tonumber(crashes), fails = failure == 'f', queue = queue, holds = {} }
     for name in string.gmatch(rest, '%S+') do spec.holds[#spec.holds + 1] = name end
     specs[text], spec_count = spec, spec_count + 1

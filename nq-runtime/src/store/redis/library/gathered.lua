@@ -9,12 +9,11 @@ reads('gathered', function(ARGV)
   for _, at in ipairs(call('LRANGE', P .. 'gather:' .. id .. ' ' .. ARGV[3], ARGV[5], from + most - 1)) do
     if tonumber(string.match(at, '-(%d+)')) > upto then break end
     local entry = call('XRANGE', P .. 'flow:' .. id, at, at)[1]
-    if entry then
-      local f = entry[2]
-      bytes = bytes + #f[8]
-      if bytes > tonumber(ARGV[7]) and #reply > 0 then break end
-      for _, value in ipairs({ at, f[2], f[4], f[6], f[8] }) do reply[#reply + 1] = value end
-    end
+    -- One that is missing is without type and data.
+    local f = entry and entry[2] or {}
+    bytes = bytes + #(f[8] or '')
+    if bytes > tonumber(ARGV[7]) and #reply > 0 then break end
+    for _, value in ipairs({ at, f[2] or '', f[4] or '', f[6] or '', f[8] or '' }) do reply[#reply + 1] = value end
   end
   return reply
 end)

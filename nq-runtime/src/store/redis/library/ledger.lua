@@ -2,10 +2,22 @@
 
 local JOB = '^(%a) (%d+) (%d+) (%d+) (%d+) (%S+) (%d+) (%S+) (%S+)\t([^\t]*)\t(.*)$'
 
-local function parsed(step, text)
+-- What is left of a job whose record cannot be read: enough to make a dead letter of it.
+local function broken(run, step, text)
+  local spec = match(text, '\t(%d+ %a %S+[^\t]*)\t') or '1 f ' .. run.flow .. '/' .. (match(step, '^(.*)@') or step)
+  return { broken = true, step = step, was = false, state = '?', fence = '0', earlier = '0', failures = '0',
+    crashes = '0', read = '-', recorded = '0', at = '0', who = '-', spec = spec, inputs = '' }
+end
+
+-- A job that was given and not heard of since is `g` in its record, and leased like any other.
+local function parsed(run, step, text)
   local state, fence, earlier, failures, crashes, read, recorded, at, who, spec, inputs = match(text, JOB)
+  if not state or not spec_of(spec) or (state ~= 'q' and not tonumber(at)) then return broken(run, step, text) end
+  local is_given = state == 'g'
+  if is_given then state = 'l' end
   return { step = step, was = state, state = state, fence = fence, earlier = earlier, failures = failures,
-    crashes = crashes, read = read, recorded = recorded, at = at, who = who, spec = spec, inputs = inputs }
+    crashes = crashes, read = read, recorded = recorded, at = at, who = who, spec = spec, inputs = inputs,
+    given = is_given }
 end
 
 -- The run of this id and, if one is named, the unfinished job of this step. Nil where there is none.
@@ -22,19 +34,28 @@ local function load(id, step)
       if last then h[4], h[5] = match(last[1], '(%d+)-(%d+)') end
       h[4], h[5] = h[4] or '0', h[5] or '0'
     end
+    if not (h[2] and tonumber(h[3]) and tonumber(h[6])) then error({ err = 'the record of the run is damaged' }) end
     run = opened(id, h)
     run.last = h[4] .. '-' .. h[5]
     runs[id] = run
-    if step then run.jobs[step] = h[9] and parsed(step, h[9]) or false end
+    if step then run.jobs[step] = h[9] and parsed(run, step, h[9]) or false end
   end
   if not step then return run end
   local job = run.jobs[step]
   if job == nil then
     local text = call('HGET', run.key, 'j:' .. step)
-    job = text and parsed(step, text) or false
+    job = text and parsed(run, step, text) or false
     run.jobs[step] = job
   end
   return run, job or nil
+end
+
+-- The same where one call is about many runs: nothing is found where what is stored cannot be read.
+local function load_sound(id, step)
+  local sound, run, job = pcall(load, id, step)
+  if sound then return run, job end
+  failures[#failures + 1] = id .. ': ' .. (type(run) == 'table' and run.err or tostring(run))
+  return nil
 end
 
 local function attempt(job)
@@ -51,7 +72,8 @@ local function give(run, job, instance, until_ms, started_data)
   put(run, job)
 end
 
--- Appends a leased job to the reply as its instance gets it, with the ticket that it came by.
+-- Appends a leased job to the reply as its instance gets it, with the ticket that it came by. It comes after writes,
+-- so it does not fail: an input that is not there is without type and data.
 local function view(reply, run, job, came_by, kind, data)
   local at = #reply + 1
   reply[at] = came_by
@@ -63,14 +85,18 @@ local function view(reply, run, job, came_by, kind, data)
   for id, key in string.gmatch(job.inputs, '(%S+) (%S+)') do
     local k, d = kind, data
     if not d then
-      local entry = call('XRANGE', run.stream, id, id)[1]
-      if entry then k, d = entry[2][2], entry[2][8] end
+      local found = redis.pcall('XRANGE', run.stream, id, id)
+      local entry = not found.err and found[1]
+      k, d = entry and entry[2][2] or '', entry and entry[2][8] or ''
     end
-    if d then
-      inputs = inputs + 1
-      reply[at + 1], reply[at + 2], reply[at + 3], reply[at + 4] = id, k, d, key
-      at = at + 4
-    end
+    inputs = inputs + 1
+    reply[at + 1], reply[at + 2], reply[at + 3], reply[at + 4] = id, k, d, key
+    at = at + 4
+  end
+  if inputs == 0 and job.inputs ~= '' then
+    inputs = 1
+    reply[at + 1], reply[at + 2], reply[at + 3], reply[at + 4] = '0-0', '', '', '-'
+    at = at + 4
   end
   reply[at - 4 * inputs] = inputs
 end
@@ -84,7 +110,7 @@ end
 -- What was given to an instance and is still its own. Nil if it is not.
 local function given(instance, id, step)
   if not id then return nil end
-  local run, job = load(id, step)
+  local run, job = load_sound(id, step)
   if job and job.state == 'l' and job.fence == '1' and job.who == instance then return run, job end
 end
 
@@ -157,9 +183,12 @@ local function finish(run, status, data)
   ended = run.ms
   place(P .. 'runs:running:' .. run.flow, run.id, false)
   place(P .. 'runs:' .. status .. ':' .. run.flow, run.id, run.started)
-  push(P .. (status == 'completed' and 'ended:completed' or 'ended:failed'), ended .. ' ' .. run.id .. ' ' .. run.flow .. ' ' .. status)
+  place(P .. (status == 'completed' and 'finished:completed' or 'finished:failed'),
+    run.id .. ' ' .. run.flow .. ' ' .. status, ended)
   -- A hint to those who wait: should it fail, they look for themselves.
   redis.pcall('XADD', P .. 'ended', 'MAXLEN', '~', 10000, '*', 'r', run.id)
+  -- Its other jobs go when it is written back.
+  run.left_over = run.pending ~= '0'
   run.status, run.pending, run.ended = status, '0', true
   set(run, 'status', status)
   set(run, 'ended', ended)
@@ -204,9 +233,49 @@ local function die(run, job, message)
   end
 end
 
+-- A job that cannot be read is a dead letter that says why.
+local function condemn(run, job)
+  local queue, member = spec_of(job.spec).queue, run.id .. ' ' .. job.step
+  place(index('l', queue), member, false)
+  place(index('d', queue), member, false)
+  if run.status ~= 'running' then return remove(run, job) end
+  local message = 'step `' .. job.step .. '` of run `' .. run.id .. '` cannot be read from the store: its record is damaged'
+  append(run, 'flow.step.failed', job.step, '', '{"error":' .. cjson.encode(message) .. '}')
+  job.failures = '1'
+  die(run, job, message)
+end
+
+-- Removes unfinished jobs of a run that has ended and is written back, from where `cursor` says; dead letters stay.
+-- A run may have very many, and nobody is to wait for them: the hash `ending` says where the next tick goes on.
+-- Returns how many it has looked at.
+local function drop_jobs(run, cursor)
+  local looked, first = 0, cursor == '0'
+  repeat
+    local page = call('HSCAN', run.key, cursor, 'MATCH', 'j:*', 'COUNT', 100)
+    cursor = page[1]
+    for i = 1, #page[2], 2 do
+      local job = parsed(run, string.sub(page[2][i], 3), page[2][i + 1])
+      looked = looked + 1
+      if job.state ~= 'x' then
+        if job.state == 'q' then redis.pcall('XDEL', P .. 'queue:' .. spec_of(job.spec).queue, job.at) end
+        remove(run, job)
+      end
+    end
+  until cursor == '0' or looked >= 500
+  if run.gone then many('HDEL', run.key, run.gone) end
+  run.gone, run.jobs = false, {}
+  if cursor ~= '0' then
+    call('HSET', P .. 'ending', run.id, cursor)
+  elseif not first then
+    call('HDEL', P .. 'ending', run.id)
+  end
+  return looked
+end
+
 local function done(run)
   close(run)
   if run.ended then
+    if run.left_over then drop_jobs(run, '0') end
     expire_keys(run)
     run.ended = false
   end
@@ -228,7 +297,7 @@ local function outbox(limit)
     local id = call('SRANDMEMBER', P .. 'outbox')
     if not id then return moved end
     local key = P .. 'outbox:' .. id
-    local run = load(id)
+    local run = load_sound(id)
     local page = run and run.status == 'running' and call('LPOP', key, limit - moved + 1)
     if page then
       local head, ms, n

@@ -45,14 +45,14 @@ reads('read', function(ARGV)
     for _, entry in ipairs(page) do
       local f = entry[2]
       if not types or types[f[2]] then
-        bytes = bytes + #f[8]
+        bytes = bytes + #(f[8] or '')
         if taken == most or (bytes > most_bytes and taken > 0) then
           reply[1] = at
           return reply
         end
         taken = taken + 1
         local e = 2 + 5 * taken
-        reply[e - 4], reply[e - 3], reply[e - 2], reply[e - 1], reply[e] = entry[1], f[2], f[4], f[6], f[8]
+        reply[e - 4], reply[e - 3], reply[e - 2], reply[e - 1], reply[e] = entry[1], f[2], f[4] or '', f[6] or '', f[8] or ''
       end
       at = tonumber(match(entry[1], '-(%d+)'))
     end

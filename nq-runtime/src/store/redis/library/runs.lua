@@ -42,7 +42,7 @@ reads('runs', function(ARGV)
       if newer(sources[i], sources[best]) then best = i end
     end
     local source = sources[best]
-    local h = call('HMGET', P .. 'run:' .. source.id, 'status', 'flow', 'started', 'ended', 'ms', 'n', 'pending')
+    local h = redis.pcall('HMGET', P .. 'run:' .. source.id, 'status', 'flow', 'started', 'ended', 'ms', 'n', 'pending')
     if h[1] then
       taken = taken + 1
       reply[#reply + 1] = source.id

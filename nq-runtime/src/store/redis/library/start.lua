@@ -40,7 +40,7 @@ do
     if most_ms > 0 and #data <= 65536 then instance, offer, lease_ms, started_data = offered(id, step, queue) end
     if instance then
       -- As `give` does it, with less work: somebody is in a hurry. The offer has made the queue known.
-      job.state, job.fence, job.read, job.who = 'l', '1', run.n, instance
+      job.state, job.fence, job.read, job.who = 'g', '1', run.n, instance
       job.at = after(math.min(lease_ms, most_ms))
       append(run, 'flow.step.started', step, '1', started_data)
       record(run, job)

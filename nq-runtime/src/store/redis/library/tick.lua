@@ -24,10 +24,18 @@ writes('tick', function()
     local found = {}
     for _, queue in ipairs(queues) do
       local key = P .. kind .. queue
-      local members = call('ZRANGEBYSCORE', key, '-inf', now, 'WITHSCORES', 'LIMIT', 0, left + 1)
+      local members = redis.pcall('ZRANGEBYSCORE', key, '-inf', now, 'WITHSCORES', 'LIMIT', 0, left + 1)
+      if members.err then
+        failures[#failures + 1] = key .. ': ' .. members.err
+        members = {}
+      end
       for i = 1, #members, 2 do
         local id, step = match(members[i], '^(%S+) (%S+)$')
-        found[#found + 1] = { at = tonumber(members[i + 1]), id = id, step = step, key = key, member = members[i] }
+        if id then
+          found[#found + 1] = { at = tonumber(members[i + 1]), id = id, step = step, key = key, member = members[i] }
+        else
+          place(key, members[i], false)
+        end
       end
     end
     table.sort(found, function(a, b)
@@ -37,8 +45,15 @@ writes('tick', function()
     return found
   end
 
+  local function end_broken(run, job)
+    condemn(run, job)
+    done(run)
+    return 1
+  end
+
   local function due(item)
     local run, job = load(item.id, item.step)
+    if job and job.broken then return end_broken(run, job) end
     if not job or job.state ~= 'd' or tonumber(job.at) > now then
       place(item.key, item.member, false)
       return 0
@@ -51,6 +66,7 @@ writes('tick', function()
 
   local function expire(item)
     local run, job = load(item.id, item.step)
+    if job and job.broken then return end_broken(run, job) end
     if not job or job.state ~= 'l' or tonumber(job.at) > now then
       place(item.key, item.member, job and job.state == 'l' and job.at or false)
       return 0
@@ -59,6 +75,13 @@ writes('tick', function()
     call('UNLINK', P .. 'given:' .. job.who)
     if run.status ~= 'running' then
       remove(run, job)
+      close(run)
+      return 1
+    end
+    -- It was given to an instance that may have been dead by then, and has never begun as far as anybody knows.
+    if job.given then
+      job.state = 'q'
+      put(run, job)
       close(run)
       return 1
     end
@@ -96,8 +119,10 @@ writes('tick', function()
 
   -- Removes a run with all that belongs to it. Tickets of its queued jobs lead to nothing and go when leased.
   local function forget(id, flow, status)
-    local run = load(id)
-    if run then
+    local sound, run = pcall(load, id)
+    if not sound then
+      call('UNLINK', P .. 'run:' .. id, P .. 'flow:' .. id, P .. 'join:' .. id)
+    elseif run then
       for _, field in ipairs(call('HKEYS', run.key)) do
         local step = match(field, '^j:(.*)$')
         local _, job = load(id, step)
@@ -114,21 +139,45 @@ writes('tick', function()
     return 1
   end
 
+  local dropped = 0
+  local ending = call('HRANDFIELD', P .. 'ending', 10, 'WITHVALUES')
+  for i = 1, #ending, 2 do
+    local sound, run = pcall(load, ending[i])
+    if not sound or not run then
+      call('HDEL', P .. 'ending', ending[i])
+    elseif dropped < 1000 then
+      dropped = dropped + (alone(run.id, drop_jobs, run, ending[i + 1]) or 0)
+    end
+  end
+  if ending[1] and call('EXISTS', P .. 'ending') == 1 then more = true end
+
   local removed = 0
   for list, keep in pairs({ completed = tonumber(ARGV[5]), failed = tonumber(ARGV[6]) }) do
-    local key = P .. 'ended:' .. list
-    while keep >= 0 do
-      local first = call('LINDEX', key, 0)
-      if not first then break end
-      local ended, id, flow, status = match(first, '^(%S+) (%S+) (%S+) (%S+)$')
-      if tonumber(ended) > now - keep then break end
+    local key = P .. 'finished:' .. list
+    -- Earlier versions kept a list.
+    for _, line in ipairs(redis.pcall('LPOP', P .. 'ended:' .. list, 100) or {}) do
+      local ended, member = match(line, '^(%S+) (.*)$')
+      call('ZADD', key, ended, member)
+    end
+    -- The clock has gone back since these ended: they would be kept until it comes to where it was.
+    for _, member in ipairs(call('ZRANGEBYSCORE', key, '(' .. now_text, '+inf', 'LIMIT', 0, 100)) do
+      local run_key = P .. 'run:' .. match(member, '^%S+')
+      if redis.pcall('HEXISTS', run_key, 'ended') == 1 then call('HSET', run_key, 'ended', now_text) end
+      call('ZADD', key, now_text, member)
+    end
+    local over = keep >= 0 and call('ZRANGEBYSCORE', key, '-inf', format('%.0f', now - keep), 'LIMIT', 0, left + 1) or {}
+    for _, member in ipairs(over) do
       if left == 0 then
         more = true
         break
       end
-      left = left - 1
-      call('LPOP', key)
-      removed = removed + (alone(id, forget, id, flow, status) or 0)
+      local id, flow, status = match(member, '^(%S+) (%S+) (%S+)$')
+      -- One whose jobs are still being dropped has too much to go at once.
+      if not id or call('HEXISTS', P .. 'ending', id) == 0 then
+        left = left - 1
+        call('ZREM', key, member)
+        removed = removed + (id and alone(id, forget, id, flow, status) or 0)
+      end
     end
   end
 
@@ -141,7 +190,10 @@ writes('tick', function()
     for _, field in ipairs(fields) do
       local step = match(field, '^j:(.*)$')
       local _, job = load(id, step)
-      if job then
+      if job and job.broken then
+        condemn(run, job)
+        repaired = repaired + 1
+      elseif job then
         looked = looked + 1
         local queue, member = spec_of(job.spec).queue, id .. ' ' .. step
         if job.state == 'q' then
@@ -155,7 +207,7 @@ writes('tick', function()
         end
       end
     end
-    if repaired > 0 then close(run) end
+    if repaired > 0 then done(run) end
     return repaired, looked
   end
 
@@ -212,10 +264,10 @@ writes('tick', function()
   local next_due = -1
   for _, queue in ipairs(queues) do
     -- A run whose keys expired by themselves leaves its dead letters in the index.
-    for _, member in ipairs(call('ZRANGE', P .. 'dead:' .. queue, 0, 4)) do
+    for _, member in ipairs(redis.pcall('ZRANGE', P .. 'dead:' .. queue, 0, 4)) do
       if call('EXISTS', P .. 'run:' .. match(member, '^%S+')) == 0 then call('ZREM', P .. 'dead:' .. queue, member) end
     end
-    local first = call('ZRANGE', P .. 'delayed:' .. queue, 0, 0, 'WITHSCORES')
+    local first = redis.pcall('ZRANGE', P .. 'delayed:' .. queue, 0, 0, 'WITHSCORES')
     if first[2] then
       local wait = math.max(tonumber(first[2]) - now, 0)
       if next_due < 0 or wait < next_due then next_due = wait end

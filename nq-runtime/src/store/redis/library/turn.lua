@@ -12,11 +12,12 @@ do
 
   local function renew(id, step, fence)
     local run, job = load(id, step)
-    if not job or job.state ~= 'l' or job.fence ~= fence then
-      -- The job of a run that is gone is nobody's either.
-      return 'L'
-    end
+    -- The job of a run that is gone is nobody's either.
+    if not run then return 'L' end
+    -- Every end but one has dropped the jobs that it left.
+    if run.status == 'completed' and not job then return 'L' end
     if run.status ~= 'running' then return 'E' end
+    if not job or job.state ~= 'l' or job.fence ~= fence then return 'L' end
     job.at = until_ms
     put(run, job)
     touch(run)
@@ -54,6 +55,11 @@ do
     local run, job = load(id, step)
     if not run then return 'G' end
     if run.status ~= 'running' then return 'E ' .. run.status end
+    if job and job.broken then
+      condemn(run, job)
+      touch(run)
+      return run.status == 'running' and 'L' or 'E ' .. run.status
+    end
     if not job or job.state ~= 'l' or job.fence ~= ARGV[at + 2] then return 'L' end
     local outcome = ARGV[at + 5]
     if outcome == 'T' then return 'T ' .. ARGV[at + 6] end
@@ -150,6 +156,11 @@ do
   -- Gives a queued job to the instance; drops it if its run has ended. Nil if the ticket leads to no queued job.
   local function lease(reply, leased, came_by, id, step, kind, data)
     local run, job = load(id, step)
+    if job and job.broken then
+      condemn(run, job)
+      touch(run)
+      return false
+    end
     if not job or job.state ~= 'q' then return nil end
     if run.status ~= 'running' then
       remove(run, job)
@@ -184,12 +195,15 @@ do
       for _, entry in ipairs(page) do
         local id, step = entry[2][2], entry[2][4]
         local run, job
-        if step then run, job = load(id, step) end
+        if step then run, job = load_sound(id, step) end
         if job and job.state == 'q' and run.status == 'running' then
           found[#found + 1] = entry[1]
         else
           call('XDEL', stream, entry[1])
-          if job and job.state == 'q' then
+          if job and job.broken then
+            condemn(run, job)
+            touch(run)
+          elseif job and job.state == 'q' then
             remove(run, job)
             close(run)
           end
@@ -270,7 +284,7 @@ do
       for part = second and 6 or 4, lane[5] == number and 6 or 4, 2 do
         local leased = lane[part]
         for i = 1, #leased, 4 do
-          local run, job = load(leased[i], leased[i + 1])
+          local run, job = load_sound(leased[i], leased[i + 1])
           if job and job.fence == leased[i + 2] and job.state == 'l' then
             view(leases, run, job, leased[i + 3])
             n = n + 1
@@ -308,7 +322,7 @@ do
     for _, list in pairs(rest) do
       for _, item in ipairs(list) do
         local run, job = item.run, item.job
-        if job.state == 'q' and run.jobs[job.step] == job and not run.lost then
+        if job.state == 'q' and run.jobs[job.step] == job and not run.lost and run.status == 'running' then
           put(run, job, item.kind, item.data)
           touch(run)
         end

@@ -1,0 +1,110 @@
+//! What becomes of a job that cannot be read: a dead letter that names run and step. Its run fails; no other run,
+//! and no instance, is the worse for it.
+
+use serde_json::json;
+
+use super::{Page, Records};
+use crate::entry::EntryType;
+use crate::id::{RunId, StepId};
+use crate::limits;
+use crate::record::{JobRecord, RunRecord};
+use crate::status::RunStatus;
+
+/// What is known to be damaged of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// What is wrong.
+    pub what: String,
+    /// Whether not even the end of the run can be written.
+    pub beyond_repair: bool,
+}
+
+/// What a dead letter says that is dead because something of it cannot be read.
+pub fn unreadable(run: &RunId, step: &StepId, what: &str) -> String {
+    limits::cut(format!("step `{step}` of run `{run}` cannot be read from the store: {what}"))
+}
+
+/// What was read, or what is wrong with it if that is damage of one run.
+pub(super) fn readable<R: Records, T>(read: Result<T, R::Error>) -> Result<Result<T, String>, R::Error> {
+    match read {
+        Ok(read) => Ok(Ok(read)),
+        Err(error) => R::damage(&error).map(Err).ok_or(error),
+    }
+}
+
+/// The job of a step, which has run so far, if both can be read and the job is still to be done. A job that cannot
+/// be read is a dead letter then; one whose run has ended is removed.
+pub(super) fn take<R: Records>(
+    records: &mut R,
+    run: &RunId,
+    step: &StepId,
+    now_ms: u64,
+) -> Result<Taken, R::Error> {
+    let gone =
+        |records: &mut R, damage: &Damage| condemn(records, run, step, damage, now_ms).map(|_| Taken::Gone);
+    if let Some(damage) = records.damaged(run) {
+        return gone(records, &damage);
+    }
+    let job = match readable::<R, _>(records.job(run, step))? {
+        Ok(Some(job)) => job,
+        Ok(None) => return Ok(Taken::Nothing),
+        Err(what) => return gone(records, &Damage { what, beyond_repair: false }),
+    };
+    match readable::<R, _>(records.run(run))? {
+        Ok(Some(run)) if !run.status.is_terminal() => Ok(Taken::Job(run, job)),
+        Ok(_) => records.remove_job(&job).map(|()| Taken::Gone),
+        Err(what) => gone(records, &Damage { what, beyond_repair: true }),
+    }
+}
+
+/// What there is of a job.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "each lives for one call, and every lease would pay for the box"
+)]
+pub(super) enum Taken {
+    /// A job to be done, and its run.
+    Job(RunRecord, JobRecord),
+    /// It is not to be done any more, and this act has seen to it.
+    Gone,
+    /// There is no such job.
+    Nothing,
+}
+
+/// Ends a step whose job cannot be read, and its run with it. How the run stands then; none if that cannot be read
+/// either.
+pub fn condemn<R: Records>(
+    records: &mut R,
+    run: &RunId,
+    step: &StepId,
+    damage: &Damage,
+    now_ms: u64,
+) -> Result<Option<RunStatus>, R::Error> {
+    let error = unreadable(run, step, &damage.what);
+    records.bury(run, step, &error)?;
+    let Ok(Some(run)) = readable::<R, _>(records.run(run))? else { return Ok(None) };
+    if run.status.is_terminal() || damage.beyond_repair {
+        return Ok(Some(run.status).filter(|status| status.is_terminal()));
+    }
+    let mut page = Page::new(records, run, now_ms);
+    page.append_of(EntryType::StepFailed, json!({ "error": error }), Some(step.clone()), None)?;
+    page.end(RunStatus::Failed, json!({ "error": error, "failedStep": step.worker().as_str() }))?;
+    page.close()?;
+    Ok(Some(RunStatus::Failed))
+}
+
+/// A job whose record is sound and whose input cannot be read dies as any other step does.
+pub(super) fn spoil<R: Records>(
+    records: &mut R,
+    run: RunRecord,
+    mut job: JobRecord,
+    what: &str,
+    now_ms: u64,
+) -> Result<(), R::Error> {
+    let error = unreadable(&run.run, &job.step, what);
+    let mut page = Page::new(records, run, now_ms);
+    page.append(EntryType::StepFailed, json!({ "error": error }), Some((&job.step, job.attempt())))?;
+    job.failures += 1;
+    page.die(job, &error)?;
+    page.close().map(drop)
+}
