@@ -31,6 +31,7 @@ pub use nq_runtime::state::StateHandle;
 pub use nq_runtime::step::{Step, StepError};
 pub use nq_runtime::store;
 pub use nq_runtime::testing::TestCtx;
+pub use nq_runtime::unserved::Unserved;
 /// Any JSON value: the input of a worker that takes what has no type of its own.
 pub use serde_json::Value as Json;
 

@@ -105,6 +105,7 @@ pub use nq_macros::registry;
 /// |---|---|
 /// | `flow = "order"`, `flows = ["order", "refund"]` | the flows that it is a step of; without one it is a plain queue worker |
 /// | `name = "charge"` | its name, which is persisted; that of the function if nothing is said |
+/// | `was = ["old_name"]` | its former names, also as `"flow/name"`: it takes over the runs that wait for them |
 /// | `type = Charge` | the name of the type beside the function |
 /// | `queue = "money"` | a queue that it shares limits with others in |
 /// | `emits = [OrderPaid]` | what it may emit |

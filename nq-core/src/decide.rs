@@ -88,6 +88,13 @@ pub enum End {
         /// A random number in `0.0..1.0`, for the jitter.
         roll: f64,
     },
+    /// The input does not fit the code of this instance: it may be of another version of the program.
+    Unfit {
+        /// What does not fit.
+        error: String,
+        /// A random number in `0.0..1.0`, for the jitter.
+        roll: f64,
+    },
     /// The instance stops before the attempt is done.
     Release,
 }
@@ -127,15 +134,32 @@ pub fn decide(
                 tx.outcome = Outcome::Fail { error };
             } else {
                 let delay_ms = retry_after_ms.unwrap_or_else(|| retry::delay_ms(def.backoff, failures, roll));
-                let next = attempt.number + 1;
-                let data = json!({ "error": error, "nextAttempt": next, "delayMs": delay_ms });
-                tx.entries.push(NewEntry::new(EntryType::StepRetrying, data));
+                tx.entries.push(retrying(attempt, &error, delay_ms));
                 tx.outcome = Outcome::Retry { delay_ms };
             }
+        }
+        End::Unfit { error, roll } => {
+            // Whatever counted for nothing before: attempts of this kind, crashes, and those before a redrive.
+            let before = attempt.number.saturating_sub(1 + attempt.failures);
+            let Some(delay_ms) = retry::unfit_delay_ms(before, roll) else {
+                let end = End::Error { error, fatal: false, retry_after_ms: None, roll };
+                return decide(flow, def, attempt, operations, end);
+            };
+            tx.entries.push(retrying(attempt, &error, delay_ms));
+            tx.outcome = Outcome::Postpone { delay_ms };
         }
         End::Release => tx.outcome = Outcome::Release,
     }
     tx
+}
+
+/// What the timeline says of an attempt that another one follows.
+fn retrying(attempt: &Attempt, error: &str, delay_ms: u64) -> NewEntry {
+    let next = attempt.number + 1;
+    NewEntry::new(
+        EntryType::StepRetrying,
+        json!({ "error": error, "nextAttempt": next, "delayMs": delay_ms }),
+    )
 }
 
 /// Writes operations into a transaction: neighbouring changes of the state as one entry, each event as one
@@ -159,8 +183,14 @@ fn write(flow: &Flow, attempt: &Attempt, operations: &[Operation], tx: &mut Tran
     let held = |gather: &Name| {
         let jobs = tx.jobs.iter().map(|job| &job.spec);
         jobs.chain(tx.joins.iter().map(|join| &join.spec)).any(|spec| spec.holds.contains(gather))
+            || tx.gathered.iter().any(|arrival| arrival.worker == *gather)
     };
     tx.gathers = flow.gathers(held);
+    let named = |worker: &Name| {
+        tx.gathers.iter().any(|gather| gather.spec.worker == *worker)
+            || tx.joins.iter().any(|join| join.spec.worker == *worker)
+    };
+    tx.former = flow.former(named);
 }
 
 fn state_entry(changes: &[(&str, &Change)]) -> Option<NewEntry> {
@@ -268,4 +298,36 @@ pub fn log(
 /// What the timeline says of a job whose holder is gone.
 pub fn lost(instance: &InstanceId) -> String {
     format!("instance `{instance}` stopped without finishing it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Registry;
+
+    static WORKER: WorkerDef =
+        WorkerDef { name: "a", path: "a", flows: &["f"], retries: 1, ..WorkerDef::DEFAULT };
+
+    #[test]
+    fn input_that_does_not_fit_counts_as_a_failure_only_after_many_attempts() {
+        let registry = Registry::new([&WORKER], []).unwrap();
+        let flow = registry.flow("f").unwrap();
+        let outcome = |number, failures| {
+            let attempt = Attempt {
+                run: RunId::new("r").unwrap(),
+                step: "a@1-1".parse().unwrap(),
+                fence: 1,
+                number,
+                failures,
+                key: String::new(),
+            };
+            decide(flow, &WORKER, &attempt, &[], End::Unfit { error: "no".into(), roll: 1.0 }).outcome
+        };
+        assert_eq!(outcome(1, 0), Outcome::Postpone { delay_ms: 1_000 });
+        // A failure of another kind, on code that it fitted, is no attempt of this kind.
+        assert_eq!(outcome(3, 1), Outcome::Postpone { delay_ms: 2_000 });
+        assert_eq!(outcome(retry::UNFIT_ATTEMPTS, 0), Outcome::Postpone { delay_ms: 30_000 });
+        assert_eq!(outcome(retry::UNFIT_ATTEMPTS + 1, 0), Outcome::Retry { delay_ms: 1_000 });
+        assert_eq!(outcome(retry::UNFIT_ATTEMPTS + 2, 1), Outcome::Fail { error: "no".into() });
+    }
 }

@@ -121,6 +121,8 @@ pub struct WorkerDef {
     pub keys: WorkerKeys,
     /// The flows that it is a step of; empty for a plain queue worker, which is a flow of its own.
     pub flows: &'static [&'static str],
+    /// The names that it had before, as `name` or as `flow/name`: it takes over what runs have waiting for those.
+    pub was: &'static [&'static str],
     /// The queue that it shares limits with others in.
     pub queue: Option<&'static str>,
     /// The event that it starts with when it is an entry; none where the attribute names what it subscribes
@@ -171,6 +173,7 @@ impl WorkerDef {
         type_path: "",
         keys: WorkerKeys { path: 0, name: 0, flows: &[] },
         flows: &[],
+        was: &[],
         queue: None,
         input: None,
         emits: &[],

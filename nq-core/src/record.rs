@@ -103,11 +103,12 @@ pub struct JobRecord {
     pub state: JobState,
     /// The fencing token of its current or last lease: each lease raises it.
     pub fence: u64,
-    /// How many attempts there were before it was last redriven.
+    /// How many attempts do not count any more: those before it was last redriven, and those on code that its input
+    /// did not fit.
     pub earlier: u32,
-    /// How many attempts have failed since.
+    /// How many of the others have failed.
     pub failures: u32,
-    /// How many leases have run out since.
+    /// How many leases of the others have run out.
     pub crashes: u32,
     /// The position up to which its attempts read the state, fixed by its first lease.
     pub read: Option<u64>,
@@ -136,6 +137,10 @@ pub struct GatherRecord {
     pub count: u64,
     /// Whether its job exists or has existed: a gather fires once.
     pub fired: bool,
+    /// Whether the run is older than the gather, so that jobs which lead to it do not hold it: it fires when the run
+    /// has nothing else to do.
+    #[serde(default)]
+    pub late: bool,
 }
 
 /// The last turn of an instance and what it was answered, so that a turn whose reply was lost gets the

@@ -1,12 +1,12 @@
 //! Every worker, event and flow of a program, and what follows from their wiring: where an event goes, and
 //! which gathers wait for which workers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::def::{EventDef, WorkerDef};
 use crate::id::{Name, QueueName};
-use crate::transaction::{GatherSpec, JobSpec};
+use crate::transaction::{Former, GatherSpec, JobSpec};
 
 /// The longest name of a flow or worker, in bytes: two of them make the name of a queue.
 pub const MAX_NAME_LEN: usize = 99;
@@ -37,6 +37,16 @@ pub enum WiringError {
         /// The path of the other.
         second: &'static str,
     },
+    /// A former name that another worker has, or had.
+    #[error("worker `{path}` was `{was}`, but {why}")]
+    Was {
+        /// The worker.
+        path: &'static str,
+        /// The former name.
+        was: &'static str,
+        /// What stands against it.
+        why: String,
+    },
 }
 
 /// Every worker, event and flow of a program.
@@ -48,6 +58,8 @@ pub struct Registry {
     pub flows: BTreeMap<Name, Arc<Flow>>,
     /// The typed events, by name.
     pub events: BTreeMap<&'static str, EventDef>,
+    /// The flow and the worker of each queue, those of former names included.
+    queues: HashMap<QueueName, (Arc<Flow>, Name)>,
     /// A fingerprint of the wiring, which the start of each run records: another one means that the flow has
     /// changed since.
     pub hash: String,
@@ -64,6 +76,8 @@ pub struct Flow {
     routes: BTreeMap<&'static str, Route>,
     /// Its gathers, by rank.
     gathers: Vec<GatherSpec>,
+    /// The former names of its joins and gathers.
+    former: Vec<Former>,
 }
 
 /// A worker as part of a flow.
@@ -73,6 +87,15 @@ pub struct FlowStep {
     pub def: &'static WorkerDef,
     /// Its job.
     pub spec: JobSpec,
+    /// Its job under each of its former names, where that is one in this flow.
+    former: Vec<Option<JobSpec>>,
+}
+
+impl FlowStep {
+    /// The queues that its jobs may wait in: that of its name, then those of its former names.
+    pub fn queues(&self) -> impl Iterator<Item = &QueueName> {
+        std::iter::once(&self.spec.queue).chain(self.former.iter().flatten().map(|spec| &spec.queue))
+    }
 }
 
 /// Where an event goes.
@@ -123,14 +146,64 @@ impl Registry {
         for (name, members) in members {
             flows.insert(name.clone(), Arc::new(Flow::new(name, &members)?));
         }
+        let queues = queues(&flows)?;
         let events = events.into_iter().map(|event| (event.name, event)).collect();
         let hash = fingerprint(&workers);
-        Ok(Self { workers, flows, events, hash })
+        Ok(Self { workers, flows, events, queues, hash })
+    }
+
+    /// The flow and the step whose jobs wait in this queue. A worker that had another name before has a queue more.
+    pub fn step(&self, queue: &QueueName) -> Option<(&Arc<Flow>, &FlowStep)> {
+        let (flow, worker) = self.queues.get(queue)?;
+        Some((flow, flow.steps.get(worker)?))
+    }
+
+    /// Every queue that the workers take jobs from, with its step.
+    pub fn queues(&self) -> impl Iterator<Item = (&QueueName, &FlowStep)> {
+        self.queues.iter().filter_map(|(queue, (flow, worker))| Some((queue, flow.steps.get(worker)?)))
     }
 
     /// The flow of this name.
     pub fn flow(&self, name: &str) -> Option<&Arc<Flow>> {
         self.flows.get(&Name::new(name).ok()?)
+    }
+}
+
+/// The step of every queue. Each step has one by its name, and one by each of its former names, which nothing else
+/// may have.
+fn queues(flows: &BTreeMap<Name, Arc<Flow>>) -> Result<HashMap<QueueName, (Arc<Flow>, Name)>, WiringError> {
+    let mut queues = HashMap::new();
+    for flow in flows.values() {
+        for (worker, step) in &flow.steps {
+            queues.insert(step.spec.queue.clone(), (flow.clone(), worker.clone()));
+        }
+    }
+    for flow in flows.values() {
+        for (worker, step) in &flow.steps {
+            for (was, spec) in step.def.was.iter().zip(&step.former) {
+                let Some(spec) = spec else { continue };
+                let taken = queues.insert(spec.queue.clone(), (flow.clone(), worker.clone()));
+                if let Some((other, name)) = taken {
+                    let other = other.steps.get(&name).map_or("", |step| step.def.path);
+                    let path = step.def.path;
+                    let why = format!("`{}` belongs to `{other}`", spec.queue);
+                    return Err(WiringError::Was { path, was, why });
+                }
+            }
+        }
+    }
+    Ok(queues)
+}
+
+/// The flow and the name that a former name of a worker means in this flow of it. None where it is about another one
+/// of its flows.
+fn former<'a>(def: &'static WorkerDef, was: &'static str, flow: &'a str) -> Option<(&'a str, &'static str)> {
+    match was.split_once('/') {
+        // A plain queue worker is a flow of its own.
+        None if def.flows.is_empty() => Some((was, was)),
+        None => Some((flow, was)),
+        Some((own, name)) if def.flows.len() < 2 || own == flow => Some((own, name)),
+        Some(_) => None,
     }
 }
 
@@ -177,7 +250,8 @@ impl Flow {
                 on_failure: def.on_failure,
                 worker: worker.clone(),
             };
-            steps.insert(worker, FlowStep { def, spec });
+            let former = formers(def, name.as_str(), &spec)?;
+            steps.insert(worker, FlowStep { def, spec, former });
         }
         let spec = |def: &WorkerDef| steps[&valid(def.name)].spec.clone();
 
@@ -205,7 +279,12 @@ impl Flow {
             })
             .collect();
         gathers.sort_by_key(|gather| (gather.rank, gather.spec.worker.clone()));
-        Ok(Self { name, steps, routes, gathers })
+        let waits = steps.values().filter(|step| !step.def.joins.is_empty() || !step.def.gathers.is_empty());
+        let former = waits.flat_map(|step| step.former.iter().flatten().map(|was| (&step.spec.worker, was)));
+        let former = former.filter(|(worker, was)| **worker != was.worker);
+        let former =
+            former.map(|(worker, was)| Former { worker: worker.clone(), was: was.clone() }).collect();
+        Ok(Self { name, steps, routes, gathers, former })
     }
 
     /// The workers that a run can begin with.
@@ -223,10 +302,30 @@ impl Flow {
         self.routes.iter().map(|(event, route)| (*event, route))
     }
 
+    /// The former names of the joins and gathers among these.
+    pub fn former(&self, named: impl Fn(&Name) -> bool) -> Vec<Former> {
+        self.former.iter().filter(|former| named(&former.worker)).cloned().collect()
+    }
+
     /// The gathers among these, by rank.
     pub fn gathers<'a>(&self, held: impl Fn(&Name) -> bool + 'a) -> Vec<GatherSpec> {
         self.gathers.iter().filter(|gather| held(&gather.spec.worker)).cloned().collect()
     }
+}
+
+/// The jobs of a worker under its former names.
+fn formers(def: &'static WorkerDef, flow: &str, spec: &JobSpec) -> Result<Vec<Option<JobSpec>>, WiringError> {
+    let one = |was: &'static str| {
+        let Some((flow, name)) = former(def, was, flow) else { return Ok(None) };
+        let bad = || WiringError::Name { path: def.path, name: was };
+        let fits = |name: &str| name.len() <= MAX_NAME_LEN && Name::new(name).is_ok() && !name.contains('/');
+        if !fits(flow) || !fits(name) {
+            return Err(bad());
+        }
+        let worker = Name::new(name).map_err(|_| bad())?;
+        Ok(Some(JobSpec { worker, queue: QueueName::of(flow, name), ..spec.clone() }))
+    };
+    def.was.iter().map(|was| one(was)).collect()
 }
 
 /// A name that the wiring has checked.
@@ -334,6 +433,33 @@ mod tests {
         static PLAIN: WorkerDef = WorkerDef { flows: &[], ..worker("mail") };
         let registry = Registry::new([&PLAIN], []).unwrap();
         assert_eq!(registry.flow("mail").unwrap().entries().count(), 1);
+    }
+
+    #[test]
+    fn a_worker_that_had_another_name_has_its_queues_too() {
+        static NOW: WorkerDef = WorkerDef { was: &["total", "g/sum"], ..SUM };
+        let registry = Registry::new([&SPLIT, &EACH, &NOW, &END, &PAIR], []).unwrap();
+        for queue in ["f/sum", "f/total", "g/sum"] {
+            let (flow, step) = registry.step(&queue.parse().unwrap()).unwrap();
+            assert_eq!((flow.name.as_str(), step.def.name), ("f", "sum"), "{queue}");
+        }
+        assert!(registry.step(&"g/split".parse().unwrap()).is_none());
+        // What has the same name in another flow needs no translation.
+        let former = registry.flow("f").unwrap().former(|_| true);
+        assert_eq!(former.len(), 1);
+        assert_eq!((former[0].worker.as_str(), former[0].was.worker.as_str()), ("sum", "total"));
+        assert_eq!(former[0].was.queue.as_str(), "f/total");
+    }
+
+    #[test]
+    fn a_former_name_that_another_worker_has_is_refused() {
+        static WAS: WorkerDef = WorkerDef { was: &["each"], ..PAIR };
+        static TOO: WorkerDef = WorkerDef { was: &["gone"], ..PAIR };
+        static ALSO: WorkerDef = WorkerDef { was: &["f/gone"], ..END };
+        let error = Registry::new([&SPLIT, &EACH, &WAS], []).unwrap_err();
+        assert_eq!(error.to_string(), "worker `pair` was `each`, but `f/each` belongs to `each`");
+        let error = Registry::new([&SPLIT, &ALSO, &TOO], []).unwrap_err();
+        assert!(error.to_string().contains("but `f/gone` belongs to"), "{error}");
     }
 
     #[test]

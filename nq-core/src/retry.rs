@@ -16,6 +16,19 @@ pub fn delay_ms(backoff: Backoff, failures: u32, roll: f64) -> u64 {
     }
 }
 
+/// How many attempts on code that their input does not fit count for nothing: with the delays between them that
+/// is between five and ten minutes, enough for a new version to take the place of an old one.
+pub const UNFIT_ATTEMPTS: u32 = 24;
+
+/// How long to wait, in milliseconds, before a step is tried again whose input did not fit the code: another
+/// instance may be of another version. `before` says how many of its attempts counted for nothing so far. None when
+/// there were enough of them: then it is a failure like any other.
+pub fn unfit_delay_ms(before: u32, roll: f64) -> Option<u64> {
+    let bound_ms = 1_000_u64.saturating_mul(1 << before.min(63)).min(30_000);
+    let delay_ms = bound_ms as f64 * (0.5 + roll.clamp(0.0, 1.0) / 2.0);
+    (before < UNFIT_ATTEMPTS).then_some(delay_ms as u64)
+}
+
 /// Whether another attempt follows the `failures`-th failure.
 pub fn retries_left(retries: u32, failures: u32) -> bool {
     failures <= retries
@@ -33,6 +46,14 @@ mod tests {
         assert_eq!(delay_ms(backoff, 3, 0.5), 2_000);
         assert_eq!(delay_ms(backoff, u32::MAX, 1.0), 5_000);
         assert_eq!(delay_ms(Backoff::Fixed { delay_ms: 7 }, 9, 0.3), 7);
+    }
+
+    #[test]
+    fn input_that_does_not_fit_is_tried_for_some_minutes() {
+        let total_ms = |roll| (0..).map_while(|before| unfit_delay_ms(before, roll)).sum::<u64>();
+        assert_eq!(unfit_delay_ms(0, 0.0), Some(500));
+        assert_eq!(unfit_delay_ms(9, 1.0), Some(30_000));
+        assert!(total_ms(0.0) >= 5 * 60_000 && total_ms(1.0) <= 11 * 60_000);
     }
 
     #[test]

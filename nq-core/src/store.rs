@@ -357,6 +357,9 @@ pub struct Tick {
     pub retention: Retention,
     /// At most this many jobs and runs in one call.
     pub limit: usize,
+    /// The queues that the caller takes jobs from, which the store remembers for one lease. Said now and then, and
+    /// empty in between.
+    pub serves: Vec<QueueName>,
 }
 
 /// How long finished runs are kept, by the store's clock.
@@ -502,6 +505,9 @@ pub struct QueueCounts {
     pub dead: u64,
     /// Whether it gives out no leases.
     pub paused: bool,
+    /// Whether somebody takes jobs from it: an instance has said so by a [`Tick`] within the last lease.
+    #[serde(default)]
+    pub served: bool,
 }
 
 /// Which jobs to list.

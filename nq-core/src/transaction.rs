@@ -61,13 +61,24 @@ pub struct GatherArrival {
     pub entry: usize,
 }
 
-/// A gather of the flow: armed by the first job that holds it, fired when no job holds it any more.
+/// A gather of the flow: armed by the first job that holds it, fired when no job holds it any more. A gather that is
+/// newer than the jobs before it, which do not hold it, fires when the run has nothing else to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GatherSpec {
     /// The gathering worker's job.
     pub spec: JobSpec,
     /// Its place in the order in which gathers are looked at: a gather that feeds another comes before it.
     pub rank: u32,
+}
+
+/// A join or gather of the flow that had another name before. Where the run has begun it under that name, because
+/// something waits at the join or the gather was armed, this transaction means the one that has begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Former {
+    /// Its name in this transaction.
+    pub worker: Name,
+    /// Its job under the former name.
+    pub was: JobSpec,
 }
 
 /// What becomes of the attempt.
@@ -79,6 +90,12 @@ pub enum Outcome {
     Complete,
     /// The step runs again, this many milliseconds from now; the failure is counted.
     Retry {
+        /// The delay by the store's clock.
+        delay_ms: u64,
+    },
+    /// The step runs again, this many milliseconds from now; nothing is counted against it, since the code is what
+    /// its input does not fit.
+    Postpone {
         /// The delay by the store's clock.
         delay_ms: u64,
     },
@@ -111,8 +128,12 @@ pub struct Transaction {
     pub joins: Vec<JoinArrival>,
     /// What arrives at gathers, in the order emitted.
     pub gathered: Vec<GatherArrival>,
-    /// Every gather that a job of this transaction holds, by rank: those of joins that it fires included.
+    /// Every gather that a job of this transaction holds, by rank, those of joins that it fires included, and every
+    /// gather that something arrives at.
     pub gathers: Vec<GatherSpec>,
+    /// The former names of its joins and gathers, the likeliest first.
+    #[serde(default)]
+    pub former: Vec<Former>,
     /// How many operations this adds to those that a later attempt replays.
     pub recorded: u32,
     /// What becomes of the attempt.
@@ -132,6 +153,7 @@ impl Transaction {
             joins: Vec::new(),
             gathered: Vec::new(),
             gathers: Vec::new(),
+            former: Vec::new(),
             recorded: 0,
             outcome: Outcome::Continue,
         }

@@ -14,6 +14,7 @@ const OPTIONS: &[&str] = &[
     "flow",
     "flows",
     "name",
+    "was",
     "type",
     "queue",
     "emits",
@@ -60,6 +61,8 @@ pub(crate) struct Options {
     /// Whether `flow` or `flows` is there, though it may be broken.
     pub(crate) has_flow: bool,
     pub(crate) name: Option<LitStr>,
+    /// Its former names.
+    pub(crate) was: Vec<LitStr>,
     pub(crate) type_name: Option<Ident>,
     pub(crate) queue: Option<LitStr>,
     pub(crate) emits: EventList,
@@ -106,6 +109,7 @@ impl Options {
                 self.add_flows(option, flows, errors);
             }
             "name" => self.name = errors.take(option.name(refuse_name)),
+            "was" => self.was = former_names(option, errors),
             "type" => self.type_name = errors.take(option.ident()),
             "queue" => self.queue = errors.take(option.name(refuse_name)),
             "emits" => self.emits = events(option, errors),
@@ -145,6 +149,25 @@ impl Options {
             }
         }
     }
+}
+
+/// Former names, each as `name` or as `flow/name`.
+fn former_names(option: &Opt, errors: &mut Errors) -> Vec<LitStr> {
+    let names: Vec<LitStr> = errors.take(option.list("\"old_name\"")).unwrap_or_default();
+    let mut known: Vec<LitStr> = Vec::new();
+    for name in names {
+        let text = name.value();
+        let part = |part: &str| check_name(&LitStr::new(part, name.span()), refuse_name);
+        if !text.splitn(2, '/').all(|text| errors.take(part(text)).is_some()) {
+            continue;
+        }
+        if known.iter().any(|known| known.value() == text) {
+            errors.at(&name, format!("`{text}` is listed twice\nhelp: remove one of the two"));
+        } else {
+            known.push(name);
+        }
+    }
+    known
 }
 
 /// What `cargo xtask registry --check` looks for, by the names that `nq_core::export` gives to it.

@@ -13,6 +13,7 @@ pub(crate) fn worker(options: &Options, function: &Function, errors: &mut Errors
     not_too_many_parameters(function, errors);
     one_kind_of_wait(options, errors);
     joins_pair(options, errors);
+    former_flows(options, errors);
     flow_for_events(options, function, errors);
 }
 
@@ -145,6 +146,20 @@ fn joins_pair(options: &Options, errors: &mut Errors) {
     }
     if let Some((_, field)) = options.by.as_ref().filter(|(_, field)| field.value().is_empty()) {
         errors.at(field, "`by` is the name of a field of the joined events");
+    }
+}
+
+/// A worker of several flows must say in which of them it had another name, if that was in another flow still.
+fn former_flows(options: &Options, errors: &mut Errors) {
+    for was in &options.was {
+        let text = was.value();
+        let Some((flow, name)) = text.split_once('/') else { continue };
+        if options.flows.len() > 1 && options.flows.iter().all(|own| own.value() != flow) {
+            errors.at(
+                was,
+                format!("the worker is in several flows now, none of which is `{flow}`\nhelp: give one worker of a single flow `was = [\"{text}\"]`, or write `was = [\"{name}\"]` if only the name changed"),
+            );
+        }
     }
 }
 

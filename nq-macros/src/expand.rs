@@ -220,6 +220,10 @@ impl<'a> Worker<'a> {
             field("input", quote!(::core::option::Option::Some(#mention)));
         }
         let some = |value: &dyn ToTokens| quote!(::core::option::Option::Some(#value));
+        if !options.was.is_empty() {
+            let was = &options.was;
+            field("was", quote!(&[#(#was),*]));
+        }
         if let Some(queue) = &options.queue {
             field("queue", some(queue));
         }
@@ -368,6 +372,10 @@ impl<'a> Worker<'a> {
             Some(name) => self.check(name, "member", TokenStream::new()),
             None => self.check(&self.function.sig.ident, "member", TokenStream::new()),
         });
+        for (number, was) in options.was.iter().enumerate() {
+            let number = Literal::usize_unsuffixed(number);
+            calls.extend(self.check(was, "was", quote!(#number)));
+        }
         for (number, flow) in options.flows.iter().enumerate() {
             let number = Literal::usize_unsuffixed(number);
             calls.extend(self.check(flow, "flow", quote!(#number)));

@@ -94,6 +94,17 @@ impl Error {
         Self(Box::new(Advised(Advice { error, verdict })))
     }
 
+    /// An error that an instance of another version of the program may not have: what has arrived does not fit this
+    /// one.
+    pub(crate) fn unfit(error: impl Into<BoxError>) -> Self {
+        Self::advised(error.into(), Verdict::Unfit)
+    }
+
+    /// Whether what has arrived does not fit this version of the program.
+    pub(crate) fn is_unfit(&self) -> bool {
+        self.verdicts().any(|verdict| *verdict == Verdict::Unfit)
+    }
+
     /// The error as it was boxed.
     pub(crate) fn from_box(error: BoxError) -> Self {
         // An `Error` turned into a box and back stays what it was.
@@ -115,7 +126,7 @@ impl Error {
     pub fn retry_delay(&self) -> Option<Duration> {
         self.verdicts().find_map(|verdict| match verdict {
             Verdict::RetryAfter(delay) => Some(*delay),
-            Verdict::Fatal => None,
+            Verdict::Fatal | Verdict::Unfit => None,
         })
     }
 
@@ -235,6 +246,8 @@ struct Advice {
 enum Verdict {
     Fatal,
     RetryAfter(Duration),
+    /// What has arrived was made for another version of the code.
+    Unfit,
 }
 
 impl fmt::Display for Advised {
@@ -260,6 +273,7 @@ impl fmt::Display for Advice {
         match self.verdict {
             Verdict::Fatal => f.write_str("no other attempt can mend this"),
             Verdict::RetryAfter(delay) => write!(f, "another attempt may help in {delay:?}"),
+            Verdict::Unfit => f.write_str("another version of the code may take this"),
         }
     }
 }

@@ -172,29 +172,45 @@ pub fn gathered<W, I: InputOfGather<W>>(step: &Step, arms: &[Arm<I::Item>]) -> R
 
 /// The input of a worker that joins: its sides, in the order of the attribute.
 pub fn joined<W, S: Sides, I: InputFrom<S, W>>(step: &Step) -> Result<I, Error> {
-    Ok(I::input_from(S::from_arrived(step.inputs())?))
+    Ok(I::input_from(S::from_arrived(sides(step)?)?))
 }
 
 /// The input of a worker that joins untyped events only: their payloads, as a JSON array.
 pub fn joined_untyped<I: DeserializeOwned>(step: &Step) -> Result<I, Error> {
-    let payloads: Vec<Value> = step.inputs().iter().map(|arrived| arrived.payload.clone()).collect();
-    serde_json::from_value(payloads.into()).map_err(Error::fatal)
+    let payloads: Vec<Value> = sides(step)?.iter().map(|arrived| arrived.payload.clone()).collect();
+    let unfit = |error| Error::unfit(format!("the payloads of the join do not fit its input: {error}"));
+    serde_json::from_value(payloads.into()).map_err(unfit)
+}
+
+/// The events of a join, if they are those that the worker joins, in its order: types of one shape do not tell them
+/// apart.
+fn sides(step: &Step) -> Result<&[Arrived], Error> {
+    let arrived = step.inputs().iter().map(|arrived| &*arrived.event);
+    if arrived.clone().eq(step.worker().joins.iter().map(|event| event.name)) {
+        return Ok(step.inputs());
+    }
+    let names: Vec<_> = arrived.map(|event| format!("`{event}`")).collect();
+    let names = names.join(", ");
+    Err(Error::unfit(format!(
+        "the events {names} are paired, which this version of the worker does not join in this order"
+    )))
 }
 
 fn first(step: &Step) -> Result<&Arrived, Error> {
-    step.inputs().first().ok_or_else(|| Error::fatal("the step has no input"))
+    let none = "the step was made for a version of the worker that gathers: it has no event of its own";
+    step.inputs().first().ok_or_else(|| Error::unfit(none))
 }
 
 fn make<I>(arrived: &Arrived, arms: &[Arm<I>]) -> Result<I, Error> {
     let arm = arms.iter().find(|arm| *arm.event == *arrived.event).ok_or_else(|| {
-        Error::fatal(format!("`{}` arrived, which this version of the worker does not take", arrived.event))
+        Error::unfit(format!("`{}` arrived, which this version of the worker does not take", arrived.event))
     })?;
     (arm.make)(arrived.payload.clone()).map_err(|error| unfit(arrived, &error))
 }
 
-/// The payload is not what today's type reads: another attempt reads the same.
+/// The payload is not what the type reads: this instance would read the same again, one of another version may not.
 fn unfit(arrived: &Arrived, error: &serde_json::Error) -> Error {
-    Error::fatal(format!("the payload of `{}` does not fit its type: {error}", arrived.event))
+    Error::unfit(format!("the payload of `{}` does not fit its type: {error}", arrived.event))
 }
 
 /// The sides of a join, as a tuple.
@@ -209,7 +225,7 @@ macro_rules! sides {
             fn from_arrived(arrived: &[Arrived]) -> Result<Self, Error> {
                 let mut sides = arrived.iter();
                 Ok(($({
-                    let side = sides.next().ok_or_else(|| Error::fatal("a side of the join is missing"))?;
+                    let side = sides.next().ok_or_else(|| Error::unfit("a side of the join is missing"))?;
                     serde_json::from_value::<$event>(side.payload.clone()).map_err(|error| unfit(side, &error))?
                 },)*))
             }

@@ -27,3 +27,4 @@ pub mod state;
 pub mod step;
 pub mod store;
 pub mod testing;
+pub mod unserved;

@@ -1,6 +1,6 @@
 //! One run, seen from outside.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +8,9 @@ use futures_core::stream::BoxStream;
 use futures_util::{StreamExt, stream};
 use nq_core::entry::{Entry, EntryType};
 use nq_core::id::{EntryId, RunId, StepId};
+use nq_core::limits::MAX_READ_ENTRIES;
 use nq_core::status::{RunStatus, RunView};
-use nq_core::store::{Acted, ErrorKind, Interest, Read, RunSummary, Store, StoreError};
+use nq_core::store::{Acted, ErrorKind, Interest, JobsQuery, Read, RunSummary, Store, StoreError};
 use nq_core::transaction::Act;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -17,6 +18,7 @@ use serde_json::Value;
 use crate::engine::link::{Link, Message};
 use crate::patience::{Pauses, Reader};
 use crate::state::state_at;
+use crate::unserved::waits;
 
 /// How long a reader waits for a hint before it looks for itself.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -207,6 +209,27 @@ impl Run {
     /// Where the run and each of its steps stand.
     pub async fn view(&self) -> Result<RunView, StoreError> {
         Ok(RunView::of(&self.entries(Vec::new()).await?))
+    }
+
+    /// The steps of the run that wait for a worker which no running instance has: it was removed or renamed, or is of
+    /// a version that runs nowhere yet. [`Client::unserved`](crate::client::Client::unserved) asks for all runs.
+    pub async fn unserved(&self) -> Result<Vec<StepId>, StoreError> {
+        if self.summary().await?.status.is_terminal() {
+            return Ok(Vec::new());
+        }
+        let queues = self.store.queues().await?;
+        let served: BTreeSet<_> =
+            queues.into_iter().filter(|queue| queue.served).map(|queue| queue.queue).collect();
+        let mut query =
+            JobsQuery { run: Some(self.id.clone()), limit: MAX_READ_ENTRIES, ..JobsQuery::default() };
+        let mut steps = Vec::new();
+        loop {
+            let page = self.store.jobs(&query).await?;
+            let Some(last) = page.last() else { return Ok(steps) };
+            query.after = Some((last.run.clone(), last.step.clone()));
+            let waiting = page.into_iter().filter(|job| waits(job) && !served.contains(&job.queue));
+            steps.extend(waiting.map(|job| job.step));
+        }
     }
 
     /// The state now: what its steps have set.

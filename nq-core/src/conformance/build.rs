@@ -7,7 +7,8 @@ use crate::entry::{EntryType, NewEntry};
 use crate::id::{Name, QueueName, RunId};
 use crate::store::Lease;
 use crate::transaction::{
-    GatherArrival, GatherSpec, JobSpec, JoinArrival, LogLine, NewJob, Outcome, Renewal, Start, Transaction,
+    Former, GatherArrival, GatherSpec, JobSpec, JoinArrival, LogLine, NewJob, Outcome, Renewal, Start,
+    Transaction,
 };
 
 /// A name.
@@ -167,6 +168,18 @@ impl Write {
     pub(super) fn retry(self, delay_ms: u64) -> Transaction {
         let data = json!({ "error": "no", "nextAttempt": self.0.attempt + 1, "delayMs": delay_ms });
         self.entry(EntryType::StepRetrying, data).outcome(Outcome::Retry { delay_ms })
+    }
+
+    /// The input does not fit the code; another attempt follows.
+    pub(super) fn postpone(self, delay_ms: u64) -> Transaction {
+        let data = json!({ "error": "unfit", "nextAttempt": self.0.attempt + 1, "delayMs": delay_ms });
+        self.entry(EntryType::StepRetrying, data).outcome(Outcome::Postpone { delay_ms })
+    }
+
+    /// What the transaction names had this name before.
+    pub(super) fn formerly(mut self, worker: &str, was: JobSpec) -> Self {
+        self.0.former.push(Former { worker: name(worker), was });
+        self
     }
 
     /// The step is dead.

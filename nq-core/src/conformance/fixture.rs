@@ -42,6 +42,12 @@ pub(super) struct Fixture {
     _kept: Vec<Box<dyn Any + Send>>,
 }
 
+/// The tick of an instance that takes no jobs.
+fn ticker(retention: Retention, limit: usize) -> Tick {
+    let instance = InstanceId::new("ticker").unwrap();
+    Tick { instance, lease_ms: SHORT_MS, retention, limit, serves: Vec::new() }
+}
+
 /// Sends a call again for as long as the store says that it is away.
 async fn resend<T>(call: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
     for _ in 0..RESENDS {
@@ -186,9 +192,18 @@ impl Fixture {
         self.tick_keeping(Retention { completed_ms: None, failed_ms: None }, 1_000).await
     }
 
+    /// A tick of an instance that takes jobs from the queues of these workers.
+    pub(super) async fn tick_serving(&self, workers: &[&str]) {
+        let serves = workers.iter().map(|worker| build::queue(worker)).collect();
+        let retention = Retention { completed_ms: None, failed_ms: None };
+        self.tick_of(Tick { serves, ..ticker(retention, 1_000) }).await;
+    }
+
     pub(super) async fn tick_keeping(&self, retention: Retention, limit: usize) -> Ticked {
-        let instance = InstanceId::new("ticker").unwrap();
-        let tick = Tick { instance, lease_ms: SHORT_MS, retention, limit };
+        self.tick_of(ticker(retention, limit)).await
+    }
+
+    async fn tick_of(&self, tick: Tick) -> Ticked {
         resend(async || self.store().tick(&tick).await).await.unwrap()
     }
 
@@ -272,8 +287,15 @@ impl Fixture {
     /// The counts of one queue.
     pub(super) async fn counts(&self, worker: &str) -> QueueCounts {
         let queue = build::queue(worker);
-        let none =
-            QueueCounts { queue: queue.clone(), queued: 0, leased: 0, delayed: 0, dead: 0, paused: false };
+        let none = QueueCounts {
+            queue: queue.clone(),
+            queued: 0,
+            leased: 0,
+            delayed: 0,
+            dead: 0,
+            paused: false,
+            served: false,
+        };
         self.queues().await.into_iter().find(|counts| counts.queue == queue).unwrap_or(none)
     }
 

@@ -53,11 +53,7 @@ pub fn diff(old: &RegistryDocument, new: &RegistryDocument) -> Vec<Change> {
         changes.about = About { flow: Some(name.clone()), ..About::default() };
         match new.flows.get(name) {
             Some(now) => changes.flow((old, flow), (new, now)),
-            None => changes.push(
-                Effect::Breaks,
-                "flowRemoved",
-                format!("flow `{name}` is gone: nothing runs the steps of its runs any more"),
-            ),
+            None => changes.flow_gone((old, flow), new),
         }
     }
     for name in new.flows.keys().filter(|name| !old.flows.contains_key(*name)) {
@@ -78,6 +74,11 @@ pub fn diff(old: &RegistryDocument, new: &RegistryDocument) -> Vec<Change> {
     }
     changes.found.sort();
     changes.found
+}
+
+/// The worker that takes over the jobs of the one that had this name in this flow.
+fn heir<'a>(new: &'a RegistryDocument, flow: &str, name: &str) -> Option<&'a Worker> {
+    new.workers.iter().find(|worker| worker.takes_over(flow, name))
 }
 
 #[derive(Clone, Default)]
@@ -112,7 +113,10 @@ impl Changes {
         for (name, (step, worker)) in &was {
             self.about.worker = Some((*name).clone());
             let Some((now_step, now)) = is.get(name) else {
-                self.removed(name, worker, &added);
+                match heir(new.0, &flow, name) {
+                    Some(heir) => self.taken_over(worker, heir),
+                    None => self.removed(name, worker, &added),
+                }
                 continue;
             };
             self.moved(step, now_step, worker, now);
@@ -131,13 +135,15 @@ impl Changes {
                 }
             }
         }
-        for worker in added {
+        // A worker of another name is not new.
+        let heir = |worker: &&Worker| was.keys().any(|name| worker.takes_over(&flow, name));
+        for worker in added.into_iter().filter(|worker| !heir(worker)) {
             let name = &worker.name;
             self.about.worker = Some(name.clone());
             let (effect, what) = if !worker.gathers.is_empty() {
                 (
                     Effect::MayBreak,
-                    ": it does not wait for jobs that are already queued, and may run before them",
+                    ": runs in flight give it what is emitted from now on, when they have nothing else to do",
                 )
             } else if !worker.joins.is_empty() {
                 (
@@ -149,6 +155,32 @@ impl Changes {
             };
             self.push(effect, "workerAdded", format!("worker `{name}` is new{what}"));
         }
+    }
+
+    /// A flow is gone. Its workers may have gone over to another.
+    fn flow_gone(&mut self, old: (&RegistryDocument, &Flow), new: &RegistryDocument) {
+        let flow = self.about.flow.clone().unwrap_or_default();
+        let members: Vec<_> = old.0.members(old.1).map(|(_, worker)| worker).collect();
+        if members.iter().all(|worker| heir(new, &flow, &worker.name).is_none()) {
+            let message = format!("flow `{flow}` is gone: nothing runs the steps of its runs any more");
+            return self.push(Effect::Breaks, "flowRemoved", message);
+        }
+        for worker in members {
+            self.about.worker = Some(worker.name.clone());
+            match heir(new, &flow, &worker.name) {
+                Some(heir) => self.taken_over(worker, heir),
+                None => self.removed(&worker.name, worker, &[]),
+            }
+        }
+    }
+
+    /// A worker has another name, and says so.
+    fn taken_over(&mut self, worker: &Worker, heir: &Worker) {
+        let (name, now) = (&worker.name, &heir.name);
+        let message = format!("worker `{name}` is `{now}` now, which takes over what waits for it");
+        self.push(Effect::Safe, "workerTakenOver", message);
+        self.takes(worker, heir);
+        self.policy(worker, heir);
     }
 
     fn removed(&mut self, name: &str, worker: &Worker, added: &[&Worker]) {
@@ -163,7 +195,7 @@ impl Changes {
             Some(new) => self.push(
                 Effect::Breaks,
                 "workerRenamed",
-                format!("worker `{name}` seems to be `{}` now: nothing runs its queued jobs any more; keep the name with `name = \"{name}\"`", new.name),
+                format!("worker `{name}` seems to be `{}` now: nothing runs its queued jobs any more; take them over with `was = [\"{name}\"]`, or keep the name with `name = \"{name}\"`", new.name),
             ),
             None => self.push(
                 Effect::Breaks,

@@ -55,6 +55,9 @@ pub struct Worker {
     pub id: String,
     /// Its name, unique within each of its flows.
     pub name: String,
+    /// The names that it had before, as `name` or `flow/name`: it takes over what waits for those.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub was: Vec<String>,
     /// The queue whose limits it shares with others.
     pub queue: Option<String>,
     /// The path of the function.
@@ -257,6 +260,7 @@ impl Worker {
         Self {
             id: def.path.to_owned(),
             name: def.name.to_owned(),
+            was: texts(def.was),
             queue: def.queue.map(str::to_owned),
             path: def.path.to_owned(),
             file: def.file.replace('\\', "/"),
@@ -276,6 +280,15 @@ impl Worker {
             on_failure: def.on_failure,
             allow: texts(def.allow),
         }
+    }
+
+    /// Whether it takes over the jobs of the worker that had this name in this flow.
+    pub fn takes_over(&self, flow: &str, name: &str) -> bool {
+        self.was.iter().any(|was| match was.split_once('/') {
+            Some((of, had)) => of == flow && had == name,
+            None if self.flows.is_empty() => was == flow && was == name,
+            None => was == name && self.flows.iter().any(|own| own == flow),
+        })
     }
 
     /// The events that it takes, and how.

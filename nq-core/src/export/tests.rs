@@ -260,6 +260,14 @@ fn what_breaks_runs_in_flight_is_told_from_what_does_not() {
         |all| (all[1].name, all[1].path) = ("every", "every"),
         &["Breaks workerRenamed each", "Safe workerAdded every"],
     );
+    becomes(
+        |all| (all[1].name, all[1].path, all[1].was) = ("every", "every", &["each"]),
+        &["Safe workerTakenOver each"],
+    );
+    becomes(
+        |all| (all[3].name, all[3].was, all[3].by) = ("both", &["f/pair"], None),
+        &["Breaks joinChanged pair", "Safe workerTakenOver pair"],
+    );
     becomes(|all| _ = all.remove(3), &["Breaks workerRemoved pair"]);
     becomes(|all| all[1].queue = Some("slow"), &["MayBreak queueMoved each"]);
     becomes(|all| all[3].joins = &[C, D], &["Breaks joinChanged pair"]);
@@ -295,6 +303,21 @@ fn a_flow_that_is_gone_is_told_once() {
     assert_eq!(changes[0], "Breaks flowRemoved");
     assert_eq!(changes.iter().filter(|change| change.starts_with("Breaks")).count(), 1, "{changes:?}");
     assert!(diff(&old, &new)[0].message.contains("flow `f` is gone"));
+}
+
+#[test]
+fn a_flow_whose_workers_are_taken_over_goes_on() {
+    let mut renamed = all();
+    let was: [&[&str]; 4] = [&["f/split"], &["f/each"], &["f/sum"], &["f/pair"]];
+    for (worker, was) in renamed.iter_mut().zip(was) {
+        (worker.flows, worker.was) = (&["g"], was);
+    }
+    let mut changes = changed(&document(all()), &document(renamed.clone()));
+    changes.retain(|change| !change.starts_with("Safe"));
+    assert!(changes.is_empty(), "{changes:?}");
+    renamed[3].was = &[];
+    let changes = changed(&document(all()), &document(renamed));
+    assert_eq!(changes[0], "Breaks workerRemoved pair");
 }
 
 #[test]

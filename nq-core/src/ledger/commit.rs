@@ -1,7 +1,7 @@
 //! One write of an attempt: checked whole, then applied whole.
 
 use super::damage::{Damage, condemn, readable};
-use super::{Page, Records};
+use super::{Page, Records, former};
 use crate::id::EntryId;
 use crate::limits;
 use crate::record::{Input, JobState};
@@ -33,14 +33,19 @@ pub(super) fn commit<R: Records>(records: &mut R, tx: &Transaction, now_ms: u64)
         return Ok(Answer::TooLarge { limit });
     }
 
+    let former = former::known(records, tx)?;
+    let tx = former.as_ref().unwrap_or(tx);
     let mut page = Page::new(records, run, now_ms);
     let mut ids = Vec::with_capacity(tx.entries.len());
     for entry in &tx.entries {
         ids.push(page.append(entry.kind.clone(), entry.data.clone(), Some((&tx.step, tx.attempt)))?);
     }
     page.declared = &tx.gathers;
+    if !tx.gathers.is_empty() {
+        page.own = Some(job.spec.holds.clone());
+    }
     for arrival in &tx.gathered {
-        page.records.push_gathered(&tx.run, &arrival.worker, ids[arrival.entry])?;
+        page.gather(&arrival.worker, ids[arrival.entry])?;
     }
     for new in &tx.jobs {
         let cause = ids[new.cause];
@@ -60,8 +65,11 @@ pub(super) fn commit<R: Records>(records: &mut R, tx: &Transaction, now_ms: u64)
             page.release(&job)?;
             page.settle(page.run.last)?;
         }
-        Outcome::Retry { delay_ms } => {
-            job.failures += 1;
+        Outcome::Retry { delay_ms } | Outcome::Postpone { delay_ms } => {
+            match &tx.outcome {
+                Outcome::Postpone { .. } => job.earlier += 1,
+                _ => job.failures += 1,
+            }
             job.state = match delay_ms {
                 0 => JobState::Queued,
                 delay => JobState::Delayed { due_ms: limits::time_ms(now_ms, *delay) },

@@ -9,6 +9,7 @@
 mod acts;
 mod commit;
 mod damage;
+mod former;
 mod turn;
 
 use serde_json::{Value, json};
@@ -81,6 +82,8 @@ pub trait Records {
     ) -> Result<Option<Input>, Self::Error>;
     /// Whether a side of a join has an unpaired event.
     fn has_arrival(&mut self, run: &RunId, worker: &Name, side: u32, by: &str) -> Result<bool, Self::Error>;
+    /// Whether any side of a join has an unpaired event.
+    fn has_arrivals(&mut self, run: &RunId, worker: &Name) -> Result<bool, Self::Error>;
     /// Adds an unpaired event to the end of one side of a join.
     fn put_arrival(
         &mut self,
@@ -111,11 +114,13 @@ struct Page<'a, R: Records> {
     gathers: Option<Vec<GatherRecord>>,
     /// What is known of the gathers that this act may arm.
     declared: &'a [GatherSpec],
+    /// The gathers that the job holds which commits; none in a start.
+    own: Option<Vec<Name>>,
 }
 
 impl<'a, R: Records> Page<'a, R> {
     fn new(records: &'a mut R, run: RunRecord, now_ms: u64) -> Self {
-        Self { records, run, now_ms, gathers: None, declared: &[] }
+        Self { records, run, now_ms, gathers: None, declared: &[], own: None }
     }
 
     /// Appends an entry and gives it its id.
@@ -152,13 +157,30 @@ impl<'a, R: Records> Page<'a, R> {
 
     /// Arms the gathers among these that no job has held before. What is only declared, by a join that stays
     /// half filled, is not armed: it would fire with nothing before it.
+    ///
+    /// Whatever causes a job that leads to a gather leads to it, too. So where the job that commits does not hold a
+    /// gather that nobody has held before, the run is older than the gather.
     fn arm(&mut self, holds: &[Name]) -> Result<(), R::Error> {
         let declared = self.declared;
         for spec in declared.iter().filter(|spec| holds.contains(&spec.spec.worker)) {
+            let late = self.own.as_ref().is_some_and(|own| !own.contains(&spec.spec.worker));
             let known = self.gathers()?;
             if known.iter().all(|known| known.gather.spec.worker != spec.spec.worker) {
-                known.push(GatherRecord { gather: spec.clone(), count: 0, fired: false });
+                known.push(GatherRecord { gather: spec.clone(), count: 0, fired: false, late });
                 known.sort_by_key(|known| known.gather.rank);
+            }
+        }
+        Ok(())
+    }
+
+    /// An event arrives at a gather. One that no job has held is armed by it.
+    fn gather(&mut self, worker: &Name, id: EntryId) -> Result<(), R::Error> {
+        self.records.push_gathered(&self.run.run, worker, id)?;
+        let known = |known: &GatherRecord| known.gather.spec.worker == *worker;
+        if !self.gathers()?.iter().any(known) {
+            self.arm(std::slice::from_ref(worker))?;
+            if let Some(armed) = self.gathers()?.iter().find(|armed| known(armed)).cloned() {
+                self.records.put_gather(&self.run.run, &armed)?;
             }
         }
         Ok(())
@@ -206,7 +228,10 @@ impl<'a, R: Records> Page<'a, R> {
     /// their rank, each counted before the next is looked at; then a run without pending steps completes.
     fn settle(&mut self, cause: EntryId) -> Result<(), R::Error> {
         loop {
-            let ready = self.gathers()?.iter_mut().find(|gather| !gather.fired && gather.count == 0);
+            let idle = self.run.pending == 0;
+            let ready =
+                |gather: &&mut GatherRecord| !gather.fired && gather.count == 0 && (idle || !gather.late);
+            let ready = self.gathers()?.iter_mut().find(ready);
             let Some(gather) = ready else { break };
             gather.fired = true;
             let gather = gather.clone();

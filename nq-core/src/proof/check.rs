@@ -60,6 +60,18 @@ pub const fn flow(graph: &Graph, def: &WorkerDef, number: usize) {
     }
 }
 
+/// A former name in a worker's attribute, by its number: no other worker has it, or had it.
+#[track_caller]
+pub const fn was(graph: &Graph, def: &WorkerDef, number: usize) {
+    if let Some(first) = graph.node_of(def) {
+        let mut node = first;
+        while node < first + flows(def) {
+            fail(&tell::was(graph, node, number));
+            node += 1;
+        }
+    }
+}
+
 /// An event in a worker's attribute, by its role there and its number in that list.
 #[track_caller]
 pub const fn mention(graph: &Graph, def: &WorkerDef, role: Role, number: usize) {

@@ -17,7 +17,7 @@ mod tests;
 mod text;
 mod workers;
 
-pub use check::{flow, included, member, mention, root, waits};
+pub use check::{flow, included, member, mention, root, waits, was};
 pub use graph::{Graph, Plan, Registered};
 pub use options::{at_least_one, duration, grows, pairs};
 pub use workers::{Role, Size, concat, count};

@@ -67,6 +67,70 @@ const fn duplicate(graph: &Graph, node: u32) -> Text {
     text
 }
 
+/// What is wrong with a former name of a worker in a flow of it; empty where nothing is.
+pub(super) const fn was(graph: &Graph, node: u32, number: usize) -> Text {
+    let mut text = Text::new();
+    let def = graph.worker(node);
+    let Some((flow, name)) = former(graph, node, number) else { return text };
+    if let Some(other) = graph.member(flow, name) {
+        if other == node {
+            text.push("worker ").name(name).push(" still has that name\nhelp: remove it from `was`");
+        } else {
+            let other = graph.worker(other);
+            text.push("worker ").name(def.name).push(" was ").name(name).push(", but flow ").name(flow);
+            text.push(" has a worker of that name\nhelp: remove it from `was`, or rename the other worker");
+            text.push("\nnote: the other one is ").name(other.path).push(", in ").push(other.file);
+        }
+        return text;
+    }
+    let mut other = 0;
+    while other < graph.nodes.len() as u32 {
+        let theirs = graph.worker(other);
+        let mut at = 0;
+        while at < theirs.was.len() {
+            let same = match former(graph, other, at) {
+                Some((of, had)) => is(of, flow) && is(had, name),
+                None => false,
+            };
+            let itself = other == node && at >= number;
+            if same && !itself && !matches!(graph.nodes[other as usize].verdict, Verdict::Repeated) {
+                text.name(name).push(" is a former name of worker ").name(theirs.name).push(", too");
+                text.push("\nhelp: only one of them takes over what waits for it: remove it from the other");
+                return text;
+            }
+            at += 1;
+        }
+        other += 1;
+    }
+    text
+}
+
+/// The flow and the name that a former name of a worker means in this flow of it, as the registry reads it.
+const fn former(graph: &Graph, node: u32, number: usize) -> Option<(&'static str, &'static str)> {
+    let (def, flow) = (graph.worker(node), graph.flow_name(node));
+    let was = def.was[number];
+    let mut at = 0;
+    while at < was.len() {
+        if was.as_bytes()[at] == b'/' {
+            let (own, name) = (was.split_at(at).0, was.split_at(at + 1).1);
+            return if def.flows.len() < 2 || is(own, flow) { Some((own, name)) } else { None };
+        }
+        at += 1;
+    }
+    // A plain queue worker is a flow of its own.
+    Some((if def.flows.is_empty() { was } else { flow }, was))
+}
+
+/// Whether two texts are the same.
+const fn is(left: &str, right: &str) -> bool {
+    let (left, right) = (left.as_bytes(), right.as_bytes());
+    let mut at = 0;
+    while at < left.len() && at < right.len() && left[at] == right[at] {
+        at += 1;
+    }
+    at == left.len() && at == right.len()
+}
+
 const fn plain(graph: &Graph, node: u32) -> Text {
     let def = graph.worker(node);
     let mut text = Text::new();

@@ -66,6 +66,8 @@ struct Failure {
     text: String,
     fatal: bool,
     retry_after: Option<Duration>,
+    /// Whether the input does not fit the code.
+    unfit: bool,
 }
 
 /// What an attempt begins with.
@@ -159,14 +161,15 @@ async fn run(begun: Begun, attempt: &Attempt) -> Message {
 
 /// What an error says, although its code is the program's and may panic wherever it is asked.
 fn describe(error: Error) -> Failure {
-    let (fatal, retry_after) = quietly(|| (error.is_fatal(), error.retry_delay())).unwrap_or_default();
+    let (fatal, retry_after, unfit) =
+        quietly(|| (error.is_fatal(), error.retry_delay(), error.is_unfit())).unwrap_or_default();
     let text = quietly(|| error.report())
         .unwrap_or_else(|panic| format!("an error that cannot be printed: its `Display` panicked: {panic}"));
     let text = match quietly(|| drop(error)) {
         Ok(()) => text,
         Err(panic) => format!("{text} (and it panicked when it was dropped: {panic})"),
     };
-    Failure { text, fatal, retry_after }
+    Failure { text, fatal, retry_after, unfit }
 }
 
 /// Calls the handler so that its log events become entries of the run.
@@ -262,7 +265,8 @@ fn finish(
                 End::Complete { result }
             }
         }
-        Ended::Failed(Failure { text, fatal, retry_after }) => failed(text, fatal, retry_after),
+        Ended::Failed(Failure { text, unfit: true, .. }) => End::Unfit { error: text, roll: fastrand::f64() },
+        Ended::Failed(Failure { text, fatal, retry_after, .. }) => failed(text, fatal, retry_after),
         Ended::Panicked(message) => failed(format!("the worker panicked: {message}"), false, None),
         Ended::TimedOut { ms, then } => {
             let then = then.map(|panic| format!("; its future panicked when it was dropped: {panic}"));

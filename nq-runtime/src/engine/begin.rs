@@ -30,10 +30,10 @@ pub(super) struct Starter {
 impl Starter {
     /// Starts the attempt of a lease; none if no worker is known for it.
     pub(super) fn begin(&self, lease: Lease) -> Option<Running> {
-        let flow = self.registry.flows.get(&lease.flow);
-        let step = flow.and_then(|flow| flow.steps.get(lease.step.worker()));
-        let handler = step.and_then(|step| self.handlers.get(step.def.path).copied());
-        let (Some(flow), Some(handler)) = (flow, handler) else {
+        // By the queue and not by the name of the step: the worker, or its flow, may have had another name.
+        let step = self.registry.step(&lease.queue);
+        let known = step.and_then(|(flow, step)| Some((flow, self.handlers.get(step.def.path).copied()?)));
+        let Some((flow, handler)) = known else {
             // Only queues of known workers are asked for.
             tracing::error!(flow = %lease.flow, step = %lease.step, "leased a step of an unknown worker");
             return None;
@@ -42,7 +42,6 @@ impl Starter {
         let (kill, killed) = oneshot::channel();
         let running = Running {
             fence: lease.fence,
-            flow: lease.flow.clone(),
             queue: lease.queue.clone(),
             stop: stop.clone(),
             kill: Some(kill),

@@ -16,7 +16,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use nq_core::id::{InstanceId, Name, QueueName, RunId, StepId};
+use nq_core::id::{InstanceId, QueueName, RunId, StepId};
 use nq_core::limits::duration_ms;
 use nq_core::registry::Registry;
 use nq_core::store::{Answer, Interest, Lease, Offer, Retention, StoreError, Take, Tick};
@@ -37,6 +37,7 @@ use self::logs::Logs;
 use self::slots::Slots;
 use self::stop::StopBy;
 use crate::handler::Handler;
+use crate::unserved::Watch;
 
 /// How long an instance waits for a hint before it looks for itself.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -85,7 +86,6 @@ pub(crate) struct JobKey {
 /// An attempt that runs.
 struct Running {
     fence: u64,
-    flow: Name,
     queue: QueueName,
     stop: CancellationToken,
     kill: Option<oneshot::Sender<Kill>>,
@@ -140,6 +140,9 @@ struct Engine {
     look_at: Instant,
     looks: u64,
     tick_at: Instant,
+    /// When the store is next told which queues this instance takes jobs from.
+    serve_at: Instant,
+    watch: Arc<Watch>,
     /// When the last tick was.
     ticked_at: Option<Instant>,
     /// When turns ask again for jobs of queues that were empty.
@@ -174,6 +177,7 @@ impl Engine {
             settings,
             logs: shared.link.logs(),
             shared: shared.clone(),
+            watch: Arc::new(Watch::new(shared.store.clone())),
             starter: Arc::new(Starter { registry, handlers, shared, handle, stop: told }),
             messages,
             stopping,
@@ -186,6 +190,7 @@ impl Engine {
             look_at: now + LOOK_AT_RUNS,
             looks: 0,
             tick_at: now,
+            serve_at: now,
             ticked_at: None,
             feed_at: now,
             stop_by: None,
@@ -346,11 +351,15 @@ impl Engine {
 
     /// What time brings, for everyone who uses the store.
     async fn tick(&mut self) -> Result<(), StoreError> {
+        let now = Instant::now();
+        let says = self.stop_by.is_none() && now >= self.serve_at;
+        let serves = if says { self.slots.queues() } else { Vec::new() };
         let tick = Tick {
             instance: self.settings.instance.clone(),
             lease_ms: duration_ms(self.settings.lease),
             retention: self.settings.retention,
             limit: 500,
+            serves,
         };
         let interval = LOOK_EVERY.min(self.settings.lease / 6);
         let ticked = self.shared.store.tick(&tick).await;
@@ -358,6 +367,10 @@ impl Engine {
         match ticked {
             Ok(ticked) => {
                 self.back("tick");
+                if says {
+                    self.serve_at = after(now, self.settings.lease / 3);
+                    self.starter.handle.spawn(self.watch.clone().look());
+                }
                 let next = ticked.next_due.map_or(interval, |due| interval.min(due));
                 self.tick_at = Instant::now() + if ticked.more { Duration::ZERO } else { next };
                 // Also where nothing came of it: a hint may have been lost.

@@ -38,21 +38,19 @@ impl Slots {
         let mut slots = Self::default();
         let mut shared: HashMap<&str, usize> = HashMap::new();
         let mut own: HashMap<&str, usize> = HashMap::new();
-        for flow in registry.flows.values() {
-            for step in flow.steps.values() {
-                let limit = step.def.concurrency.unwrap_or(concurrency).max(1);
-                // A worker of several flows has a queue in each, and one limit.
-                let group = match step.def.queue {
-                    Some(queue) => shared.entry(queue),
-                    None => own.entry(step.def.path),
-                };
-                let group = *group.or_insert_with(|| {
-                    slots.groups.push(Group { limit, used: 0 });
-                    slots.groups.len() - 1
-                });
-                slots.groups[group].limit = slots.groups[group].limit.min(limit);
-                slots.queues.insert(step.spec.queue.clone(), Queue { group, hungry: true, asked: 0 });
-            }
+        for (queue, step) in registry.queues() {
+            let limit = step.def.concurrency.unwrap_or(concurrency).max(1);
+            // A worker of several flows, or of several names, has a queue for each, and one limit.
+            let group = match step.def.queue {
+                Some(queue) => shared.entry(queue),
+                None => own.entry(step.def.path),
+            };
+            let group = *group.or_insert_with(|| {
+                slots.groups.push(Group { limit, used: 0 });
+                slots.groups.len() - 1
+            });
+            slots.groups[group].limit = slots.groups[group].limit.min(limit);
+            slots.queues.insert(queue.clone(), Queue { group, hungry: true, asked: 0 });
         }
         slots
     }
@@ -90,6 +88,11 @@ impl Slots {
     /// Whether a turn would ask for anything.
     pub(crate) fn is_hungry(&self) -> bool {
         self.queues.values().any(|queue| queue.hungry && self.groups[queue.group].free() > 0)
+    }
+
+    /// Every queue.
+    pub(crate) fn queues(&self) -> Vec<QueueName> {
+        self.queues.keys().cloned().collect()
     }
 
     /// The queues that have a free place.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nq_core::id::{QueueName, RunId};
+use nq_core::id::RunId;
 use nq_core::limits;
 use nq_core::store::{Answer, RenewAnswer, StoreError, TurnReply};
 use nq_core::transaction::{Outcome, Renewal, Transaction, Turn};
@@ -130,10 +130,11 @@ impl Engine {
         }
         let key = JobKey { run: tx.run.clone(), step: tx.step.clone() };
         let Some(running) = self.running.get(&key) else { return };
-        let flow = self.starter.registry.flows.get(&running.flow);
-        let held = flow.and_then(|flow| flow.steps.get(tx.step.worker())).map(|step| &step.spec.holds);
-        for gather in held.into_iter().flatten() {
-            self.slots.feed(&QueueName::of(running.flow.as_str(), gather.as_str()));
+        let Some((flow, step)) = self.starter.registry.step(&running.queue) else { return };
+        for gather in step.spec.holds.iter().filter_map(|gather| flow.steps.get(gather)) {
+            for queue in gather.queues() {
+                self.slots.feed(queue);
+            }
         }
     }
 
@@ -214,13 +215,16 @@ impl Engine {
             tx.joins.clear();
             tx.gathered.clear();
             tx.gathers.clear();
+            tx.former.clear();
             let data = serde_json::json!({ "error": error });
             tx.entries.push(nq_core::entry::NewEntry::new(nq_core::entry::EntryType::StepFailed, data));
             tx.outcome = Outcome::Fail { error };
             self.writes.push_back(Waiting { tx, bytes: 0, reply: None });
             return;
         }
-        if let (Answer::Committed { .. }, Outcome::Retry { delay_ms }) = (&answer, &tx.outcome) {
+        if let (Answer::Committed { .. }, Outcome::Retry { delay_ms } | Outcome::Postpone { delay_ms }) =
+            (&answer, &tx.outcome)
+        {
             self.tick_at = self.tick_at.min(after(Instant::now(), Duration::from_millis(*delay_ms)));
         }
         let failed = matches!(tx.outcome, Outcome::Fail { .. });

@@ -300,7 +300,13 @@ impl World {
     }
 
     async fn tick(&self, retention: Retention) -> Value {
-        let tick = Tick { instance: self.peers[3].id.clone(), lease_ms: LEASE_MS, retention, limit: 1_000 };
+        let tick = Tick {
+            instance: self.peers[3].id.clone(),
+            lease_ms: LEASE_MS,
+            retention,
+            limit: 1_000,
+            serves: Vec::new(),
+        };
         let ticked = self.resend(async || self.store.tick(&tick).await).await.unwrap();
         if self.lossy {
             Value::Null

@@ -133,7 +133,13 @@ impl Peer {
 
 pub(crate) fn tick() -> Tick {
     let retention = Retention { completed_ms: None, failed_ms: None };
-    Tick { instance: InstanceId::new("ticker").unwrap(), lease_ms: LONG_MS, retention, limit: 500 }
+    Tick {
+        instance: InstanceId::new("ticker").unwrap(),
+        lease_ms: LONG_MS,
+        retention,
+        limit: 500,
+        serves: Vec::new(),
+    }
 }
 
 async fn all_completed(store: &RedisStore, runs: &[RunId]) -> bool {

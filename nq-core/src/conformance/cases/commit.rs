@@ -310,3 +310,25 @@ pub(super) async fn readers_see_a_commit_whole_or_not_at_all(t: &Fixture) {
     };
     both(watching, one.commit(tx)).await;
 }
+
+pub(super) async fn what_does_not_fit_the_code_counts_as_nothing(t: &Fixture) {
+    t.start("r", job("a").crashes(2)).await;
+    let mut one = t.peer("one");
+    for attempt in 1..=3 {
+        let lease = one.lease("a").await;
+        assert_eq!((lease.attempt, lease.failures), (attempt, 0));
+        one.commit(write(&lease).postpone(0)).await;
+    }
+    let lease = one.lease("a").await;
+    one.commit(write(&lease).postpone(LONG_MS)).await;
+    let counts = t.counts("a").await;
+    assert_eq!((counts.delayed, counts.queued), (1, 0));
+    // A failure and a crash count from the first.
+    t.start("s", job("a").crashes(2)).await;
+    let lease = one.lease("a").await;
+    one.commit(write(&lease).postpone(0)).await;
+    let lease = one.lease("a").await;
+    one.commit(write(&lease).retry(0)).await;
+    let lease = one.lease("a").await;
+    assert_eq!((lease.attempt, lease.failures), (3, 1));
+}

@@ -31,7 +31,15 @@ pub(super) async fn a_queue_counts_its_jobs_by_state(t: &Fixture) {
     let leases = one.leases("a", 3).await;
     one.commit(write(&leases[0]).retry(LONG_MS)).await;
     one.commit(write(&leases[1]).fail("broken")).await;
-    let counts = QueueCounts { queue: queue("a"), queued: 2, leased: 1, delayed: 1, dead: 1, paused: false };
+    let counts = QueueCounts {
+        queue: queue("a"),
+        queued: 2,
+        leased: 1,
+        delayed: 1,
+        dead: 1,
+        paused: false,
+        served: false,
+    };
     assert_eq!(t.queues().await, [counts]);
 }
 
@@ -170,4 +178,20 @@ pub(super) async fn a_page_that_says_no_size_has_the_usual_one(t: &Fixture) {
     let (queue, run) = (Some(queue("a")), Some(run_id("r1")));
     assert_eq!(t.jobs(JobsQuery { queue, ..JobsQuery::default() }).await.len(), 3);
     assert_eq!(t.jobs(JobsQuery { run, ..JobsQuery::default() }).await.len(), 1);
+}
+
+pub(super) async fn a_queue_is_served_for_as_long_as_somebody_says_so(t: &Fixture) {
+    t.start("r", job("a")).await;
+    t.start("s", job("b")).await;
+    let served = async || [t.counts("a").await.served, t.counts("b").await.served];
+    assert_eq!(served().await, [false, false]);
+    t.tick_serving(&["a", "nobody"]).await;
+    assert_eq!(served().await, [true, false]);
+    t.tick().await;
+    assert_eq!(served().await, [true, false], "a tick that says nothing of queues changes nothing");
+    t.tick_serving(&["b"]).await;
+    assert_eq!(served().await, [true, true], "one instance does not speak for another");
+    t.until("nobody serves them any more", async || served().await == [false, false]).await;
+    t.tick_serving(&["a"]).await;
+    assert_eq!(served().await, [true, false]);
 }

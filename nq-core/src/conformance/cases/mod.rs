@@ -21,6 +21,7 @@ mod retention;
 mod runs;
 mod start;
 mod timers;
+mod versions;
 
 /// What every topic stands on.
 mod prelude {
@@ -113,6 +114,7 @@ macro_rules! __conformance_cases {
                 a_dead_step_that_may_fail_lets_its_run_go_on
                 a_run_whose_last_step_may_fail_completes_with_its_death
                 what_is_given_back_counts_as_nothing
+                what_does_not_fit_the_code_counts_as_nothing
                 readers_see_a_commit_whole_or_not_at_all
             }
             fencing {
@@ -263,6 +265,17 @@ macro_rules! __conformance_cases {
                 a_page_of_runs_is_never_longer_than_the_most
                 a_cursor_that_no_page_gave_is_refused
             }
+            versions {
+                a_gather_that_is_newer_than_its_run_gets_everything
+                a_newer_gather_waits_for_jobs_that_do_not_hold_it
+                a_newer_gather_fires_when_the_last_step_is_forgiven
+                newer_gathers_fire_one_after_the_other
+                a_gather_that_nothing_arrives_at_is_not_armed_by_a_newer_version
+                a_gather_that_was_renamed_goes_on_under_its_former_name
+                what_holds_a_renamed_gather_is_counted_by_its_former_name
+                a_run_that_does_not_know_the_former_name_takes_the_new_one
+                a_join_that_was_renamed_goes_on_under_its_former_name
+            }
             jobs {
                 a_queue_counts_its_jobs_by_state
                 queues_are_listed_by_name_also_when_they_are_empty
@@ -276,6 +289,7 @@ macro_rules! __conformance_cases {
                 dead_letters_come_in_pages
                 a_dead_letter_is_of_its_last_attempt
                 a_page_that_says_no_size_has_the_usual_one
+                a_queue_is_served_for_as_long_as_somebody_says_so
             }
             offers {
                 a_job_that_comes_meanwhile_is_brought_or_told_of

@@ -164,7 +164,7 @@ impl Store for MemoryStore {
     }
 
     async fn queues(&self) -> Result<Vec<QueueCounts>, StoreError> {
-        self.look("queues", |maps| maps.list_queues())
+        self.look("queues", |maps| maps.list_queues((self.clock)()))
     }
 
     async fn jobs(&self, query: &JobsQuery) -> Result<Vec<JobSummary>, StoreError> {

@@ -100,7 +100,7 @@ impl Maps {
         Ok(RunsPage { runs: page.into_iter().filter_map(|(_, run)| self.summary(run)).collect(), next })
     }
 
-    pub(super) fn list_queues(&self) -> Vec<QueueCounts> {
+    pub(super) fn list_queues(&self, now_ms: u64) -> Vec<QueueCounts> {
         let counts = self.queues.iter().map(|(name, queue)| QueueCounts {
             queue: name.clone(),
             queued: queue.queued.len() as u64,
@@ -108,6 +108,7 @@ impl Maps {
             delayed: queue.delayed,
             dead: queue.dead,
             paused: queue.paused,
+            served: self.served.get(name).is_some_and(|until_ms| now_ms < *until_ms),
         });
         counts.collect()
     }

@@ -29,6 +29,8 @@ pub(super) struct Maps {
     pub(super) dead: BTreeSet<(RunId, StepId)>,
     /// The runs that have ended and still have unfinished jobs.
     pub(super) ending: BTreeSet<RunId>,
+    /// Until when somebody takes jobs from a queue, as far as they have said.
+    pub(super) served: BTreeMap<QueueName, u64>,
     pub(super) lanes: HashMap<InstanceId, LaneRecord>,
     pub(super) tick: TickRecord,
     /// Counts what needs an order: starts, and places in queues.
@@ -343,6 +345,10 @@ impl Records for Maps {
 
     fn has_arrival(&mut self, run: &RunId, worker: &Name, side: u32, by: &str) -> Result<bool, Infallible> {
         Ok(self.maps(run).joins.contains_key(&(worker.clone(), side, by.to_owned())))
+    }
+
+    fn has_arrivals(&mut self, run: &RunId, worker: &Name) -> Result<bool, Infallible> {
+        Ok(self.maps(run).joins.keys().any(|(joining, ..)| joining == worker))
     }
 
     fn put_arrival(

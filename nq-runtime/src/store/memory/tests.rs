@@ -27,7 +27,8 @@ async fn one_who_waits_for_a_paused_queue_is_woken_when_it_resumes() {
     let resuming = async { store.pause(&queue, false).await.unwrap() };
     let (waited, ()) = tokio::join!(waiting, resuming);
     waited.unwrap();
-    let counts = QueueCounts { queue, queued: 0, leased: 0, delayed: 0, dead: 0, paused: false };
+    let counts =
+        QueueCounts { queue, queued: 0, leased: 0, delayed: 0, dead: 0, paused: false, served: false };
     assert_eq!(store.queues().await.unwrap(), [counts]);
 }
 
@@ -50,7 +51,7 @@ async fn the_lane_of_an_instance_that_died_goes_and_a_machine_that_slept_keeps_i
     let store = MemoryStore::with_clock(move || clock.load(Ordering::SeqCst));
     let retention = Retention { completed_ms: None, failed_ms: None };
     let instance = InstanceId::new("sleeper").unwrap();
-    let tick = Tick { instance, lease_ms: 300, retention, limit: 10 };
+    let tick = Tick { instance, lease_ms: 300, retention, limit: 10, serves: Vec::new() };
     store.turn(&turn("dead", 1)).await.unwrap();
     store.turn(&turn("sleeper", 1)).await.unwrap();
     now_ms.fetch_add(8 * 24 * 3_600_000, Ordering::SeqCst);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use nq_core::decide;
 use nq_core::id::RunId;
 use nq_core::ledger::{self, Records};
+use nq_core::limits;
 use nq_core::record::JobState;
 use nq_core::store::{Tick, Ticked};
 
@@ -20,6 +21,8 @@ const KEEP_LANE_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
 impl Maps {
     pub(super) fn tick(&mut self, tick: &Tick, now_ms: u64) -> Result<Ticked, Infallible> {
         self.tick = ledger::spare(self.tick, now_ms, tick.lease_ms);
+        let until_ms = limits::time_ms(now_ms, tick.lease_ms);
+        self.served.extend(tick.serves.iter().map(|queue| (queue.clone(), until_ms)));
         let mut ticked = Ticked::default();
         let mut left = tick.limit;
         while let Some((due_ms, run, step)) = self.delayed.first().cloned() {

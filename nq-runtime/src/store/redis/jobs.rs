@@ -9,13 +9,20 @@ use nq_core::store::{JobSummary, JobsQuery, QueueCounts, StoreError};
 use redis::{Pipeline, Value};
 
 use super::errors::store_error;
-use super::reply::{Reply, lossy};
+use super::reply::{Reply, lossy, text};
 use super::{Partition, RedisStore};
 
 /// How many members of an index are looked at in one call.
 const PAGE: usize = 1_000;
 
 type Key = (RunId, StepId);
+
+/// Until when somebody takes jobs from each queue, by its name.
+fn until(reply: Value) -> BTreeMap<String, u64> {
+    let pairs = reply.into_map_iter().map(Iterator::collect::<Vec<_>>).unwrap_or_default();
+    let one = |(queue, until_ms)| Some((text(queue)?, text(until_ms)?.parse().ok()?));
+    pairs.into_iter().filter_map(one).collect()
+}
 
 impl RedisStore {
     pub(super) async fn count_queues(&self) -> Result<Vec<QueueCounts>, StoreError> {
@@ -24,7 +31,8 @@ impl RedisStore {
         for partition in &self.partitions {
             let queues = names(OP, partition, "queues").await?;
             let paused: BTreeSet<_> = names(OP, partition, "paused").await?.into_iter().collect();
-            let mut counts = Pipeline::with_capacity(4 * queues.len());
+            let mut counts = Pipeline::with_capacity(4 * queues.len() + 2);
+            counts.cmd("TIME").cmd("HGETALL").arg(partition.key("served"));
             for queue in &queues {
                 counts.cmd("XLEN").arg(partition.queue(queue));
                 for index in ["leased", "delayed", "dead"] {
@@ -33,15 +41,27 @@ impl RedisStore {
             }
             let replies = partition.calls.send_all(&counts).await.map_err(|error| store_error(OP, error))?;
             let mut replies = Reply::new(OP, Value::Array(replies))?;
+            let seconds = replies.list()?.number()?;
+            let now_ms = partition.clock.as_ref().map_or(seconds * 1_000, |clock| clock());
+            let served = until(replies.value()?);
             for queue in queues {
                 let paused = paused.contains(&queue);
-                let none =
-                    QueueCounts { queue: queue.clone(), queued: 0, leased: 0, delayed: 0, dead: 0, paused };
+                let served = served.get(queue.as_str()).is_some_and(|until_ms| now_ms < *until_ms);
+                let none = QueueCounts {
+                    queue: queue.clone(),
+                    queued: 0,
+                    leased: 0,
+                    delayed: 0,
+                    dead: 0,
+                    paused,
+                    served,
+                };
                 let counts = all.entry(queue).or_insert(none);
                 counts.queued += replies.number()?;
                 counts.leased += replies.number()?;
                 counts.delayed += replies.number()?;
                 counts.dead += replies.number()?;
+                counts.served |= served;
             }
         }
         Ok(all.into_values().collect())

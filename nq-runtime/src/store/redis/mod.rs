@@ -17,6 +17,7 @@
 //! | `queue:<queue>` | stream | tickets of queued jobs: `r` run, `s` step and, where the input is small, a copy of its type `t` and data `d`. The group `mark` is made with the stream |
 //! | `leased:`, `delayed:`, `dead:<queue>` | sorted set | `<run> <step>` by deadline, by due time, by time of death |
 //! | `queues`, `flows`, `paused` | set | names |
+//! | `served` | hash | queues, and until when somebody takes jobs from them |
 //! | `resumed` | stream | queues that were resumed, for those who wait |
 //! | `runs:<status>:<flow>` | sorted set | runs by start, in µs |
 //! | `finished:completed`, `finished:failed` | sorted set | `<run> <flow> <status>` by the moment of its end, for the retention |

@@ -42,6 +42,9 @@ async fn tick_one(partition: &Partition, tick: &Tick, limit: usize) -> Result<Ti
         .arg(keep(tick.retention.completed_ms))
         .arg(keep(tick.retention.failed_ms))
         .arg(&partition.epoch);
+    for queue in &tick.serves {
+        call.arg(queue.as_str());
+    }
     let mut reply = Reply::new(OP, call.run(&partition.turns).await?)?;
     if reply.text()? == "epoch" {
         let message = format!(

@@ -233,6 +233,7 @@ fn encode(call: &mut Call, tx: &Transaction) {
     } else {
         (&tx.entries[..], &tx.gathers[..], &tx.gathered[..], &tx.jobs[..], &tx.joins[..])
     };
+    let former = if too_large { &[] } else { &tx.former[..] };
     // Many jobs follow later: one text each, and what they hold in sum.
     let paged = jobs.len() > limits::MAX_TURN_WRITES;
     let mut holds: BTreeMap<&str, u64> = BTreeMap::new();
@@ -242,8 +243,13 @@ fn encode(call: &mut Call, tx: &Transaction) {
             .for_each(|gather| *holds.entry(gather.as_str()).or_default() += 1);
     }
     let jobs_length = if paged { 1 + 2 * holds.len() + jobs.len() } else { 4 * jobs.len() };
-    let length =
-        12 + 2 * entries.len() + 3 * gathers.len() + 2 * gathered.len() + jobs_length + 7 * joins.len();
+    let length = 13
+        + 3 * former.len()
+        + 2 * entries.len()
+        + 3 * gathers.len()
+        + 2 * gathered.len()
+        + jobs_length
+        + 7 * joins.len();
     call.arg(length)
         .arg(tx.run.as_str())
         .arg(tx.step.to_string())
@@ -257,9 +263,14 @@ fn encode(call: &mut Call, tx: &Transaction) {
             Outcome::Continue => call.arg("C").arg(""),
             Outcome::Complete => call.arg("D").arg(""),
             Outcome::Retry { delay_ms } => call.arg("R").arg((*delay_ms).min(limits::MAX_TIME_MS)),
+            Outcome::Postpone { delay_ms } => call.arg("P").arg((*delay_ms).min(limits::MAX_TIME_MS)),
             Outcome::Fail { error } => call.arg("F").arg(error),
             Outcome::Release => call.arg("L").arg(""),
         };
+    }
+    call.arg(former.len());
+    for former in former {
+        call.arg(former.worker.as_str()).arg(former.was.worker.as_str()).arg(spec_text(&former.was));
     }
     call.arg(entries.len());
     for entry in entries {

@@ -103,6 +103,7 @@ pub struct SqliteStore {
     /// None once the store is being dropped.
     readers: Option<Readers>,
     shared: Arc<Shared>,
+    clock: Clock,
 }
 
 /// What the writer works with.
@@ -140,6 +141,7 @@ impl SqliteStore {
 
     async fn open_with(setup: Setup) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared::default());
+        let clock = setup.clock.clone();
         let (messages, receiver) = channel();
         let (opened, opening) = oneshot::channel();
         let no_thread = |error: std::io::Error| {
@@ -152,7 +154,7 @@ impl SqliteStore {
         let path = opening.await.map_err(died)??;
         let readers = Readers::start(&path, shared.clone()).map_err(no_thread)?;
         let (messages, writer, readers) = (Some(messages), Some(writer), Some(readers));
-        Ok(Self { path, messages, writer, readers, shared })
+        Ok(Self { path, messages, writer, readers, shared, clock })
     }
 
     /// Does this in the next transaction.
@@ -363,7 +365,8 @@ impl Store for SqliteStore {
     }
 
     async fn queues(&self) -> Result<Vec<QueueCounts>, StoreError> {
-        self.look("queues", None, read::queues).await
+        let now_ms = (self.clock)();
+        self.look("queues", None, move |db| read::queues(db, now_ms)).await
     }
 
     async fn jobs(&self, query: &JobsQuery) -> Result<Vec<JobSummary>, StoreError> {

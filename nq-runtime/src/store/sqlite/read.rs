@@ -171,9 +171,11 @@ pub(super) fn runs(db: Db<'_>, query: &RunsQuery, before: i64) -> Result<RunsPag
 }
 
 /// The counts of every queue.
-pub(super) fn queues(db: Db<'_>) -> Result<Vec<QueueCounts>, Failure> {
-    let sql = "SELECT name, queued, leased, delayed, dead, paused FROM queues ORDER BY name";
-    db.all(sql, [], |row| {
+pub(super) fn queues(db: Db<'_>, now_ms: u64) -> Result<Vec<QueueCounts>, Failure> {
+    let sql = "SELECT name, queued, leased, delayed, dead, paused, \
+               (SELECT CAST(value AS INTEGER) > ? FROM meta WHERE key = 'served ' || name) \
+               FROM queues ORDER BY name";
+    db.all(sql, [now_ms], |row| {
         Ok(QueueCounts {
             queue: row::queue_name(row.get_ref(0)?.as_str().unwrap_or_default())?,
             queued: row::uint(row, 1)?,
@@ -181,6 +183,7 @@ pub(super) fn queues(db: Db<'_>) -> Result<Vec<QueueCounts>, Failure> {
             delayed: row::uint(row, 3)?,
             dead: row::uint(row, 4)?,
             paused: row.get(5)?,
+            served: row.get::<_, Option<bool>>(6)?.unwrap_or_default(),
         })
     })
 }

@@ -15,6 +15,10 @@ use super::errors::Failure;
 use super::flush::json;
 use super::row::{self, Uint};
 
+/// What `gathers.fired` says of a gather that has fired, and of one that has not and is newer than its run. Persisted.
+const FIRED: i64 = 1;
+const LATE: i64 = 2;
+
 impl Records for Book<'_> {
     type Error = Failure;
 
@@ -159,7 +163,12 @@ impl Records for Book<'_> {
         let page = self.change(run)?;
         page.gathers = Some(gathers);
         let key = page.key;
-        let GatherRecord { gather: GatherSpec { spec, rank }, count, fired } = gather;
+        let GatherRecord { gather: GatherSpec { spec, rank }, count, fired, late } = gather;
+        let fired = match (fired, late) {
+            (true, _) => FIRED,
+            (false, true) => LATE,
+            (false, false) => 0,
+        };
         let spec_key = self.spec_key(spec)?;
         let sql = "INSERT INTO gathers VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
                    ON CONFLICT DO UPDATE SET rank = ?3, spec = ?4, count = ?5, fired = ?6";
@@ -199,6 +208,16 @@ impl Records for Book<'_> {
         let key = page.key;
         let sql = "SELECT 1 FROM arrivals WHERE run = ? AND worker = ? AND by = ? AND side = ? LIMIT 1";
         Ok(self.db.first(sql, params![key, worker.as_str(), by, side], |_| Ok(()))?.is_some())
+    }
+
+    fn has_arrivals(&mut self, run: &RunId, worker: &Name) -> Result<bool, Failure> {
+        let page = self.change(run)?;
+        if !page.arrivals {
+            return Ok(false);
+        }
+        let key = page.key;
+        let sql = "SELECT 1 FROM arrivals WHERE run = ? AND worker = ? LIMIT 1";
+        Ok(self.db.first(sql, params![key, worker.as_str()], |_| Ok(()))?.is_some())
     }
 
     fn put_arrival(
@@ -251,11 +270,12 @@ impl Book<'_> {
         }
         let key = page.key;
         let sql = "SELECT spec, rank, count, fired FROM gathers WHERE run = ? ORDER BY rank, worker";
-        let rows: Vec<(i64, u32, u64, bool)> =
+        let rows: Vec<(i64, u32, u64, i64)> =
             self.db.all(sql, [key], |row| Ok((row.get(0)?, row.get(1)?, row::uint(row, 2)?, row.get(3)?)))?;
         let mut gathers = Vec::with_capacity(rows.len());
         for (spec, rank, count, fired) in rows {
-            gathers.push(GatherRecord { gather: GatherSpec { spec: self.spec(spec)?, rank }, count, fired });
+            let gather = GatherSpec { spec: self.spec(spec)?, rank };
+            gathers.push(GatherRecord { gather, count, fired: fired == FIRED, late: fired == LATE });
         }
         if let Some(page) = self.known(run)? {
             page.gathers = Some(gathers.clone());

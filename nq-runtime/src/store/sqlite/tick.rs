@@ -6,6 +6,7 @@ use std::time::Duration;
 use nq_core::decide;
 use nq_core::id::{InstanceId, RunId, StepId};
 use nq_core::ledger;
+use nq_core::limits;
 use nq_core::record::TickRecord;
 use nq_core::store::{Tick, Ticked};
 use rusqlite::types::Value;
@@ -49,6 +50,11 @@ impl Book<'_> {
         self.right_ends(&mut ticked, now_ms)?;
         self.retire(tick, &mut ticked, &mut left, now_ms)?;
         self.forget_instances(locks, now_ms)?;
+        for queue in &tick.serves {
+            let sql = "INSERT INTO meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2";
+            let until_ms = limits::time_ms(now_ms, tick.lease_ms);
+            self.db.execute(sql, params![format!("served {queue}"), until_ms.to_string()])?;
+        }
         ticked.more |= left == 0;
         self.flush()?;
         let next: Option<Option<u64>> =

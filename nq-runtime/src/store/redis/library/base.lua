@@ -189,13 +189,15 @@ local function spec_of(text)
   return spec
 end
 
--- A gather is a line `<rank> <count> <fired> <worker>\t<spec>` of the field `gathers`, by rank.
+-- A gather is a line `<rank> <count> <fired> <worker>\t<spec>` of the field `gathers`, by rank. `fired` is 1 if it has
+-- fired, 2 if it has not and is newer than the run.
 local function gathers(run)
   if type(run.gathers) ~= 'table' then
     local list = {}
     for rank, count, fired, worker, spec in string.gmatch(run.gathers or '', '(%d+) (%d+) (%d) (%S+)\t([^\n]*)\n') do
       list[#list + 1] =
-        { rank = tonumber(rank), count = tonumber(count), fired = fired == '1', worker = worker, spec = spec }
+        { rank = tonumber(rank), count = tonumber(count), fired = fired == '1', late = fired == '2', worker = worker,
+          spec = spec }
     end
     run.gathers = list
   end
@@ -203,7 +205,7 @@ local function gathers(run)
 end
 
 -- Arms the gathers that a job holds and no job has held before. What is only declared, by a join that stays
--- half filled, is not armed.
+-- half filled, is not armed. `late` are those that the job does not hold which commits: the run is older than they.
 local function arm(run, holds)
   for _, worker in ipairs(holds) do
     local declared, list = run.declared and run.declared[worker], gathers(run)
@@ -213,7 +215,9 @@ local function arm(run, holds)
     if declared then
       local at = #list + 1
       while at > 1 and list[at - 1].rank > declared.rank do at = at - 1 end
-      table.insert(list, at, { rank = declared.rank, count = 0, fired = false, worker = worker, spec = declared.spec })
+      table.insert(list, at, { rank = declared.rank, count = 0, fired = false, late = declared.late, worker = worker,
+        spec = declared.spec })
+      run.changed = true
     end
   end
 end
@@ -304,7 +308,7 @@ local function close(run)
   if run.changed then
     local lines = {}
     for _, g in ipairs(run.gathers) do
-      lines[#lines + 1] = format('%d %d %d %s\t%s\n', g.rank, g.count, g.fired and 1 or 0, g.worker, g.spec)
+      lines[#lines + 1] = format('%d %d %d %s\t%s\n', g.rank, g.count, g.fired and 1 or g.late and 2 or 0, g.worker, g.spec)
     end
     set(run, 'gathers', table.concat(lines))
   end

@@ -198,11 +198,12 @@ end
 -- without pending steps completes.
 local function settle(run, cause)
   if run.gathers then
+    -- One that is newer than the run fires when the run has nothing else to do.
     local again = true
     while again do
       again = false
       for _, gather in ipairs(gathers(run)) do
-        if not gather.fired and gather.count == 0 then
+        if not gather.fired and gather.count == 0 and (not gather.late or run.pending == '0') then
           gather.fired, run.changed, again = true, true, true
           enqueue(run, gather.worker, gather.spec, cause, '')
           break

@@ -1,5 +1,5 @@
--- What time brings. ARGV: prefix, lease in ms, most jobs and runs, most runs to look over, retention of completed and of other runs in
--- ms or -1, epoch.
+-- What time brings. ARGV: prefix, lease in ms, most jobs and runs, most runs to look over, retention of completed and of
+-- other runs in ms or -1, epoch, then the queues that the caller takes jobs from.
 writes('tick', function()
   local lease_ms, left = tonumber(ARGV[2]), tonumber(ARGV[3])
   local meta = P .. 'meta'
@@ -15,6 +15,13 @@ writes('tick', function()
   end
   call('HSET', meta, 'tick', now, 'spared', format('%.0f', spared))
   if h[5] ~= ARGV[5] or h[6] ~= ARGV[6] then call('HSET', meta, 'keepCompleted', ARGV[5], 'keepFailed', ARGV[6]) end
+
+  local served = {}
+  for i = 8, #ARGV do
+    served[#served + 1] = ARGV[i]
+    served[#served + 1] = after(lease_ms)
+  end
+  many('HSET', P .. 'served', served)
 
   local queues = call('SMEMBERS', P .. 'queues')
   local more = outbox(200) == 200

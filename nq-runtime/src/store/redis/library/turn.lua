@@ -49,6 +49,38 @@ do
     enqueue(run, worker, spec, id, table.concat(inputs, ' '), #inputs == 1 and kind or nil, #inputs == 1 and data or nil)
   end
 
+  -- Joins and gathers that the run has begun under a former name: for the name of today the former one and its spec.
+  -- Nil if there are none. ARGV has name, former name and spec of each that may be one.
+  local function begun(run, from, count)
+    local names
+    for i = from, from + 3 * count - 1, 3 do
+      local worker, was = ARGV[i], ARGV[i + 1]
+      local known, today = false, names and names[worker]
+      for _, gather in ipairs(gathers(run)) do
+        known = known or gather.worker == was
+        today = today or gather.worker == worker
+      end
+      if not known and not today and listed(run, 'join') then
+        known = call('ZRANGEBYLEX', P .. 'join:' .. run.id, '[' .. was .. ' ', '(' .. was .. '!', 'LIMIT', 0, 1)[1]
+      end
+      if known and not today then
+        names = names or {}
+        names[worker] = { worker = was, spec = ARGV[i + 2] }
+      end
+    end
+    return names
+  end
+
+  -- A name, and the names of the gathers that a spec holds, as the run knows them.
+  local function name_in(names, worker)
+    return names and names[worker] and names[worker].worker or worker
+  end
+  local function spec_in(names, spec)
+    if not names then return spec end
+    local head, holds = match(spec, '^(%S+ %S+ %S+)(.*)$')
+    return head .. string.gsub(holds, '%S+', function(worker) return name_in(names, worker) end)
+  end
+
   -- Applies one write, or says why nothing of it was. `D` where the run has ended by it.
   local function commit(at)
     local id, step = ARGV[at], ARGV[at + 1]
@@ -64,7 +96,9 @@ do
     local outcome = ARGV[at + 5]
     if outcome == 'T' then return 'T ' .. ARGV[at + 6] end
 
-    local before, from = run.n, at + 7
+    local former = tonumber(ARGV[at + 7])
+    local before, from = run.n, at + 8 + 3 * former
+    local names = former > 0 and begun(run, at + 8, former) or nil
     local entries = tonumber(ARGV[from])
     if entries > 0 then append_all(run, step, ARGV[at + 3], from + 1, entries) end
     -- The id, type and data of an entry of this write.
@@ -77,7 +111,13 @@ do
     local gather_specs = tonumber(ARGV[p])
     run.declared = {}
     for i = p + 1, p + 3 * gather_specs, 3 do
-      run.declared[ARGV[i + 1]] = { rank = tonumber(ARGV[i]), spec = ARGV[i + 2] }
+      local worker, late = ARGV[i + 1], true
+      for _, held in ipairs(spec_of(job.spec).holds) do
+        if held == worker then late = false end
+      end
+      if not names or not names[worker] then
+        run.declared[worker] = { rank = tonumber(ARGV[i]), spec = spec_in(names, ARGV[i + 2]), late = late }
+      end
     end
     p = p + 3 * gather_specs + 1
 
@@ -85,12 +125,14 @@ do
     if arrivals > 0 then
       local lists = {}
       for i = p + 1, p + 2 * arrivals, 2 do
-        local worker = ARGV[i]
+        local worker = name_in(names, ARGV[i])
         if not lists[worker] then lists[worker] = {} end
         table.insert(lists[worker], (cause(ARGV[i + 1])))
       end
       for worker, arrived in pairs(lists) do
         many('RPUSH', P .. 'gather:' .. id .. ' ' .. worker, arrived)
+        -- One that no job has held is armed by what arrives.
+        arm(run, { worker })
         list(run, 'g:' .. worker)
       end
     end
@@ -102,20 +144,25 @@ do
       local holds = tonumber(ARGV[p + 1])
       p = p + 2
       for i = p, p + 2 * holds - 1, 2 do
-        arm(run, { ARGV[i] })
-        count_gather(run, ARGV[i], tonumber(ARGV[i + 1]))
+        local worker = name_in(names, ARGV[i])
+        arm(run, { worker })
+        count_gather(run, worker, tonumber(ARGV[i + 1]))
       end
       p = p + 2 * holds
       run.pending = add(run.pending, jobs)
       local key = P .. 'outbox:' .. id
       call('RPUSH', key, '#' .. run.ms .. ' ' .. before)
+      for i = p, names and p + jobs - 1 or 0 do
+        local worker, spec, rest = match(ARGV[i], '^([^\t]*)\t([^\t]*)(\t.*)$')
+        ARGV[i] = worker .. '\t' .. spec_in(names, spec) .. rest
+      end
       for i = p, p + jobs - 1, 1000 do call('RPUSH', key, unpack(ARGV, i, math.min(i + 999, p + jobs - 1))) end
       call('SADD', P .. 'outbox', id)
       p = p + jobs
     else
       for i = p + 1, p + 4 * jobs, 4 do
         local c, kind, data = cause(ARGV[i + 1])
-        enqueue(run, ARGV[i], ARGV[i + 2], c, c .. ' ' .. ARGV[i + 3], kind, data)
+        enqueue(run, ARGV[i], spec_in(names, ARGV[i + 2]), c, c .. ' ' .. ARGV[i + 3], kind, data)
       end
       p = p + 4 * jobs + 1
     end
@@ -123,7 +170,9 @@ do
     local joins = tonumber(ARGV[p])
     for i = p + 1, p + 7 * joins, 7 do
       local c, kind, data = cause(ARGV[i + 5])
-      arrive(run, ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), ARGV[i + 4], c, ARGV[i + 6], kind, data)
+      local worker, spec = ARGV[i], ARGV[i + 1]
+      if names and names[worker] then worker, spec = names[worker].worker, names[worker].spec end
+      arrive(run, worker, spec_in(names, spec), tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), ARGV[i + 4], c, ARGV[i + 6], kind, data)
     end
 
     if outcome == 'C' then
@@ -133,8 +182,8 @@ do
       remove(run, job)
       count(run, spec_of(job.spec).holds, -1)
       settle(run, run.last)
-    elseif outcome == 'R' then
-      job.failures = add(job.failures, 1)
+    elseif outcome == 'R' or outcome == 'P' then
+      if outcome == 'P' then job.earlier = add(job.earlier, 1) else job.failures = add(job.failures, 1) end
       local delay = tonumber(ARGV[at + 6])
       if delay == 0 then
         job.state = 'q'

@@ -136,7 +136,10 @@ async fn tick(store: &SqliteStore) -> Ticked {
 
 async fn tick_keeping(store: &SqliteStore, retention: Retention) -> Ticked {
     let instance = InstanceId::new("ticker").unwrap();
-    store.tick(&Tick { instance, lease_ms: LEASE_MS, retention, limit: 1_000 }).await.unwrap()
+    store
+        .tick(&Tick { instance, lease_ms: LEASE_MS, retention, limit: 1_000, serves: Vec::new() })
+        .await
+        .unwrap()
 }
 
 async fn counts(store: &SqliteStore, worker: &str) -> QueueCounts {

@@ -1,0 +1,137 @@
+//! Jobs that wait for code that no running instance has: a worker was removed or renamed, or its new version is not
+//! deployed yet.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nq_core::id::{QueueName, RunId};
+use nq_core::limits::MAX_READ_ENTRIES;
+use nq_core::record::JobState;
+use nq_core::store::{JobSummary, JobsQuery, Store, StoreError};
+use serde::Serialize;
+use tokio::sync::Mutex;
+
+use crate::client::Client;
+
+/// The most runs that are named of one queue.
+const MOST_RUNS: usize = 100;
+
+/// A queue with jobs that no running instance takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Unserved {
+    /// The queue, `<flow>/<worker>`.
+    pub queue: QueueName,
+    /// How many jobs wait in it.
+    pub jobs: u64,
+    /// The runs that wait for it; the first hundred.
+    pub runs: Vec<RunId>,
+}
+
+/// The queues with jobs of running runs that nobody takes, with at most so many of those runs.
+pub(crate) async fn unserved(store: &dyn Store, most_runs: usize) -> Result<Vec<Unserved>, StoreError> {
+    let mut found = Vec::new();
+    for counts in store.queues().await? {
+        let jobs = counts.queued + counts.delayed;
+        if counts.served || jobs == 0 {
+            continue;
+        }
+        let runs = running(store, &counts.queue, most_runs).await?;
+        if !runs.is_empty() {
+            found.push(Unserved { queue: counts.queue, jobs, runs });
+        }
+    }
+    Ok(found)
+}
+
+/// The runs that are not over and have jobs waiting in a queue, at most so many. The jobs of a run that is over are
+/// dropped when they are leased, and here nobody leases them.
+async fn running(store: &dyn Store, queue: &QueueName, most: usize) -> Result<Vec<RunId>, StoreError> {
+    let mut query = JobsQuery { queue: Some(queue.clone()), limit: MAX_READ_ENTRIES, ..JobsQuery::default() };
+    let mut runs: Vec<RunId> = Vec::new();
+    loop {
+        let page = store.jobs(&query).await?;
+        let Some(last) = page.last() else { return Ok(runs) };
+        query.after = Some((last.run.clone(), last.step.clone()));
+        // The jobs of one run follow each other.
+        let mut looked: Option<RunId> = None;
+        for job in page.into_iter().filter(waits) {
+            if looked.as_ref() != Some(&job.run) && runs.last() != Some(&job.run) {
+                looked = Some(job.run.clone());
+                if store.run(&job.run).await?.is_some_and(|run| !run.status.is_terminal()) {
+                    runs.push(job.run);
+                    if runs.len() == most {
+                        return Ok(runs);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether a job waits for somebody to take it, now or later.
+pub(crate) fn waits(job: &JobSummary) -> bool {
+    matches!(job.state, JobState::Queued | JobState::Delayed { .. })
+}
+
+impl Client {
+    /// The queues with jobs that no running instance takes, and the runs that wait for them: their worker was removed
+    /// or renamed, or is of a version that runs nowhere yet. An instance that has just ended counts as running for one
+    /// lease more.
+    ///
+    /// ```
+    /// # async fn example(nq: nq::Client) -> nq::Result<()> {
+    /// for unserved in nq.unserved().await? {
+    ///     println!("{} jobs wait in {}", unserved.jobs, unserved.queue);
+    ///     for run in &unserved.runs {
+    ///         nq.run(run)?.cancel("its worker is gone").await?;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn unserved(&self) -> Result<Vec<Unserved>, StoreError> {
+        unserved(&**self.store(), MOST_RUNS).await
+    }
+}
+
+/// Looks for such queues while an instance runs, and tells the program's log of each once.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    store: Arc<dyn Store>,
+    /// Whether the other instances have had the time to say what they serve.
+    begun: AtomicBool,
+    /// The queues that the log knows of.
+    told: Mutex<BTreeSet<QueueName>>,
+}
+
+impl Watch {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, begun: AtomicBool::new(false), told: Mutex::default() }
+    }
+
+    /// Looks, unless another look is still under way. The first one only begins: whoever starts together with this
+    /// instance has not said yet what it serves.
+    pub(crate) async fn look(self: Arc<Self>) {
+        let Ok(mut told) = self.told.try_lock() else { return };
+        if !self.begun.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        // A store that is away says so itself, and the next look is soon.
+        let Ok(found) = unserved(&*self.store, 1).await else { return };
+        for Unserved { queue, jobs, runs } in found.iter().filter(|found| !told.contains(&found.queue)) {
+            let worker = queue.as_str().rsplit('/').next().unwrap_or_default();
+            let run = runs.first().map(RunId::as_str).unwrap_or_default();
+            tracing::warn!(
+                %queue,
+                jobs,
+                run,
+                "jobs wait for a worker that no running instance has: deploy the code that has it, give the worker \
+                 that took its place `was = [\"{worker}\"]`, or cancel the runs; `nq.unserved()` lists them"
+            );
+        }
+        *told = found.into_iter().map(|found| found.queue).collect();
+    }
+}
