@@ -175,7 +175,7 @@ pub(super) fn queues(db: Db<'_>, now_ms: u64) -> Result<Vec<QueueCounts>, Failur
     let sql = "SELECT name, queued, leased, delayed, dead, paused, \
                (SELECT CAST(value AS INTEGER) > ? FROM meta WHERE key = 'served ' || name) \
                FROM queues ORDER BY name";
-    db.all(sql, [now_ms], |row| {
+    db.all(sql, [row::Uint(now_ms)], |row| {
         Ok(QueueCounts {
             queue: row::queue_name(row.get_ref(0)?.as_str().unwrap_or_default())?,
             queued: row::uint(row, 1)?,
