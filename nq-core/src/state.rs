@@ -23,8 +23,9 @@ pub enum Change {
         /// The key.
         key: String,
     },
-    /// The key's number grows by this; what is no integer counts as 0. Parallel steps count together with
-    /// it: unlike a set, it does not depend on what the step has read.
+    /// The key's number grows by this; what is no number counts as 0. Whole numbers stay within
+    /// `i64::MIN..=u64::MAX`, others are added to as an `f64`. Parallel steps count together with it: unlike a set,
+    /// it does not depend on what the step has read.
     Incr {
         /// The key.
         key: String,
@@ -63,8 +64,8 @@ impl State {
                 self.map.remove(key);
             }
             Change::Incr { key, by } => {
-                let before = self.map.get(key).and_then(Value::as_i64).unwrap_or_default();
-                self.map.insert(key.clone(), before.saturating_add(*by).into());
+                let sum = add(self.map.get(key), *by);
+                self.map.insert(key.clone(), sum);
             }
         }
     }
@@ -100,6 +101,22 @@ impl State {
         let mut state = Self::default();
         entries.into_iter().for_each(|entry| state.fold(entry));
         state
+    }
+}
+
+/// A value, and a number more. Keeps what a small sum would lose: a number that is larger than an `i64`, and a
+/// fraction.
+fn add(before: Option<&Value>, by: i64) -> Value {
+    let Some(Value::Number(before)) = before else { return by.into() };
+    let whole = before.as_i64().map(i128::from).or(before.as_u64().map(i128::from));
+    let Some(whole) = whole else {
+        let sum = before.as_f64().map(|before| before + by as f64).filter(|sum| sum.is_finite());
+        return sum.map_or_else(|| before.clone().into(), Value::from);
+    };
+    match u64::try_from(whole + i128::from(by)) {
+        Ok(sum) => sum.into(),
+        Err(_) if whole + i128::from(by) > 0 => u64::MAX.into(),
+        Err(_) => i64::try_from(whole + i128::from(by)).unwrap_or(i64::MIN).into(),
     }
 }
 
@@ -188,11 +205,28 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_counts_from_zero_and_nothing_overflows() {
-        let mut state = State::default();
-        state.apply(&Change::Set { key: "n".into(), value: json!("x") });
-        state.apply(&Change::Incr { key: "n".into(), by: i64::MAX });
-        state.apply(&Change::Incr { key: "n".into(), by: 1 });
-        assert_eq!(state.map["n"], json!(i64::MAX));
+    fn what_is_no_number_counts_from_zero_and_no_number_becomes_a_small_one() {
+        let sum = |before: Value, by: i64| {
+            let mut state = State::default();
+            state.apply(&Change::Set { key: "n".into(), value: before });
+            state.apply(&Change::Incr { key: "n".into(), by });
+            state.map.remove("n").unwrap()
+        };
+        assert_eq!(sum(json!("x"), 3), json!(3));
+        assert_eq!(sum(json!(null), -3), json!(-3));
+        assert_eq!(sum(json!(5), -7), json!(-2));
+        assert_eq!(sum(json!(i64::MAX), 1), json!(1_u64 << 63), "exact beyond an `i64`");
+        assert_eq!(sum(json!(1_u64 << 63), i64::MIN), json!(0));
+        assert_eq!(sum(json!(u64::MAX - 1), 1), json!(u64::MAX));
+        assert_eq!(sum(json!(u64::MAX), 1), json!(u64::MAX), "stays at the end");
+        assert_eq!(sum(json!(u64::MAX), i64::MAX), json!(u64::MAX));
+        assert_eq!(sum(json!(u64::MAX), -1), json!(u64::MAX - 1));
+        assert_eq!(sum(json!(i64::MIN), -1), json!(i64::MIN));
+        assert_eq!(sum(json!(0), i64::MIN), json!(i64::MIN));
+        assert_eq!(sum(json!(1.5), 2), json!(3.5), "a fraction keeps its fraction");
+        // What is written as a whole number and too large for one is read as a fraction.
+        let beyond: Value = serde_json::from_str("36893488147419103232").unwrap();
+        assert_eq!(sum(beyond, 1), json!(2.0_f64.powi(65)));
+        assert_eq!(sum(json!(f64::MAX), i64::MAX), json!(f64::MAX));
     }
 }
