@@ -12,7 +12,7 @@ pub use nq_runtime::ask::answer;
 pub use nq_runtime::handler::{
     Handler, Proven, arm, arm_json, arm_untyped, call0, call1, call2, call3, call4, call5, call6, call7,
     call8, call9, call10, call11, call12, check_provided, extract, gathered, gathered_sole, joined,
-    joined_untyped, one_of, outcome, schema, sole, started,
+    joined_untyped, one_of, outcome, read, schema, sole, started,
 };
 pub use schemars;
 pub use serde;

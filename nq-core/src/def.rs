@@ -19,6 +19,17 @@ pub struct EventDef {
     pub fields: Option<&'static [&'static str]>,
     /// Makes the JSON Schema of the payload.
     pub schema: fn() -> schemars::Schema,
+    /// Reads a payload as the type, as a worker will.
+    pub read: fn(&serde_json::Value) -> Result<(), Misfit>,
+}
+
+/// Where and why a payload is not what its type reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Misfit {
+    /// Where, as a JSON pointer. Empty for the payload itself, or where that is not known.
+    pub pointer: String,
+    /// What is wrong there.
+    pub message: String,
 }
 
 /// A user's typed payload. Implemented by `#[nq::event]`.

@@ -95,11 +95,16 @@ pub fn cut_to<'a>(text: impl Into<Cow<'a, str>>, limit: usize) -> String {
 /// What a value displays, cut like [`cut`] does it; what is cut is never in memory. A `Display` that fails is cut
 /// where it failed, and one that never stops writing is stopped.
 pub fn display(value: impl fmt::Display) -> String {
-    let mut cut = Cut::new(MAX_TEXT_BYTES);
+    display_to(value, MAX_TEXT_BYTES)
+}
+
+/// What a value displays, in at most so many bytes, like [`display`] does it. A limit below 64 bytes counts as 64.
+pub fn display_to(value: impl fmt::Display, limit: usize) -> String {
+    let mut cut = Cut::new(limit);
     let failed = write!(cut, "{value}").is_err() && cut.missing == 0;
     let mut text = cut.finish();
     if failed {
-        text = cut_to(text + " (its `Display` failed here)", MAX_TEXT_BYTES);
+        text = cut_to(text + " (its `Display` failed here)", limit);
     }
     text
 }

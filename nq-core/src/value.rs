@@ -75,6 +75,12 @@ pub fn measure(value: &Value) -> Result<usize, ValueError> {
     measure_within(value, MAX_DEPTH).map_err(Fault::finish)
 }
 
+/// How many bytes something has as JSON text that nq has built around values of the program, each measured before.
+pub fn size(value: &Value) -> usize {
+    // Without a limit there is nothing to refuse.
+    measure_within(value, usize::MAX).unwrap_or(usize::MAX)
+}
+
 /// Drops a value of any depth. Dropping it as usual takes stack for each level.
 pub fn dismantle(value: Value) {
     let mut open = vec![value];

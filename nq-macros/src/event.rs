@@ -73,6 +73,7 @@ fn definition(event: &Data<'_>) -> TokenStream {
                     type_key: #type_key,
                     fields: #fields,
                     schema: #private::schema::<Self>,
+                    read: #private::read::<Self>,
                 }
             };
         }

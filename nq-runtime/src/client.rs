@@ -8,10 +8,12 @@ use std::time::Duration;
 use nq_core::bounds::{InputOf, Worker};
 use nq_core::decide;
 use nq_core::def::WorkerDef;
-use nq_core::id::{IdError, Name, RunId};
+use nq_core::id::{IdError, MAX_ID_LEN, Name, RunId};
+use nq_core::limits;
 use nq_core::registry::{Flow, FlowStep, Registry, flows_of};
 use nq_core::store::{ErrorKind, Started, Store, StoreError};
 use nq_core::transaction::Start;
+use nq_core::value::{self, ValueError, Written};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -20,7 +22,6 @@ use crate::engine::link::Link;
 use crate::ids;
 use crate::open::Builder;
 use crate::run::Run;
-use crate::step::json_len;
 use crate::store::memory::MemoryStore;
 
 /// A run could not be started.
@@ -62,6 +63,17 @@ pub enum StartError {
     /// The input cannot be written as JSON.
     #[error("the input cannot be written as JSON: {0}")]
     NotJson(String),
+    /// The input is nested too deep.
+    #[error(
+        "the input is nested deeper than {limit} levels at `{pointer}`: make it flatter, or keep the data elsewhere \
+         and pass its key"
+    )]
+    TooDeep {
+        /// Where, as a JSON pointer.
+        pointer: String,
+        /// The limit.
+        limit: usize,
+    },
     /// The input passes the limit.
     #[error(
         "the input has {bytes} bytes of JSON, and the limit is {limit}: keep the data elsewhere and pass its key"
@@ -205,7 +217,7 @@ impl Client {
     }
 
     /// Starts a run of a flow with an input from elsewhere: it is checked against the JSON Schema of the
-    /// event that the flow begins with.
+    /// event that the flow begins with, and read as that event, before anything is stored.
     ///
     /// ```
     /// # async fn example(nq: nq::Client, body: nq::Json) -> nq::Result<()> {
@@ -274,13 +286,23 @@ pub struct FlowRef<'a> {
 impl<'a> FlowRef<'a> {
     /// Starts a run of this flow at this worker.
     pub fn start<W: Worker>(&self, input: impl InputOf<W>) -> StartRun<'a> {
-        let input = serde_json::to_value(&input).map_err(|error| StartError::NotJson(error.to_string()));
-        StartRun::new(self, Some(W::DEF), input, false)
+        let written = value::write(&input).map_err(|error| {
+            value::give_up(input, &error);
+            refused(error)
+        });
+        StartRun::new(self, Some(W::DEF), written, false)
     }
 
     /// Starts a run of this flow with an input from elsewhere.
     pub fn start_json(&self, input: Value) -> StartRun<'a> {
-        StartRun::new(self, None, Ok(input), true)
+        let written = match value::measure(&input) {
+            Ok(bytes) => Ok(Written { value: input, bytes }),
+            Err(error) => {
+                value::dismantle(input);
+                Err(refused(error))
+            }
+        };
+        StartRun::new(self, None, written, true)
     }
 }
 
@@ -291,7 +313,7 @@ pub struct StartRun<'a> {
     client: &'a Client,
     flow: String,
     entry: Option<String>,
-    input: Result<Value, StartError>,
+    input: Result<Written, StartError>,
     validate: bool,
     id: Option<String>,
 }
@@ -300,7 +322,7 @@ impl<'a> StartRun<'a> {
     fn new(
         flow: &FlowRef<'a>,
         def: Option<&'static WorkerDef>,
-        input: Result<Value, StartError>,
+        input: Result<Written, StartError>,
         validate: bool,
     ) -> Self {
         let entry = def.map(|def| def.name.to_owned());
@@ -325,15 +347,15 @@ impl<'a> StartRun<'a> {
     }
 
     async fn begin(self) -> Result<Run, StartError> {
-        let (client, input) = (self.client, self.input?);
+        let (client, Written { value: input, bytes }) = (self.client, self.input?);
         let flow = client.registry.flow(&self.flow).ok_or_else(|| no_flow(&client.registry, &self.flow))?;
         let step = entry(flow, self.entry.as_deref())?;
-        if self.validate {
-            check(&client.registry, step, &input)?;
-        }
-        let (bytes, limit) = (json_len(&input), client.max_payload);
+        let limit = client.max_payload;
         if bytes > limit {
             return Err(StartError::TooLarge { bytes, limit });
+        }
+        if self.validate {
+            check(&client.registry, step, &input)?;
         }
         let run = self.id.map_or_else(|| Ok(ids::run_id()), RunId::new)?;
         let start = decide::start(flow, step, run.clone(), input, &client.registry.hash);
@@ -377,6 +399,8 @@ impl<'a> IntoFuture for StartRun<'a> {
 }
 
 fn no_flow(registry: &Registry, flow: &str) -> StartError {
+    // A name from outside may be of any length, and looking for similar ones takes time for each byte.
+    let flow = &limits::cut_to(flow, MAX_ID_LEN);
     let near = nearest(flow, registry.flows.keys().map(Name::as_str));
     StartError::NoFlow { flow: flow.to_owned(), near }
 }
@@ -399,10 +423,20 @@ fn entry<'f>(flow: &'f Flow, name: Option<&str>) -> Result<&'f FlowStep, StartEr
     }
 }
 
+fn refused(error: ValueError) -> StartError {
+    match error {
+        ValueError::TooDeep { pointer } => StartError::TooDeep { pointer, limit: limits::MAX_DEPTH },
+        other => StartError::NotJson(other.to_string()),
+    }
+}
+
 /// The most violations that one error names.
 const MAX_VIOLATIONS: usize = 20;
+/// The most that is said of one violation, in bytes: a validator repeats the value.
+const MAX_VIOLATION_BYTES: usize = 1024;
 
-/// Checks an input against the schema of the event that the entry takes.
+/// Checks an input against the schema of the event that the entry takes, then reads it as that event: a schema does
+/// not say all that a type asks for, such as that `1.0` is no integer.
 fn check(registry: &Registry, entry: &FlowStep, input: &Value) -> Result<(), StartError> {
     let Some(event) = entry.def.input.and_then(|input| registry.events.get(input.name)) else {
         return Ok(());
@@ -414,9 +448,15 @@ fn check(registry: &Registry, entry: &FlowStep, input: &Value) -> Result<(), Sta
         invalid(vec![Violation { pointer: String::new(), message }])
     })?;
     let violation = |error: jsonschema::ValidationError<'_>| Violation {
-        pointer: error.instance_path().to_string(),
-        message: error.to_string(),
+        pointer: limits::cut_to(error.instance_path().to_string(), MAX_VIOLATION_BYTES),
+        message: limits::display_to(error, MAX_VIOLATION_BYTES),
     };
     let violations: Vec<_> = validator.iter_errors(input).take(MAX_VIOLATIONS).map(violation).collect();
-    if violations.is_empty() { Ok(()) } else { Err(invalid(violations)) }
+    if !violations.is_empty() {
+        return Err(invalid(violations));
+    }
+    (event.read)(input).map_err(|misfit| {
+        let message = limits::cut_to(misfit.message, MAX_VIOLATION_BYTES);
+        invalid(vec![Violation { pointer: misfit.pointer, message }])
+    })
 }

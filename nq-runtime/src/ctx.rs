@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::act;
 use crate::effect::EffectError;
 use crate::error::BoxError;
 use crate::state::StateHandle;
@@ -81,7 +82,8 @@ impl<W: Worker> Ctx<W> {
         self.step.attempt().key.clone()
     }
 
-    /// Emits an event, when the step commits. Everyone who subscribes to it in this flow runs then.
+    /// Emits an event, when the step commits. Everyone who subscribes to it in this flow runs then. Refuses what JSON
+    /// cannot keep (NaN, infinities, keys that are no strings), more than 1 MiB, and more than 64 levels.
     ///
     /// ```
     /// # #[nq::event]
@@ -92,7 +94,7 @@ impl<W: Worker> Ctx<W> {
     /// # }
     /// ```
     pub fn emit<E: EmittedBy<W>>(&self, event: E) -> Result<(), StepError> {
-        self.emit_value(E::DEF.name, &event)
+        self.emit_value(E::DEF.name, event)
     }
 
     /// Emits an untyped event, one that the worker's `emits` names by a string.
@@ -101,13 +103,13 @@ impl<W: Worker> Ctx<W> {
             let worker = W::DEF.name.to_owned();
             return Err(StepError::Undeclared { worker, event: event.to_owned() });
         }
-        self.emit_value(event, &payload)
+        self.emit_value(event, payload)
     }
 
-    fn emit_value(&self, event: &str, payload: &impl Serialize) -> Result<(), StepError> {
-        let sized = self.step.json(|| format!("the event `{event}`"), payload)?;
-        let kind = OperationKind::Emit { event: event.into(), payload: sized.value };
-        self.step.operate(&self.scope, kind, sized.bytes)
+    fn emit_value(&self, event: &str, payload: impl Serialize) -> Result<(), StepError> {
+        let written = self.step.json(|| format!("the event `{event}`"), payload)?;
+        let kind = OperationKind::Emit { event: event.into(), payload: written.value };
+        self.step.operate(&self.scope, kind, written.bytes)
     }
 
     /// The state of the run: a map from keys to JSON that its steps share.
@@ -129,14 +131,23 @@ impl<W: Worker> Ctx<W> {
     ///
     /// An error of `act` is not recorded: it comes back in an [`EffectError`], which the handler may look into.
     ///
+    /// # What an act returns, and what it does not do
+    ///
+    /// The result is kept in the timeline, so it is JSON of at most 1 MiB, nested at most 64 levels deep, without NaN
+    /// or infinities. An act whose result cannot be recorded has been done all the same: the step then fails for good,
+    /// whatever its handler makes of the error, since another attempt would do the act again. Return what the rest of
+    /// the handler needs, such as the id of a payment; keep what is large elsewhere, and return its key.
+    ///
+    /// An act is not run again once its result is recorded, and neither is what it does through the context: `emit`,
+    /// a change of the state, `refresh`, `checkpoint` and a `run` inside of an act are errors, and fail the step for
+    /// good if they fail it. Do these after the act, with what it returned:
+    ///
     /// ```
-    /// # struct Bank;
-    /// # impl Bank {
-    /// #     async fn charge(&self, cents: u64, key: &str) -> std::io::Result<String> { Ok(key.to_owned()) }
-    /// # }
-    /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>, bank: nq::Data<Bank>) -> nq::Result<()> {
+    /// # async fn charge(_key: &str, _cents: u64) -> std::io::Result<u64> { Ok(7) }
+    /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> {
     /// let key = ctx.idempotency_key();
-    /// let receipt = ctx.run("charge card", || bank.charge(1999, &key)).await?;
+    /// let payment: u64 = ctx.run("charge card", || charge(&key, 1999)).await?;
+    /// ctx.state().set("payment", &payment)?;
     /// # Ok(())
     /// # }
     /// ```
@@ -158,11 +169,13 @@ impl<W: Worker> Ctx<W> {
             let value = match begun.map_err(refused)? {
                 (_, Some(recorded)) => recorded,
                 (position, None) => {
-                    let result = act().await.map_err(|error| EffectError::failed(&name, error.into()))?;
-                    let sized = step.json(|| format!("the result of {name:?}"), &result).map_err(refused)?;
-                    let value = sized.value.clone();
-                    step.record(position, &name, sized).await.map_err(refused)?;
-                    value
+                    let result = act::run(&step, &position, &name, act)
+                        .await
+                        .map_err(|error| EffectError::failed(&name, error.into()))?;
+                    let written = step.result(&position, &name, result).map_err(refused)?;
+                    let (value, bytes) = (written.value.clone(), written.bytes);
+                    step.record(position, &name, value, bytes).await.map_err(refused)?;
+                    written.value
                 }
             };
             // Read back also the first time, so that every attempt sees the same.
@@ -195,7 +208,8 @@ impl<W: Worker> Ctx<W> {
     }
 
     /// A context whose operations are counted by themselves, for one of several branches that run
-    /// concurrently. The name tells the branches apart and is the same on every attempt.
+    /// concurrently. The name tells the branches apart and is the same on every attempt. The names of scopes in each
+    /// other have at most 1 KiB together; the operations of a longer one are errors.
     ///
     /// ```
     /// # async fn fetch(url: &str) -> std::io::Result<String> { Ok(String::new()) }

@@ -4,7 +4,10 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
+use nq_core::limits::{MAX_TEXT_BYTES, display_to};
+
 use crate::effect::EffectError;
+use crate::step::StepError;
 
 /// Any error, boxed.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
@@ -117,9 +120,11 @@ impl Error {
         AnyError(self.0)
     }
 
-    /// Whether no attempt may follow.
+    /// Whether no attempt may follow. That is also so of what `ctx.run` returns where another attempt would do again
+    /// what was done and is not recorded.
     pub fn is_fatal(&self) -> bool {
         self.verdicts().any(|verdict| *verdict == Verdict::Fatal)
+            || self.downcast_ref::<StepError>().is_some_and(StepError::is_fatal)
     }
 
     /// The delay that it asks for before the next attempt.
@@ -134,7 +139,8 @@ impl Error {
         sources(&*self.0).filter_map(|error| Some(&error.downcast_ref::<Advice>()?.verdict))
     }
 
-    /// The error and what lies beneath it, outermost first.
+    /// The error and what lies beneath it, outermost first; the first thousand of them, where an error is its own
+    /// cause.
     pub fn chain(&self) -> impl Iterator<Item = &(dyn StdError + 'static)> {
         // An advice says how the error above it is retried, and is no cause of it.
         sources(&*self.0).filter(|error| !error.is::<Advice>()).map(innermost)
@@ -152,11 +158,21 @@ impl Error {
         downcast(self.0).map_err(Self)
     }
 
-    /// The error and its causes in one line, as it stands in the timeline.
+    /// The error and its causes in one line, as it stands in the timeline: at most 16 KiB. Of an error that says
+    /// more, the end is left out, with a mark that says how much.
     pub fn report(&self) -> String {
+        /// What is kept for the causes of an error that says very much.
+        const CAUSES: usize = 1024;
+        const MORE: &str = ": …";
         let mut report = String::new();
         for error in self.chain() {
-            let text = error.to_string();
+            let room = MAX_TEXT_BYTES - report.len();
+            if room <= CAUSES / 2 {
+                report.push_str(MORE);
+                break;
+            }
+            let kept = if error.source().is_some() && room > 2 * CAUSES { CAUSES } else { CAUSES / 4 };
+            let text = display_to(error, room - kept);
             // Many errors print what lies beneath them; it is said once.
             if !report.ends_with(&text) {
                 if !report.is_empty() {
@@ -290,9 +306,13 @@ impl StdError for Advice {
     }
 }
 
-/// An error and its sources.
+/// The most errors that lie in each other and are looked at.
+const MAX_CHAIN: usize = 1_000;
+
+/// An error and its sources; the first thousand of them, where an error is its own source.
 fn sources<'a>(first: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     std::iter::successors(Some(first), |error: &&'a (dyn StdError + 'static)| (*error).source())
+        .take(MAX_CHAIN)
 }
 
 /// What a wrapper of nq's that has no text of its own wraps.
@@ -313,12 +333,8 @@ fn innermost<'a>(mut error: &'a (dyn StdError + 'static)) -> &'a (dyn StdError +
 
 /// The outermost error of this type among an error, what the wrappers of nq's wrap, and their sources.
 pub(crate) fn find<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
-    let (mut next, mut found) = (Some(error), None);
-    while let (Some(error), None) = (next, found) {
-        found = error.downcast_ref();
-        next = unwrapped(error).or_else(|| error.source());
-    }
-    found
+    let beneath = |error: &&'a (dyn StdError + 'static)| unwrapped(*error).or_else(|| (*error).source());
+    std::iter::successors(Some(error), beneath).take(MAX_CHAIN).find_map(|error| error.downcast_ref())
 }
 
 /// The error of this type, from beneath the wrappers of nq's.
@@ -378,6 +394,42 @@ mod tests {
         let error = Error::from(Error::fatal("no such card").into_std());
         assert!(error.is_fatal());
         assert_eq!(error.report(), "no such card");
+    }
+
+    #[test]
+    fn a_report_is_short_however_much_the_errors_say_and_however_many_they_are() {
+        let report = Error::msg("x".repeat(20 * 1024 * 1024)).report();
+        assert!(report.len() <= MAX_TEXT_BYTES && report.len() > MAX_TEXT_BYTES / 2, "{}", report.len());
+        assert!(report.ends_with(" more bytes)"), "{}", &report[report.len() - 40..]);
+        let whole = "x".repeat(MAX_TEXT_BYTES - 1024);
+        assert_eq!(Error::msg(whole.clone()).report(), whole);
+
+        // The cause of an error that says too much is still said.
+        #[derive(Debug, thiserror::Error)]
+        #[error("{}", "x".repeat(1024 * 1024))]
+        struct Loud(#[source] BoxError);
+        let report = Error::from(Loud("no such card".into())).report();
+        assert!(report.ends_with(" more bytes): no such card"), "{}", &report[report.len() - 60..]);
+        assert!(report.len() <= MAX_TEXT_BYTES);
+
+        // An error that is its own cause.
+        #[derive(Debug)]
+        struct Circle;
+        impl fmt::Display for Circle {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                static TIMES: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+                write!(f, "round {:0>100}", TIMES.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+            }
+        }
+        impl StdError for Circle {
+            fn source(&self) -> Option<&(dyn StdError + 'static)> {
+                Some(self)
+            }
+        }
+        let report = Error::from(Circle).report();
+        assert!(report.len() <= MAX_TEXT_BYTES && report.ends_with('…'), "{}", report.len());
+        assert!(!Error::from(Circle).is_fatal() && Error::from(Circle).retry_delay().is_none());
+        assert!(Error::from(Circle).downcast_ref::<StepError>().is_none());
     }
 
     #[test]

@@ -6,16 +6,21 @@ use std::future::Future;
 use std::pin::Pin;
 
 use nq_core::bounds::{InputFrom, InputOf, InputOfGather};
-use nq_core::def::{Event, EventDef, WorkerDef};
+use nq_core::def::{Event, EventDef, Misfit, WorkerDef};
+use nq_core::limits;
 use nq_core::store::Arrived;
+use nq_core::value;
+use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_path_to_error::Segment;
 
 use crate::data::{MissingData, Provided};
 use crate::error::Error;
 use crate::extract::Extract;
-use crate::step::Step;
+use crate::step::{Step, StepError};
 
 pub use crate::calls::*;
 pub use crate::linked::{Proven, RegistryError, linked, linked_if_any};
@@ -39,9 +44,29 @@ pub struct Handler {
 }
 inventory::collect!(Handler);
 
-/// The JSON Schema of an event.
+/// The JSON Schema of an event. Says the range of each integer type, which `schemars` only names.
 pub fn schema<E: schemars::JsonSchema>() -> schemars::Schema {
-    schemars::schema_for!(E)
+    let settings = SchemaSettings::default().with_transform(RecursiveTransform(nq_core::export::ranges));
+    settings.into_generator().into_root_schema_for::<E>()
+}
+
+/// Reads a value as an event, to learn whether the worker will be able to.
+pub fn read<E: DeserializeOwned>(value: &Value) -> Result<(), Misfit> {
+    let Err(error) = serde_json::from_value::<E>(value.clone()) else { return Ok(()) };
+    // Once more, for the place: only what does not fit is read twice.
+    let pointer = serde_path_to_error::deserialize::<_, E>(value.clone()).err();
+    let pointer = pointer.map(|error| pointer_of(error.path())).unwrap_or_default();
+    Err(Misfit { pointer, message: limits::display(error) })
+}
+
+fn pointer_of(path: &serde_path_to_error::Path) -> String {
+    let segment = |segment: &Segment| match segment {
+        Segment::Seq { index } => format!("/{index}"),
+        Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
+        Segment::Enum { variant } => format!("/{variant}"),
+        Segment::Unknown => String::new(),
+    };
+    limits::cut(path.iter().map(segment).collect::<String>())
 }
 
 impl Handler {
@@ -87,7 +112,13 @@ impl Outcome for () {
 impl<T: Serialize, E: Failure> Outcome for Result<T, E> {
     fn outcome(self) -> Result<Value, Error> {
         let value = self.map_err(Failure::into_error)?;
-        serde_json::to_value(value).map_err(Error::fatal)
+        match value::write(&value) {
+            Ok(written) => Ok(written.value),
+            Err(error) => {
+                value::give_up(value, &error);
+                Err(Error::fatal(StepError::refused("the result of the worker".into(), error)))
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 // Nor does it end its program for what a caller gave it; tests and examples may.
 #![warn(clippy::unwrap_used)]
 
+mod act;
 pub mod ask;
 mod calls;
 pub mod client;

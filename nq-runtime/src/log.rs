@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use nq_core::decide::{self, Attempt};
 use nq_core::entry::EntryType;
+use nq_core::limits::{self, MAX_LOG_FIELDS, MAX_LOG_FIELDS_BYTES, MAX_TEXT_BYTES};
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -24,9 +25,6 @@ use crate::step::Step;
 
 /// The target of the span that a step runs in.
 const TARGET: &str = "nq::step";
-
-/// The longest message or field of a log line, in bytes; what is longer is cut.
-const MAX_LOG_BYTES: usize = 16 * 1024;
 
 /// Turns the `tracing` events of steps into `log.*` entries of their runs. Add it to the program's
 /// subscriber; a program without a subscriber needs nothing.
@@ -178,7 +176,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
             }
             line.fields.retain(|name, _| !name.starts_with("log."));
         }
-        let log = decide::log(&sink.attempt, kind, line.message, line.fields);
+        let message = std::mem::take(&mut line.message);
+        let log = decide::log(&sink.attempt, kind, message, line.fields());
         sink.link.log(&sink.attempt.run, log);
     }
 }
@@ -190,25 +189,46 @@ const LOG_TARGET: &str = "log.target";
 struct Line {
     message: String,
     fields: Map<String, Value>,
+    /// How many bytes the fields have.
+    bytes: usize,
+    /// How many fields are left out.
+    left_out: usize,
 }
 
 impl Line {
     fn put(&mut self, field: &Field, value: Value) {
-        self.fields.insert(field.name().to_owned(), value);
+        self.bytes += field.name().len() + value.as_str().map_or(8, str::len);
+        if self.fields.len() < MAX_LOG_FIELDS && self.bytes <= MAX_LOG_FIELDS_BYTES {
+            self.fields.insert(field.name().to_owned(), value);
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    /// The fields, with a mark where some are left out.
+    fn fields(mut self) -> Map<String, Value> {
+        if self.left_out > 0 {
+            self.fields.insert("…".to_owned(), format!("{} more fields", self.left_out).into());
+        }
+        self.fields
+    }
+
+    fn text(&mut self, field: &Field, text: impl fmt::Display) {
+        if field.name() == "message" {
+            self.message = limits::display(text);
+            return;
+        }
+        let room = MAX_LOG_FIELDS_BYTES.saturating_sub(self.bytes + field.name().len());
+        self.put(field, limits::display_to(text, room.min(MAX_TEXT_BYTES)).into());
     }
 }
 
 impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.record_str(field, &format!("{value:?}"));
+        self.text(field, format_args!("{value:?}"));
     }
     fn record_str(&mut self, field: &Field, value: &str) {
-        let text = value[..value.floor_char_boundary(MAX_LOG_BYTES)].to_owned();
-        if field.name() == "message" {
-            self.message = text;
-        } else {
-            self.put(field, text.into());
-        }
+        self.text(field, value);
     }
     fn record_i64(&mut self, field: &Field, value: i64) {
         self.put(field, value.into());
@@ -217,7 +237,9 @@ impl Visit for Line {
         self.put(field, value.into());
     }
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field, value.into());
+        // JSON has no number for NaN and the infinities.
+        let value = if value.is_finite() { value.into() } else { value.to_string().into() };
+        self.put(field, value);
     }
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.put(field, value.into());

@@ -8,7 +8,7 @@ use futures_core::stream::BoxStream;
 use futures_util::{StreamExt, stream};
 use nq_core::entry::{Entry, EntryType};
 use nq_core::id::{EntryId, RunId, StepId};
-use nq_core::limits::MAX_READ_ENTRIES;
+use nq_core::limits::{self, MAX_READ_ENTRIES};
 use nq_core::status::{RunStatus, RunView};
 use nq_core::store::{Acted, ErrorKind, Interest, JobsQuery, Read, RunSummary, Store, StoreError};
 use nq_core::transaction::Act;
@@ -278,9 +278,9 @@ impl Run {
 
     /// Ends the run. Its queued steps are dropped; its running steps are told, at once where they run in the instance
     /// that this is called on and else within two seconds, and have the grace period of their instance to stop. False if
-    /// it had ended before.
+    /// it had ended before. A reason of more than 16 KiB is cut.
     pub async fn cancel(&self, reason: &str) -> Result<bool, StoreError> {
-        let acted = self.store.act(&self.id, &Act::Cancel { reason: reason.to_owned() }).await?;
+        let acted = self.store.act(&self.id, &Act::Cancel { reason: limits::cut(reason) }).await?;
         // Whether it ended now or before: its steps in this instance need not wait until their leases are renewed.
         self.link.send(Message::RunEnded { run: self.id.clone() });
         Ok(acted == Acted::Done)

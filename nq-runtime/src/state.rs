@@ -9,13 +9,14 @@ use nq_core::id::RunId;
 use nq_core::limits;
 use nq_core::state::{Change, State};
 use nq_core::store::{Read, Store, StoreError};
+use nq_core::value;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::ctx::read;
 use crate::patience::{Reader, patiently};
-use crate::step::{Step, StepError, json_len};
+use crate::step::{Step, StepError, fits};
 
 /// The state of a run, as one step sees it: as of one position in the timeline, the same on every attempt,
 /// with the step's own changes on top. What parallel steps change meanwhile shows after a
@@ -38,6 +39,9 @@ pub struct StateHandle {
     step: Step,
     scope: Arc<str>,
 }
+
+/// What a key is called in errors.
+const KEY: &str = "the state key";
 
 /// The name under which a move of the read position is recorded.
 const REFRESH: &str = "state.refresh";
@@ -69,21 +73,30 @@ impl StateHandle {
         Ok(state.map)
     }
 
-    /// Sets a key, when the step commits.
+    /// Sets a key, when the step commits. Refuses a key of more than 1 KiB, and of values what
+    /// [`emit`](crate::ctx::Ctx::emit) refuses.
     pub fn set(&self, key: &str, value: &(impl Serialize + ?Sized)) -> Result<(), StepError> {
-        let sized = self.step.json(|| format!("the state `{key}`"), &value)?;
-        let bytes = key.len() + sized.bytes;
-        self.change(Change::Set { key: key.into(), value: sized.value }, bytes)
+        fits(KEY, key)?;
+        let written = self.step.json(|| format!("the state `{key}`"), value)?;
+        let bytes = key.len() + written.bytes;
+        self.change(Change::Set { key: key.into(), value: written.value }, bytes)
     }
 
     /// Removes a key, when the step commits.
     pub fn delete(&self, key: &str) -> Result<(), StepError> {
+        fits(KEY, key)?;
         self.change(Change::Delete { key: key.into() }, key.len())
     }
 
     /// Adds to a number, when the step commits. Parallel steps count together with it: none overwrites
-    /// another's. A key that is not set, or no integer, counts from 0.
+    /// another's. A key that is not set, or no number, counts from 0. Whole numbers are added exactly and stay within
+    /// `i64::MIN..=u64::MAX`: a sum that would pass an end of it stays at that end. A fraction, and a number beyond
+    /// that range, is added to as an `f64`.
+    ///
+    /// The sum is made when the state is read, by parallel steps too, so nothing here can tell whether it has
+    /// reached an end. Read it as the type that it fits: `get::<i64>` of a sum above `i64::MAX` is an error.
     pub fn incr(&self, key: &str, by: i64) -> Result<(), StepError> {
+        fits(KEY, key)?;
         self.change(Change::Incr { key: key.into(), by }, key.len())
     }
 
@@ -102,8 +115,7 @@ impl StateHandle {
                 (position, None) => {
                     let run = patiently(|| step.inner.store.run(&step.attempt().run)).await?;
                     let to = run.map_or(0, |run| run.last.n);
-                    let sized = step.json(|| REFRESH.into(), &to)?;
-                    step.record(position, REFRESH, sized).await?;
+                    step.record(position, REFRESH, to.into(), 0).await?;
                     to
                 }
             };
@@ -126,7 +138,7 @@ impl StateHandle {
             inner.states.load(Reader::Patient(&*inner.store), &inner.attempt.run, read).await?;
         if snapshot_due {
             let data = json!({ "asOf": state.at, "state": state.map });
-            if json_len(&data) <= inner.max_payload {
+            if value::size(&data) <= inner.max_payload {
                 self.step.journal().snapshot = Some(NewEntry::new(EntryType::StateSnapshot, data));
             }
         }

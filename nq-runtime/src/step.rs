@@ -1,10 +1,10 @@
 //! One attempt of a step: what its handler's parameters are made from, and the journal of what it does.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use nq_core::decide::{Attempt, End, Operation, OperationKind, decide};
+use nq_core::decide::{self, Attempt, End, Operation, OperationKind, decide};
 use nq_core::def::WorkerDef;
 use nq_core::entry::{Entry, EntryType, NewEntry};
 use nq_core::limits;
@@ -12,10 +12,12 @@ use nq_core::registry::Flow;
 use nq_core::state::{Change, State, changes_with_op};
 use nq_core::store::{Answer, Arrived, Store};
 use nq_core::transaction::Transaction;
+use nq_core::value::{self, ValueError, Written};
 use serde::Serialize;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::act;
 use crate::client::Client;
 use crate::data::{Data, Provided};
 use crate::engine::link::Link;
@@ -50,7 +52,7 @@ pub(crate) struct Inner {
 pub(crate) struct Journal {
     /// How many operations each scope has begun.
     counters: HashMap<String, u32>,
-    /// What earlier attempts, or checkpoints of this one, have in the timeline.
+    /// What earlier attempts have in the timeline, as far as this one has not come to it.
     recorded: HashMap<String, Recorded>,
     /// What a test says that earlier attempts recorded, by the name of the effect.
     given: HashMap<String, VecDeque<Value>>,
@@ -63,7 +65,13 @@ pub(crate) struct Journal {
     /// A snapshot of the state that is worth writing with the step's commit.
     pub(crate) snapshot: Option<NewEntry>,
     bytes: usize,
+    /// Set once the attempt is over.
     ended: bool,
+    /// Whether the timeline was told of an operation that came after the end.
+    late: bool,
+    /// Why no attempt may follow if this one fails: it would do an act again that was done and is not recorded. By
+    /// the position of the act.
+    poison: BTreeMap<String, String>,
 }
 
 /// An operation that is in the timeline.
@@ -131,6 +139,62 @@ pub enum StepError {
         /// The limit.
         limit: usize,
     },
+    /// A value is nested too deep.
+    #[error(
+        "{what} is nested deeper than {limit} levels at `{pointer}`: make it flatter, or keep the data elsewhere and \
+         pass its key"
+    )]
+    TooDeep {
+        /// The event, key or operation.
+        what: String,
+        /// Where, as a JSON pointer.
+        pointer: String,
+        /// The limit.
+        limit: usize,
+    },
+    /// A state key, the name of a `ctx.run` or a scope is too long.
+    #[error("{what} has {bytes} bytes, and the limit is {limit}")]
+    TooLong {
+        /// The beginning of it.
+        what: String,
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// An operation was called inside of the act of a `ctx.run`.
+    #[error(
+        "`{now}` was called inside of `ctx.run({name:?}, …)`: once the result is recorded, no attempt runs the act \
+         again, so the operation would be lost. Return from the act what it needs, and do it after the `ctx.run`"
+    )]
+    InsideRun {
+        /// What was called.
+        now: String,
+        /// The name of the `ctx.run`.
+        name: String,
+    },
+    /// An act was done, and its result cannot be recorded.
+    #[error(
+        "the act of `ctx.run({name:?}, …)` is done, but its result cannot be recorded, so the step fails for good \
+         rather than do the act again: {error}"
+    )]
+    Unrecorded {
+        /// The name of the `ctx.run`.
+        name: String,
+        /// Why.
+        error: Box<StepError>,
+    },
+    /// The handler returned without doing what an earlier attempt recorded.
+    #[error(
+        "the handler returned, but an earlier attempt recorded `{recorded}` as operation {position} of the step, which \
+         it did not do this time: a handler must do the same operations in the same order on every attempt"
+    )]
+    Fewer {
+        /// The position of the operation.
+        position: String,
+        /// What the timeline has.
+        recorded: String,
+    },
     /// A value is not JSON.
     #[error("{what} cannot be written as JSON: {error}")]
     NotJson {
@@ -166,6 +230,21 @@ pub enum StepError {
     /// The store could not be asked.
     #[error("the store could not be asked")]
     Store(#[from] nq_core::store::StoreError),
+}
+
+impl StepError {
+    /// Whether another attempt must not follow, since it would do again what was done and is not recorded.
+    pub(crate) fn is_fatal(&self) -> bool {
+        matches!(self, Self::InsideRun { .. } | Self::Unrecorded { .. })
+    }
+
+    /// A value that was refused where it was made.
+    pub(crate) fn refused(what: String, error: ValueError) -> Self {
+        match error {
+            ValueError::TooDeep { pointer } => Self::TooDeep { what, pointer, limit: limits::MAX_DEPTH },
+            other => Self::NotJson { what, error: other.to_string() },
+        }
+    }
 }
 
 impl Step {
@@ -205,29 +284,95 @@ impl Step {
         self.inner.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Measures a value and turns it into JSON.
-    pub(crate) fn json(&self, what: impl Fn() -> String, value: &impl Serialize) -> Result<Sized, StepError> {
-        let not_json =
-            |error: serde_json::Error| StepError::NotJson { what: what(), error: error.to_string() };
-        let value = serde_json::to_value(value).map_err(not_json)?;
-        let bytes = json_len(&value);
-        let limit = self.inner.max_payload;
+    /// Turns a value into JSON and measures it.
+    pub(crate) fn json(
+        &self,
+        what: impl Fn() -> String,
+        value: impl Serialize,
+    ) -> Result<Written, StepError> {
+        let written = match value::write(&value) {
+            Ok(written) => written,
+            Err(error) => {
+                value::give_up(value, &error);
+                return Err(StepError::refused(what(), error));
+            }
+        };
+        let (bytes, limit) = (written.bytes, self.inner.max_payload);
         if bytes > limit {
             return Err(StepError::TooLarge { what: what(), bytes, limit });
         }
-        Ok(Sized { value, bytes })
+        Ok(written)
+    }
+
+    /// The journal, and the position in it of an operation that is called now.
+    fn position(
+        &self,
+        scope: &str,
+        now: impl Fn() -> Recorded,
+    ) -> Result<(MutexGuard<'_, Journal>, String), StepError> {
+        if let Some((position, name)) = act::running(self) {
+            let error = StepError::InsideRun { now: now().to_string(), name };
+            self.poison(&position, &error);
+            return Err(error);
+        }
+        fits("the scope", scope)?;
+        let mut journal = self.living(now)?;
+        let position = journal.take_position(scope);
+        Ok((journal, position))
+    }
+
+    /// The journal, unless the attempt is over.
+    fn living(&self, now: impl Fn() -> Recorded) -> Result<MutexGuard<'_, Journal>, StepError> {
+        let mut journal = self.journal();
+        if !journal.ended {
+            return Ok(journal);
+        }
+        let told = std::mem::replace(&mut journal.late, true);
+        drop(journal);
+        if !told {
+            self.tell_late(&now());
+        }
+        Err(StepError::Over { why: "its handler has returned".into() })
+    }
+
+    /// Says in the timeline and in the program's log that an operation came too late.
+    fn tell_late(&self, now: &Recorded) {
+        let attempt = self.attempt();
+        let message = format!(
+            "`{now}` came after the attempt had ended, and is lost: a handler must await the tasks that it spawns"
+        );
+        // Outside of every span, so that it does not reach the timeline a second time.
+        tracing::warn!(parent: None, run = %attempt.run, step = %attempt.step, "{message}");
+        let line = decide::log(attempt, EntryType::LogWarn, message, serde_json::Map::new());
+        self.inner.link.log(&attempt.run, line);
+    }
+
+    /// Sees to it that no attempt follows if this one fails.
+    fn poison(&self, position: &str, error: &StepError) {
+        self.journal().poison.entry(position.to_owned()).or_insert_with(|| error.to_string());
+    }
+
+    /// Why no attempt may follow if this one fails.
+    pub(crate) fn poisoned(&self) -> Option<String> {
+        self.journal().poison.values().next().cloned()
+    }
+
+    /// What an earlier attempt has recorded and this one, whose handler has returned, has not done.
+    pub(crate) fn unreached(&self) -> Option<StepError> {
+        let journal = self.journal();
+        let (position, recorded) = journal.recorded.iter().min_by_key(|(position, _)| order(position))?;
+        Some(StepError::Fewer { position: position.clone(), recorded: recorded.to_string() })
     }
 
     /// Buffers an operation for the next commit, or recognises it as recorded.
     pub(crate) fn operate(&self, scope: &str, kind: OperationKind, bytes: usize) -> Result<(), StepError> {
-        let mut journal = self.journal();
-        let position = journal.take_position(scope)?;
         let now = || match &kind {
             OperationKind::Emit { event, .. } => Recorded::Emit(event.to_string()),
             OperationKind::Change(change) => Recorded::Change(change.clone(), 0),
         };
-        if let Some(recorded) = journal.recorded.get(&position).cloned() {
-            let same = match (&kind, &recorded) {
+        let (mut journal, position) = self.position(scope, now)?;
+        if let Some(recorded) = journal.recorded.get(&position) {
+            let same = match (&kind, recorded) {
                 (OperationKind::Emit { event, .. }, Recorded::Emit(before)) => **event == **before,
                 (OperationKind::Change(now), Recorded::Change(before, _)) => {
                     describe(now) == describe(before)
@@ -235,9 +380,9 @@ impl Step {
                 _ => false,
             };
             if !same {
-                return Err(changed(position, &recorded, &now()));
+                return Err(changed(position, recorded, &now()));
             }
-            if let Recorded::Change(change, n) = recorded {
+            if let Some(Recorded::Change(change, n)) = journal.recorded.remove(&position) {
                 journal.overlay.push((Some(n), change));
             }
             return Ok(());
@@ -260,26 +405,49 @@ impl Step {
 
     /// Begins an operation whose outcome is recorded: its position, and the outcome if there is one already.
     pub(crate) fn begin(&self, scope: &str, name: &str) -> Result<(String, Option<Value>), StepError> {
-        let mut journal = self.journal();
-        let position = journal.take_position(scope)?;
-        match journal.recorded.get(&position) {
+        fits("the name", name)?;
+        let now = || Recorded::Effect(name.into(), Value::Null);
+        let (mut journal, position) = self.position(scope, now)?;
+        match journal.recorded.remove(&position) {
             None => Ok((position, journal.given.get_mut(name).and_then(VecDeque::pop_front))),
-            Some(Recorded::Effect(before, result)) if before == name => {
-                let result = result.clone();
-                Ok((position, Some(result)))
+            Some(Recorded::Effect(before, result)) if before == name => Ok((position, Some(result))),
+            Some(other) => {
+                let error = changed(position.clone(), &other, &now());
+                journal.recorded.insert(position, other);
+                Err(error)
             }
-            Some(other) => Err(changed(position, other, &Recorded::Effect(name.into(), Value::Null))),
         }
     }
 
     /// Records the outcome of an operation; when this returns, it is in the timeline.
-    pub(crate) async fn record(&self, position: String, name: &str, sized: Sized) -> Result<(), StepError> {
+    pub(crate) async fn record(
+        &self,
+        position: String,
+        name: &str,
+        result: Value,
+        bytes: usize,
+    ) -> Result<(), StepError> {
         let inner = &self.inner;
-        let end = End::Effect { position: position.clone(), name: name.into(), result: sized.value.clone() };
+        drop(self.living(|| Recorded::Effect(name.into(), Value::Null))?);
+        let end = End::Effect { position: position.clone(), name: name.into(), result };
         let tx = decide(&inner.flow, inner.def, &inner.attempt, &[], end);
-        self.write(tx, sized.bytes).await?;
-        self.journal().recorded.insert(position, Recorded::Effect(name.into(), sized.value));
+        self.write(tx, bytes).await?;
+        self.journal().poison.remove(&position);
         Ok(())
+    }
+
+    /// Turns the result of an act, which is done, into JSON. If that fails, no attempt may do the act again.
+    pub(crate) fn result(
+        &self,
+        position: &str,
+        name: &str,
+        result: impl Serialize,
+    ) -> Result<Written, StepError> {
+        self.json(|| format!("the result of {name:?}"), result).map_err(|error| {
+            let error = StepError::Unrecorded { name: name.into(), error: Box::new(error) };
+            self.poison(position, &error);
+            error
+        })
     }
 
     /// Commits what is buffered, and goes on.
@@ -289,7 +457,7 @@ impl Step {
             let mut journal = self.journal();
             (std::mem::take(&mut journal.buffered), std::mem::take(&mut journal.bytes))
         };
-        let end = End::Checkpoint { position: position.clone() };
+        let end = End::Checkpoint { position };
         let tx = decide(&inner.flow, inner.def, &inner.attempt, &operations, end);
         let n = self.write(tx, bytes).await?;
         let mut journal = self.journal();
@@ -298,7 +466,6 @@ impl Step {
         {
             *at = Some(n);
         }
-        journal.recorded.insert(position, Recorded::Effect(CHECKPOINT.into(), Value::Null));
         Ok(())
     }
 
@@ -340,28 +507,22 @@ fn changed(position: String, recorded: &Recorded, now: &Recorded) -> StepError {
     StepError::Changed { position, recorded: recorded.to_string(), now: now.to_string() }
 }
 
-/// A value as JSON, measured.
-pub(crate) struct Sized {
-    pub(crate) value: Value,
-    pub(crate) bytes: usize,
+/// Refuses a name that is too long to be written beside each operation.
+pub(crate) fn fits(what: &str, name: &str) -> Result<(), StepError> {
+    /// How much of a name that is too long shows which it is.
+    const SHOWN: usize = 100;
+    let (bytes, limit) = (name.len(), limits::MAX_KEY_BYTES);
+    if bytes > limit {
+        let what = format!("{what} `{}`", limits::cut_to(name, SHOWN));
+        return Err(StepError::TooLong { what, bytes, limit });
+    }
+    Ok(())
 }
 
-/// How many bytes a value has as JSON.
-pub(crate) fn json_len(value: &Value) -> usize {
-    struct Count(usize);
-    impl std::io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
-    // A `Value` always serialises and the counter never fails.
-    let _ = serde_json::to_writer(&mut count, value);
-    count.0
+/// The order of positions: by scope, and in it by count.
+fn order(position: &str) -> (&str, u32) {
+    let (scope, count) = position.rsplit_once('/').unwrap_or(("", position));
+    (scope, count.parse().unwrap_or_default())
 }
 
 impl Journal {
@@ -398,13 +559,10 @@ impl Journal {
         Self { given, ..Self::default() }
     }
 
-    fn take_position(&mut self, scope: &str) -> Result<String, StepError> {
-        if self.ended {
-            return Err(StepError::Over { why: "its handler has returned".into() });
-        }
+    fn take_position(&mut self, scope: &str) -> String {
         let counter = self.counters.entry(scope.to_owned()).or_default();
         *counter += 1;
-        Ok(if scope.is_empty() { counter.to_string() } else { format!("{scope}/{counter}") })
+        if scope.is_empty() { counter.to_string() } else { format!("{scope}/{counter}") }
     }
 }
 

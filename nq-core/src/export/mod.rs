@@ -16,3 +16,4 @@ pub use document::{
     Consumer, DocumentError, Event, Flow, JSON_SCHEMA, RegistryDocument, Role, Step, VERSION, Worker,
 };
 pub use draw::{dot, mermaid};
+pub use schema::ranges;

@@ -56,6 +56,7 @@ fn the_document_has_the_shape_of_its_json_schema() {
         type_key: 0,
         fields: None,
         schema: || schemars::schema_for!(u32),
+        read: |_| Ok(()),
     };
     let document = with_events(all(), [number]);
     let json: Value = serde_json::from_str(&document.to_json()).unwrap();
@@ -217,6 +218,7 @@ fn a_join_by_fields_that_are_never_equal_is_found() {
             type_key: 0,
             fields: None,
             schema: || schemars::schema_for!(T),
+            read: |_| Ok(()),
         }
     }
     let workers =
@@ -332,6 +334,7 @@ fn a_narrowed_event_breaks_and_a_widened_one_does_not() {
                 type_key: 0,
                 fields: None,
                 schema: || schemars::schema_for!(T),
+                read: |_| Ok(()),
             }],
         )
     }

@@ -68,7 +68,7 @@ impl Writer<'_> {
 
     fn fields(self, variant: Option<&'static str>) -> Result<Fields<Self>, Fault> {
         self.count(2);
-        Ok(Fields { fields: Map::new(), key: None, writer: self.inner()?, variant })
+        Ok(Fields { map: Map::new(), key: None, writer: self.inner()?, variant })
     }
 }
 
@@ -100,7 +100,7 @@ macro_rules! floats {
     )* };
 }
 
-impl<'a> Serializer for Writer<'a> {
+impl Serializer for Writer<'_> {
     type Ok = Value;
     type Error = Fault;
     type SerializeSeq = List<Self>;
@@ -284,7 +284,7 @@ list! {
 
 /// An object under way.
 struct Fields<W> {
-    fields: Map<String, Value>,
+    map: Map<String, Value>,
     /// The key whose value comes next.
     key: Option<String>,
     writer: W,
@@ -293,10 +293,10 @@ struct Fields<W> {
 
 impl Fields<Writer<'_>> {
     fn put(&mut self, key: String, value: &(impl Serialize + ?Sized)) -> Result<(), Fault> {
-        self.writer.count(usize::from(!self.fields.is_empty()) + text_len(&key) + 1);
+        self.writer.count(usize::from(!self.map.is_empty()) + text_len(&key) + 1);
         match value.serialize(self.writer) {
             Ok(value) => {
-                self.fields.insert(key, value);
+                self.map.insert(key, value);
                 Ok(())
             }
             Err(fault) => Err(self.variant.into_iter().fold(fault.under(&key), Fault::under)),
@@ -304,7 +304,7 @@ impl Fields<Writer<'_>> {
     }
 
     fn end(self) -> Value {
-        tagged(self.variant, Value::Object(self.fields))
+        tagged(self.variant, Value::Object(self.map))
     }
 }
 

@@ -9,10 +9,11 @@ use futures_util::FutureExt;
 use nq_core::decide::{Attempt, End, decide};
 use nq_core::entry::{Entry, EntryType};
 use nq_core::id::step_key;
-use nq_core::limits::{MAX_READ_ENTRIES, duration_ms};
+use nq_core::limits::{self, MAX_READ_ENTRIES, duration_ms};
 use nq_core::registry::Flow;
 use nq_core::store::{Arrived, ErrorKind, Gathered, Lease, Read, Store, StoreError};
 use nq_core::transaction::Outcome;
+use nq_core::value;
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -253,18 +254,31 @@ fn finish(
     step: Option<&Step>,
     ended: Ended,
 ) -> Message {
+    let unreached = step.and_then(Step::unreached);
+    let poison = step.and_then(Step::poisoned);
     let (operations, mut bytes, snapshot) = step.map(Step::end).unwrap_or_default();
+    let failed = |error: String, fatal: bool, retry_after| match &poison {
+        Some(poison) if !fatal => failed(format!("{poison}; the handler ended with: {error}"), true, None),
+        _ => failed(error, fatal, retry_after),
+    };
     let end = match ended {
-        Ended::Returned(result) => {
-            let size = crate::step::json_len(&result);
-            bytes += size;
-            if size > shared.max_payload {
+        Ended::Returned(result) => match value::measure(&result) {
+            Ok(size) if size > shared.max_payload => {
                 let limit = shared.max_payload;
                 failed(format!("the result has {size} bytes of JSON, and the limit is {limit}"), true, None)
-            } else {
-                End::Complete { result }
             }
-        }
+            Err(refused) => {
+                value::dismantle(result);
+                failed(format!("the result cannot be kept: {refused}"), true, None)
+            }
+            Ok(size) => match unreached {
+                Some(fewer) => failed(fewer.to_string(), false, None),
+                None => {
+                    bytes += size;
+                    End::Complete { result }
+                }
+            },
+        },
         Ended::Failed(Failure { text, unfit: true, .. }) => End::Unfit { error: text, roll: fastrand::f64() },
         Ended::Failed(Failure { text, fatal, retry_after, .. }) => failed(text, fatal, retry_after),
         Ended::Panicked(message) => failed(format!("the worker panicked: {message}"), false, None),
@@ -272,6 +286,9 @@ fn finish(
             let then = then.map(|panic| format!("; its future panicked when it was dropped: {panic}"));
             let after = Duration::from_millis(ms);
             failed(format!("the attempt timed out after {after:?}{}", then.unwrap_or_default()), false, None)
+        }
+        Ended::Killed(Kill::Shutdown) if poison.is_some() => {
+            failed("the instance stopped".into(), false, None)
         }
         Ended::Killed(Kill::Shutdown) => End::Release,
         Ended::Killed(Kill::Lost) => {
@@ -287,5 +304,6 @@ fn finish(
 }
 
 fn failed(error: String, fatal: bool, retry_after: Option<Duration>) -> End {
-    End::Error { error, fatal, retry_after_ms: retry_after.map(duration_ms), roll: fastrand::f64() }
+    let (error, retry_after_ms) = (limits::cut(error), retry_after.map(duration_ms));
+    End::Error { error, fatal, retry_after_ms, roll: fastrand::f64() }
 }

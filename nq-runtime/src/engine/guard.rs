@@ -4,6 +4,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use nq_core::limits;
 use nq_core::transaction::{Outcome, Transaction};
 use tokio_util::sync::CancellationToken;
 
@@ -67,8 +68,9 @@ pub(super) fn quietly<T>(act: impl FnOnce() -> T) -> Result<T, String> {
 
 /// What a panic says.
 pub(super) fn panic_text(panic: Box<dyn Any + Send>) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text = text.map(limits::cut);
     // The payload is the program's, and its drop may panic too. What that panic carries is not dropped at all.
     match catch_unwind(AssertUnwindSafe(|| drop(panic))) {
         Ok(()) => text.unwrap_or_else(|| "without a message".into()),

@@ -9,10 +9,9 @@ use nq_core::entry::{EntryType, NewEntry};
 use nq_core::id::{RunId, StepId};
 use nq_core::store::Store;
 use nq_core::transaction::LogLine;
+use nq_core::value;
 use serde_json::json;
 use tokio::time::Instant;
-
-use crate::step::json_len;
 
 /// The time over which the lines of a run are counted.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -76,7 +75,7 @@ impl Window {
 impl Logs {
     /// Takes a line, or counts it as dropped. True if the engine must be told that there is something to append.
     pub(crate) fn add(&self, run: &RunId, line: LogLine, now: Instant) -> bool {
-        let bytes = json_len(&line.entry.data);
+        let bytes = value::size(&line.entry.data);
         let mut state = self.lock();
         let state = &mut *state;
         if !state.windows.contains_key(run) {

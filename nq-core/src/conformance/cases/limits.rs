@@ -43,6 +43,39 @@ pub(super) async fn a_payload_may_be_as_large_as_the_limit_says(t: &Fixture) {
     assert_eq!(one.lease("b").await.inputs[0].payload, payload);
 }
 
+pub(super) async fn a_payload_may_be_as_deep_as_the_limit_says_wherever_it_stands(t: &Fixture) {
+    let deep = (0..MAX_DEPTH).fold(json!(1), |inner, _| json!({ "a": inner }));
+    let begin = start("r", deep.clone(), job("a").holding(&["g"]), &[gather(job("g"), 0)]);
+    t.try_start(&begin).await.unwrap();
+    assert!(matches!(t.try_start(&begin).await, Ok(Started::Existing)), "the same start is known again");
+    let mut one = t.peer("one");
+    let lease = one.lease("a").await;
+    assert_eq!(lease.inputs[0].payload, deep);
+    one.commit(write(&lease).effect(deep.clone())).await;
+    let set = json!({ "action": "set", "key": "k", "value": deep, "op": "1" });
+    let tx = write(&lease)
+        .entry(EntryType::StateBatch, json!({ "operations": [set, set] }))
+        .entry(EntryType::StateSnapshot, json!({ "asOf": 1, "state": { "k": deep } }))
+        .emit("e", deep.clone())
+        .to(job("b"))
+        .gather("g")
+        .join(job("j"), 0, 2)
+        .emit("e", deep.clone())
+        .join(job("j"), 1, 2)
+        .complete_with(json!({ "result": deep }));
+    one.commit(tx).await;
+    for worker in ["b", "j"] {
+        let lease = one.lease(worker).await;
+        assert!(lease.inputs.iter().all(|input| input.payload == deep), "{worker}");
+        one.commit(done(&lease)).await;
+    }
+    let run = begin.run;
+    assert_eq!(t.gathered(&run, "g", u64::MAX >> 12, 10).await, std::slice::from_ref(&deep));
+    assert_eq!(crate::state::State::of(&t.timeline(&run).await).map["k"], deep);
+    assert_eq!(t.data(&run, "flow.step.effect").await[0]["result"], deep);
+    assert_eq!(t.data(&run, "flow.step.completed").await[0]["result"], deep);
+}
+
 pub(super) async fn a_commit_may_have_as_many_bytes_as_the_limit_says(t: &Fixture) {
     let run = t.start("r", job("a")).await;
     let mut one = t.peer("one");

@@ -325,6 +325,7 @@ macro_rules! __conformance_cases {
                 a_commit_may_have_as_many_entries_as_the_limit_says
                 a_commit_of_one_entry_more_is_refused_whole
                 a_payload_may_be_as_large_as_the_limit_says
+                a_payload_may_be_as_deep_as_the_limit_says_wherever_it_stands
                 a_commit_may_have_as_many_bytes_as_the_limit_says
                 a_turn_may_have_as_many_writes_as_the_limit_says
                 a_step_may_cause_thousands_of_jobs

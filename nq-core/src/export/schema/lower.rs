@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Number, Value};
 
+use super::ranges::range;
+
 /// A schema in the arena.
 pub(super) type Id = usize;
 
@@ -320,20 +322,11 @@ impl Part {
 
     /// The widths of integers are bounds; other formats are kept as they are.
     fn take_format(&mut self, format: &str) {
-        let range: Option<(Number, Number)> = match format {
-            "int8" => Some((i8::MIN.into(), i8::MAX.into())),
-            "int16" => Some((i16::MIN.into(), i16::MAX.into())),
-            "int32" => Some((i32::MIN.into(), i32::MAX.into())),
-            "int64" | "int" => Some((i64::MIN.into(), i64::MAX.into())),
-            "uint8" => Some((0.into(), u8::MAX.into())),
-            "uint16" => Some((0.into(), u16::MAX.into())),
-            "uint32" => Some((0.into(), u32::MAX.into())),
-            "uint64" | "uint" => Some((0.into(), u64::MAX.into())),
-            // How exactly a number is kept, not which one fits.
-            "float" | "double" => return,
-            _ => None,
-        };
-        if let Some((least, most)) = range {
+        // How exactly a number is kept, not which one fits.
+        if matches!(format, "float" | "double") {
+            return;
+        }
+        if let Some((least, most)) = range(format) {
             self.raise(Bound { at: least, open: false });
             self.cut(Bound { at: most, open: false });
         } else {

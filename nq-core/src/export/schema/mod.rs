@@ -3,8 +3,10 @@
 mod disjoint;
 mod lower;
 mod narrow;
+mod ranges;
 #[cfg(test)]
 mod tests;
 
 pub(super) use disjoint::never_equal;
 pub(super) use narrow::narrowings;
+pub use ranges::ranges;

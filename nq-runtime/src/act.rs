@@ -1,0 +1,71 @@
+//! The acts of `ctx.run` that are under way on this thread. What an act does through the context of its step would
+//! be lost once the result is recorded, so the step asks here before each operation.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+
+use crate::step::Step;
+
+thread_local! {
+    /// The acts that are being called or polled, the innermost last.
+    static RUNNING: RefCell<Vec<Arc<Act>>> = const { RefCell::new(Vec::new()) };
+}
+
+struct Act {
+    /// The address of the step.
+    step: usize,
+    position: String,
+    name: String,
+}
+
+/// An act is being called or polled for as long as this lives.
+struct Entered;
+
+impl Entered {
+    fn new(act: &Arc<Act>) -> Self {
+        RUNNING.with_borrow_mut(|running| running.push(act.clone()));
+        Self
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        RUNNING.with_borrow_mut(Vec::pop);
+    }
+}
+
+fn address(step: &Step) -> usize {
+    Arc::as_ptr(&step.inner).addr()
+}
+
+/// Calls an act and awaits it. Other branches of the handler may do operations in between: only what runs inside of
+/// the call and of each poll belongs to the act.
+pub(crate) async fn run<F: Future>(
+    step: &Step,
+    position: &str,
+    name: &str,
+    act: impl FnOnce() -> F,
+) -> F::Output {
+    let running = Arc::new(Act { step: address(step), position: position.to_owned(), name: name.to_owned() });
+    let called = {
+        let _entered = Entered::new(&running);
+        act()
+    };
+    let mut called = pin!(called);
+    poll_fn(|context| {
+        let _entered = Entered::new(&running);
+        called.as_mut().poll(context)
+    })
+    .await
+}
+
+/// The position and name of the act of this step that is being called or polled on this thread.
+pub(crate) fn running(step: &Step) -> Option<(String, String)> {
+    let step = address(step);
+    RUNNING.with_borrow(|running| {
+        let act = running.iter().rev().find(|act| act.step == step)?;
+        Some((act.position.clone(), act.name.clone()))
+    })
+}
