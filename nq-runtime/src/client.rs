@@ -399,14 +399,16 @@ impl<'a> IntoFuture for StartRun<'a> {
 }
 
 fn no_flow(registry: &Registry, flow: &str) -> StartError {
-    // A name from outside may be of any length, and looking for similar ones takes time for each byte.
-    let flow = &limits::cut_to(flow, MAX_ID_LEN);
-    let near = nearest(flow, registry.flows.keys().map(Name::as_str));
-    StartError::NoFlow { flow: flow.to_owned(), near }
+    // A name from outside may be of any length.
+    let flow = limits::cut_to(flow, MAX_ID_LEN);
+    let near = nearest(&flow, registry.flows.keys().map(Name::as_str));
+    StartError::NoFlow { flow, near }
 }
 
 /// The name that is most like what was written, if one is like it at all.
 pub(crate) fn nearest<'a>(text: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+    // Looking for similar names takes time for each byte.
+    let text = &limits::cut_to(text, MAX_ID_LEN);
     let names = names.map(|name| (strsim::jaro_winkler(text, name), name));
     let nearest = names.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(likeness, _)| *likeness > 0.8);
     nearest.map(|(_, name)| name.to_owned())

@@ -262,22 +262,20 @@ fn finish(
         _ => failed(error, fatal, retry_after),
     };
     let end = match ended {
-        Ended::Returned(result) => match value::measure(&result) {
-            Ok(size) if size > shared.max_payload => {
+        Ended::Returned(result) => match (value::measure(&result), unreached) {
+            (Ok(size), _) if size > shared.max_payload => {
                 let limit = shared.max_payload;
                 failed(format!("the result has {size} bytes of JSON, and the limit is {limit}"), true, None)
             }
-            Err(refused) => {
+            (Ok(_), Some(fewer)) => failed(fewer.to_string(), false, None),
+            (Ok(size), None) => {
+                bytes += size;
+                End::Complete { result }
+            }
+            (Err(refused), _) => {
                 value::dismantle(result);
                 failed(format!("the result cannot be kept: {refused}"), true, None)
             }
-            Ok(size) => match unreached {
-                Some(fewer) => failed(fewer.to_string(), false, None),
-                None => {
-                    bytes += size;
-                    End::Complete { result }
-                }
-            },
         },
         Ended::Failed(Failure { text, unfit: true, .. }) => End::Unfit { error: text, roll: fastrand::f64() },
         Ended::Failed(Failure { text, fatal, retry_after, .. }) => failed(text, fatal, retry_after),
