@@ -175,8 +175,10 @@ impl Opt {
                 let number = literal.base10_parse::<u32>().ok().filter(|number| *number >= least);
                 number.map_or_else(|| self.fail(&message), |number| Ok(Value::Read(number)))
             }
-            Expr::Lit(_) | Expr::Array(_) | Expr::Tuple(_) => self.fail(&message),
-            Expr::Unary(syn::ExprUnary { op: syn::UnOp::Neg(_), .. }) => self.fail(&message),
+            Expr::Lit(_)
+            | Expr::Array(_)
+            | Expr::Tuple(_)
+            | Expr::Unary(syn::ExprUnary { op: syn::UnOp::Neg(_), .. }) => self.fail(&message),
             constant => Ok(Value::Constant(Box::new(constant))),
         }
     }

@@ -53,12 +53,11 @@ fn definition(event: &Data<'_>) -> TokenStream {
         key = quote!(#name);
         type_key = quote!(#private::keys::within(::core::module_path!(), #shown));
     }
-    let fields = match fields::names(event.item) {
-        Some(names) => {
-            let names = names.iter().map(fields::Name::listed);
-            quote!(::core::option::Option::Some(&[#(#names),*]))
-        }
-        None => quote!(::core::option::Option::None),
+    let fields = if let Some(names) = fields::names(event.item) {
+        let names = names.iter().map(fields::Name::listed);
+        quote!(::core::option::Option::Some(&[#(#names),*]))
+    } else {
+        quote!(::core::option::Option::None)
     };
     let (impl_generics, type_generics, clause) = generics.split_for_impl();
     quote_spanned! {generated_at(ident.span())=>

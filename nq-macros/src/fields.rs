@@ -153,11 +153,10 @@ fn of_variants(item: &syn::ItemEnum, serde: &Serde) -> Option<Vec<Name>> {
 
 fn of_fields(fields: &Fields, case: Option<Case>) -> Option<Vec<Name>> {
     match fields {
-        Fields::Unit => Some(Vec::new()),
         // What is written is what is in it.
         Fields::Unnamed(fields) if fields.unnamed.len() == 1 => None,
-        // An array.
-        Fields::Unnamed(_) => Some(Vec::new()),
+        // `null`, or an array.
+        Fields::Unit | Fields::Unnamed(_) => Some(Vec::new()),
         Fields::Named(fields) => {
             let mut names = Vec::new();
             for field in &fields.named {

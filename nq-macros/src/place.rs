@@ -36,9 +36,7 @@ fn block_above(text: &str, line: usize) -> Option<&'static str> {
     for prefix in ["pub ", "pub(crate) ", "pub(super) ", "default ", "unsafe "] {
         words = words.strip_prefix(prefix).unwrap_or(words);
     }
-    let begins = |word: &str| {
-        words.strip_prefix(word).is_some_and(|rest| rest.starts_with(|c: char| c == ' ' || c == '<'))
-    };
+    let begins = |word: &str| words.strip_prefix(word).is_some_and(|rest| rest.starts_with([' ', '<']));
     if begins("impl") {
         Some("an `impl`")
     } else if begins("trait") {
