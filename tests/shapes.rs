@@ -1,5 +1,7 @@
 //! Workers and events of every shape and name that Rust allows: the macros read them as rustc does.
 
+#![expect(deprecated, reason = "deprecated events and workers are among the shapes")]
+
 mod support {
     pub(crate) mod stores;
 }

@@ -64,12 +64,11 @@ async fn failed_with(nq: &Nq, run: &Run) -> String {
 async fn a_damaged_input_fails_its_run_and_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let nq = begin(folder.path()).await;
-    let queue = nq::QueueName::of("mail", "post");
-    nq.pause(&queue).await.unwrap();
+    nq.pause::<post>().await.unwrap();
     let bad = nq.start::<post>(Letter { text: "bad".into() }).await.unwrap();
     let good = nq.start::<post>(Letter { text: "good".into() }).await.unwrap();
     damage(folder.path(), &bad, "flow.started");
-    nq.resume(&queue).await.unwrap();
+    nq.resume::<post>().await.unwrap();
     assert_eq!(good.completed().await.unwrap().result::<String>().unwrap().unwrap(), "good #");
     let error = failed_with(&nq, &bad).await;
     assert!(error.contains(bad.id().as_str()) && error.contains("entry 1 "), "{error}");

@@ -430,6 +430,7 @@ mod tests {
         assert!(report.len() <= MAX_TEXT_BYTES && report.ends_with('…'), "{}", report.len());
         assert!(!Error::from(Circle).is_fatal() && Error::from(Circle).retry_delay().is_none());
         assert!(Error::from(Circle).downcast_ref::<StepError>().is_none());
+        assert!(Error::from(Circle).downcast_ref::<StepError>().is_none());
     }
 
     #[test]
