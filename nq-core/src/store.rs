@@ -81,6 +81,10 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// turn says nothing of its parts: after [`ErrorKind::Unavailable`] the same turn is sent again, number and
     /// content, until it is answered; after any other the instance stops.
     ///
+    /// **A part of the store that is away**: a store that keeps runs in several places answers what the others do, and
+    /// for the rest [`Answer::Later`] and [`RenewAnswer::Later`]. Only if all of them are away the turn is
+    /// [`ErrorKind::Unavailable`].
+    ///
     /// **A crash** of the store leaves each write and each lease whole or not there, and the lane at the turn
     /// that they belong to, as far as the store is durable. A crash of the caller leaves leases that run out.
     ///
@@ -176,6 +180,10 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// from several moments, as long as that holds. An entry that is missing where one must be is
     /// [`ErrorKind::Corrupt`], never a gap; so is one that cannot be read. The error names the run and the position,
     /// and reads of other runs are not affected.
+    ///
+    /// A reader that is ahead of the store (`after` is behind the last entry, or what the reader has `seen` is not
+    /// there, or another entry is in its place) is told [`ErrorKind::Lost`]: the store was set back to an older
+    /// state. It must not wait for entries that take the places of those that it has seen.
     async fn read(&self, read: &Read) -> Result<Vec<Entry>, StoreError>;
 
     /// The events that a gather has got, in the order emitted, from the `from`-th (counted from 0), none
@@ -242,6 +250,9 @@ pub enum Answer {
         /// Which limit.
         limit: String,
     },
+    /// The part of the store that holds the run is away, and whether it is written is unknown: it is sent again, as it
+    /// is, in a later turn, before anything else of its run. It is written once.
+    Later,
 }
 
 /// What became of one renewal.
@@ -253,6 +264,8 @@ pub enum RenewAnswer {
     LeaseLost,
     /// The run has ended: the step should stop.
     RunEnded,
+    /// The part of the store that holds the run is away: it is sent again in a later turn.
+    Later,
 }
 
 /// A job that an instance may run until the lease ends.
@@ -393,6 +406,8 @@ pub struct Read {
     pub run: RunId,
     /// Only entries after this position; 0 for all.
     pub after: u64,
+    /// An entry that the reader has seen, at or before `after`, where it knows one whole.
+    pub seen: Option<EntryId>,
     /// Only entries up to this position.
     pub upto: Option<u64>,
     /// Only entries of these types; all if there are none.
@@ -409,10 +424,41 @@ impl Read {
         Self {
             run,
             after,
+            seen: None,
             upto: None,
             types: Vec::new(),
             limit: crate::limits::MAX_READ_ENTRIES,
             reverse: false,
+        }
+    }
+
+    /// Refuses the read of someone who is ahead of the store: `last` is the last entry of the run, and `there` the one
+    /// at the position of the entry that he has [seen](Self::seen).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Lost`].
+    ///
+    /// ```
+    /// use nq_core::id::{EntryId, RunId};
+    /// use nq_core::store::{ErrorKind, Read};
+    ///
+    /// let seen = EntryId { ms: 1_000, n: 7 };
+    /// let read = Read { seen: Some(seen), ..Read::after(RunId::new("r").unwrap(), 7) };
+    /// assert!(read.follows(EntryId { ms: 2_000, n: 9 }, Some(seen)).is_ok());
+    /// // The store was set back, and other entries have come since.
+    /// let error = read.follows(EntryId { ms: 3_000, n: 9 }, Some(EntryId { ms: 3_000, n: 7 })).unwrap_err();
+    /// assert_eq!(error.kind, ErrorKind::Lost);
+    /// ```
+    pub fn follows(&self, last: EntryId, there: Option<EntryId>) -> Result<(), StoreError> {
+        match self.seen {
+            Some(seen) if there != Some(seen) => {
+                Err(StoreError::lost("read", &self.run, format_args!("entry `{seen}`"), last))
+            }
+            _ if self.after > last.n => {
+                Err(StoreError::lost("read", &self.run, format_args!("entry {}", self.after), last))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -568,6 +614,9 @@ pub enum ErrorKind {
     NotFound,
     /// The lane is another's, or the store lost acknowledged turns. The instance must stop.
     Lane,
+    /// The store does not have what it has shown before: it was set back to an older state. Whoever has seen more must
+    /// not go on from there.
+    Lost,
     /// The store's data is not what it wrote.
     Corrupt,
     /// The store was written by a version of nq that this one does not understand, or is not nq's.
@@ -597,6 +646,8 @@ pub struct StoreError {
     pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
     /// Whether the store has told the log that it is away: nobody else needs to.
     pub logged: bool,
+    /// Whether the call was certainly not made: nothing of it has happened or will.
+    pub unsent: bool,
 }
 
 fn key_text(key: Option<&str>) -> String {
@@ -606,7 +657,15 @@ fn key_text(key: Option<&str>) -> String {
 impl StoreError {
     /// An error of this kind, in this verb, that says this.
     pub fn new(kind: ErrorKind, op: &'static str, message: impl Into<String>) -> Self {
-        Self { kind, op, key: None, message: message.into(), source: None, logged: false }
+        Self { kind, op, key: None, message: message.into(), source: None, logged: false, unsent: false }
+    }
+
+    /// The error of a reader who has seen more of a run than the store has, which ends with this entry.
+    pub fn lost(op: &'static str, run: &RunId, seen: impl fmt::Display, last: EntryId) -> Self {
+        let message = format!(
+            "the reader has seen {seen}, which the store does not have: its last entry of the run is `{last}`; it was set back to an older state, and acknowledged work is lost"
+        );
+        Self::new(ErrorKind::Lost, op, message).key(run)
     }
 
     /// The same, about this run, queue or path.

@@ -357,9 +357,12 @@ impl<'a> StartRun<'a> {
         if self.validate {
             check(&client.registry, step, &input)?;
         }
+        let given = self.id.is_some();
         let run = self.id.map_or_else(|| Ok(ids::run_id()), RunId::new)?;
-        let start = decide::start(flow, step, run.clone(), input, &client.registry.hash);
-        match until_answered(&*client.store, &start).await {
+        let mut start = decide::start(flow, step, run, input, &client.registry.hash);
+        let started = until_answered(&*client.store, &mut start, given).await;
+        let run = start.run;
+        match started {
             Ok(_) => Ok(Run::new(client.store.clone(), run, client.link.clone())),
             Err(error) if is_refusal(&error) => Err(error.into()),
             Err(source) => Err(StartError::Unknown { run, source }),
@@ -370,13 +373,21 @@ impl<'a> StartRun<'a> {
 /// How long a start is sent again to a store that does not answer.
 const START_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Sends a start until the store answers: the id makes it one run.
-async fn until_answered(store: &dyn Store, start: &Start) -> Result<Started, StoreError> {
+/// Sends a start until the store answers: the id makes it one run. A store that keeps runs in several places may have
+/// room for another id, as long as the run can be nowhere yet and nobody has `given` it its id.
+async fn until_answered(store: &dyn Store, start: &mut Start, given: bool) -> Result<Started, StoreError> {
+    let mut others = if given { 0 } else { OTHER_IDS };
     let patient_until = Instant::now() + START_PATIENCE;
     let mut pause = Duration::from_millis(50);
     loop {
         match store.start(start).await {
-            Err(error) if error.is_retryable() && Instant::now() + pause <= patient_until => {}
+            Err(error) if error.unsent && others > 0 => {
+                others -= 1;
+                start.run = ids::run_id();
+                continue;
+            }
+            // It may be there by now.
+            Err(error) if error.is_retryable() && Instant::now() + pause <= patient_until => others = 0,
             answer => return answer,
         }
         tokio::time::sleep(pause).await;
@@ -397,6 +408,9 @@ impl<'a> IntoFuture for StartRun<'a> {
         Box::pin(self.begin())
     }
 }
+
+/// How many other ids a run gets whose own belongs to a part of the store that is away.
+const OTHER_IDS: u32 = 8;
 
 fn no_flow(registry: &Registry, flow: &str) -> StartError {
     // A name from outside may be of any length.

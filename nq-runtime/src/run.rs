@@ -124,6 +124,12 @@ impl Run {
         let reader = Reader::Patient(&*self.store);
         let mut entries = self.entries_until(reader, types, |entry| entry.kind.is_terminal()).await?;
         let terminal = entries.pop_if(|entry| entry.kind.is_terminal());
+        if terminal.is_none() {
+            // The store said that the run had ended, and does not know it any more.
+            let seen = format!("that the run is {}", summary.status);
+            let last = self.summary().await?.last;
+            return Err(StoreError::lost("read", &self.id, seen, last).into());
+        }
         let text = |field: &str| {
             let data = terminal.as_ref().map(|entry| &entry.data);
             data.and_then(|data| data.get(field)).and_then(Value::as_str).unwrap_or_default().to_owned()
@@ -163,7 +169,7 @@ impl Run {
         loop {
             let page = reader.read(&read).await?;
             let Some(last) = page.last() else { return Ok(all) };
-            read.after = last.id.n;
+            (read.after, read.seen) = (last.id.n, Some(last.id));
             let stops = stop(last);
             all.extend(page);
             if stops {
@@ -174,6 +180,8 @@ impl Run {
 
     /// The timeline: what is there, then what comes, without gap or repeat. It ends after the last entry of
     /// a run that has ended, and after an error: a store that is away is waited for, and a run that is gone is one.
+    /// So is a store that was set back to an older state, and does not have what the stream has shown already: an error
+    /// of the kind [`ErrorKind::Lost`], never a wait.
     ///
     /// ```
     /// use futures_util::StreamExt;
@@ -194,8 +202,14 @@ impl Run {
     /// The timeline after the entry at this position, for a reader that has seen the entries before: `entry.id.n` of
     /// the last of them. At the end of a run that has ended, and beyond it, the stream ends at once.
     pub fn timeline_after(&self, after: u64) -> BoxStream<'static, Result<Entry, StoreError>> {
-        let follow =
-            Follow { run: self.clone(), after, page: VecDeque::new(), under_way: false, ended: false };
+        let follow = Follow {
+            run: self.clone(),
+            after,
+            seen: None,
+            page: VecDeque::new(),
+            under_way: false,
+            ended: false,
+        };
         stream::unfold(Some(follow), |follow| async move {
             let mut follow = follow?;
             let next = follow.next().await.transpose()?;
@@ -313,6 +327,8 @@ impl Run {
 struct Follow {
     run: Run,
     after: u64,
+    /// The last entry that it has shown.
+    seen: Option<EntryId>,
     page: VecDeque<Entry>,
     /// Whether it has read an entry: what ends the run then comes behind it.
     under_way: bool,
@@ -324,7 +340,7 @@ impl Follow {
     async fn next(&mut self) -> Result<Option<Entry>, StoreError> {
         loop {
             if let Some(entry) = self.page.pop_front() {
-                self.after = entry.id.n;
+                (self.after, self.seen) = (entry.id.n, Some(entry.id));
                 self.under_way = true;
                 self.ended |= entry.kind.is_terminal();
                 return Ok(Some(entry));
@@ -341,7 +357,12 @@ impl Follow {
     /// Reads a page, or waits for one to come. True if none can come any more.
     async fn look(&mut self) -> Result<bool, StoreError> {
         let Run { store, id, .. } = &self.run;
-        self.page = store.read(&Read::after(id.clone(), self.after)).await?.into();
+        let read = Read { seen: self.seen, ..Read::after(id.clone(), self.after) };
+        self.page = match store.read(&read).await {
+            // It has shown nothing yet that could be lost.
+            Err(error) if error.kind == ErrorKind::Lost && !self.under_way => VecDeque::new(),
+            page => page?.into(),
+        };
         if !self.page.is_empty() || self.ended {
             return Ok(self.page.is_empty());
         }

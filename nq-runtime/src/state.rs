@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use nq_core::decide::OperationKind;
 use nq_core::entry::{EntryType, NewEntry};
-use nq_core::id::RunId;
+use nq_core::id::{EntryId, RunId};
 use nq_core::limits;
 use nq_core::state::{Change, State};
-use nq_core::store::{Read, Store, StoreError};
+use nq_core::store::{ErrorKind, Read, Store, StoreError};
 use nq_core::value;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -44,7 +44,7 @@ pub struct StateHandle {
 const KEY: &str = "the state key";
 
 /// The name under which a move of the read position is recorded.
-const REFRESH: &str = "state.refresh";
+pub(crate) const REFRESH: &str = "state.refresh";
 
 impl StateHandle {
     pub(crate) fn new(step: Step, scope: Arc<str>) -> Self {
@@ -115,7 +115,14 @@ impl StateHandle {
                 (position, None) => {
                     let run = patiently(|| step.inner.store.run(&step.attempt().run)).await?;
                     let to = run.map_or(0, |run| run.last.n);
-                    step.record(position, REFRESH, to.into(), 0).await?;
+                    let at = step.record(position, REFRESH, to.into(), 0).await?;
+                    if to >= at {
+                        // A later attempt reads up to where this was recorded.
+                        let id = &step.attempt().run;
+                        let last = patiently(|| step.inner.store.run(id)).await?.map(|run| run.last);
+                        let last = last.unwrap_or(EntryId { ms: 0, n: at });
+                        return Err(StoreError::lost("refresh", id, format_args!("entry {to}"), last).into());
+                    }
                     to
                 }
             };
@@ -161,6 +168,8 @@ const CACHED_RUNS: usize = 1_000;
 #[derive(Clone, Debug)]
 struct Fold {
     state: Arc<State>,
+    /// The last entry that was folded into it, if any was.
+    last: Option<EntryId>,
     state_entries: usize,
     entries: u64,
 }
@@ -184,18 +193,31 @@ impl StateCache {
         let mut fold = match cached {
             Some(fold) if fold.state.at == upto => return Ok((fold.state, false)),
             Some(fold) => fold,
-            None => {
-                Fold { state: Arc::new(snapshot(reader, run, upto).await?), state_entries: 0, entries: 0 }
-            }
+            None => Fold {
+                state: Arc::new(snapshot(reader, run, upto).await?),
+                last: None,
+                state_entries: 0,
+                entries: 0,
+            },
         };
         let mut state = State::clone(&fold.state);
         fold.entries += upto.saturating_sub(state.at);
         let types = [EntryType::StateSet, EntryType::StateDelete, EntryType::StateBatch];
-        let mut read = Read { upto: Some(upto), types: types.to_vec(), ..Read::after(run.clone(), state.at) };
+        let mut read = Read {
+            seen: fold.last,
+            upto: Some(upto),
+            types: types.to_vec(),
+            ..Read::after(run.clone(), state.at)
+        };
         loop {
-            let entries = reader.read(&read).await?;
+            // Of a store that was set back, nothing is kept that was folded before.
+            let entries = reader.read(&read).await.inspect_err(|error| {
+                if error.kind == ErrorKind::Lost {
+                    self.forget(run);
+                }
+            })?;
             let Some(last) = entries.last() else { break };
-            read.after = last.id.n;
+            (read.after, read.seen, fold.last) = (last.id.n, Some(last.id), Some(last.id));
             fold.state_entries += entries.len();
             for entry in &entries {
                 state.fold(entry);

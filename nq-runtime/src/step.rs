@@ -21,7 +21,7 @@ use crate::act;
 use crate::client::Client;
 use crate::data::{Data, Provided};
 use crate::engine::link::Link;
-use crate::state::StateCache;
+use crate::state::{REFRESH, StateCache};
 
 /// The step at hand, as extractors see it. Cheap to clone.
 #[derive(Clone)]
@@ -419,21 +419,22 @@ impl Step {
         }
     }
 
-    /// Records the outcome of an operation; when this returns, it is in the timeline.
+    /// Records the outcome of an operation; when this returns, it is in the timeline, at the position that it
+    /// returns.
     pub(crate) async fn record(
         &self,
         position: String,
         name: &str,
         result: Value,
         bytes: usize,
-    ) -> Result<(), StepError> {
+    ) -> Result<u64, StepError> {
         let inner = &self.inner;
         drop(self.living(|| Recorded::Effect(name.into(), Value::Null))?);
         let end = End::Effect { position: position.clone(), name: name.into(), result };
         let tx = decide(&inner.flow, inner.def, &inner.attempt, &[], end);
-        self.write(tx, bytes).await?;
+        let n = self.write(tx, bytes).await?;
         self.journal().poison.remove(&position);
-        Ok(())
+        Ok(n)
     }
 
     /// Turns the result of an act, which is done, into JSON. If that fails, no attempt may do the act again.
@@ -478,6 +479,8 @@ impl Step {
             Some(Answer::RunEnded { status }) => Err(over(&format!("its run is {status}"))),
             Some(Answer::RunGone) => Err(over("its run is gone")),
             Some(Answer::TooLarge { limit }) => Err(over(&format!("it wrote more than {limit}"))),
+            // The engine sends it again until it is answered.
+            Some(Answer::Later) => Err(over("its run is out of reach")),
             None => Err(over("the instance stops")),
         }
     }
@@ -540,7 +543,12 @@ impl Journal {
                 }
                 EntryType::StepEffect => {
                     if let (Some(op), Some(name)) = (text("op"), text("name")) {
-                        let result = entry.data.get("result").cloned().unwrap_or_default();
+                        let mut result = entry.data.get("result").cloned().unwrap_or_default();
+                        if name == REFRESH {
+                            // What it saw behind itself was lost before it was recorded.
+                            let to = result.as_u64().unwrap_or_default();
+                            result = to.min(entry.id.n.saturating_sub(1)).into();
+                        }
                         recorded.insert(op, Recorded::Effect(name, result));
                     }
                 }

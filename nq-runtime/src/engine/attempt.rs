@@ -238,7 +238,7 @@ async fn prepare(
         loop {
             let page = patiently(|| store.read(&read)).await?;
             let Some(last) = page.last() else { break };
-            read.after = last.id.n;
+            (read.after, read.seen) = (last.id.n, Some(last.id));
             own.extend(page.into_iter().filter(|entry| entry.step.as_ref() == Some(&lease.step)));
         }
     }

@@ -6,6 +6,7 @@ mod attempt;
 mod begin;
 mod guard;
 mod handle;
+mod later;
 pub(crate) mod link;
 mod logs;
 mod slots;
@@ -32,6 +33,7 @@ use self::begin::{Door, Starter};
 use self::guard::Sentinel;
 use self::handle::Stop;
 pub(crate) use self::handle::{EngineHandle, spawn};
+use self::later::Later;
 use self::link::Message;
 use self::logs::Logs;
 use self::slots::Slots;
@@ -128,6 +130,8 @@ struct Engine {
     slots: Slots,
     running: HashMap<JobKey, Running>,
     writes: VecDeque<Waiting>,
+    /// What a part of the store has not answered.
+    later: Later,
     logs: Arc<Logs>,
     /// When log lines are appended that no turn has taken along.
     flush_at: Option<Instant>,
@@ -184,6 +188,7 @@ impl Engine {
             stop,
             running: HashMap::new(),
             writes: VecDeque::new(),
+            later: Later::default(),
             flush_at: None,
             turn: 0,
             to_renew: VecDeque::new(),
@@ -206,7 +211,9 @@ impl Engine {
         loop {
             self.drain();
             self.check_deadlines();
-            if self.stop_by.is_some() && self.running.is_empty() && self.writes.is_empty() {
+            self.take_up_later(Instant::now());
+            let written = self.writes.is_empty() && self.later.is_empty();
+            if self.stop_by.is_some() && self.running.is_empty() && written {
                 self.flush_logs().await;
                 return self.leave().await;
             }
@@ -267,6 +274,12 @@ impl Engine {
         let now = Instant::now();
         let stopping = self.stop_by.is_some_and(|by| now >= by.kill);
         let stuck = self.stop_by.is_some_and(|by| now >= by.stuck);
+        if stopping && !self.later.is_empty() {
+            tracing::warn!(
+                "a part of the store is away: what has finished there is done again after the lease"
+            );
+            self.later.clear();
+        }
         for (key, running) in &mut self.running {
             let kill = if stopping {
                 Kill::Shutdown
@@ -391,6 +404,9 @@ impl Engine {
         let mut until = self.tick_at.min(Instant::now() + LOOK_EVERY);
         if !self.running.is_empty() {
             until = until.min(self.renew_at).min(self.look_at);
+        }
+        if let Some(at) = self.later.at() {
+            until = until.min(at);
         }
         let stops = self.stop_by.into_iter().flat_map(|by| [by.kill, by.stuck]);
         let deadlines = self.running.values().filter_map(|running| running.deadline);

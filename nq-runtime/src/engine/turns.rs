@@ -52,6 +52,7 @@ impl Engine {
         for ((tx, (bytes, reply)), answer) in written.zip(reply.answers) {
             self.answered(Waiting { tx, bytes, reply }, answer);
         }
+        self.all_answered();
         for want in &turn.wants {
             let got = reply.leases.iter().filter(|lease| lease.queue == want.queue).count();
             self.slots.got(want, got as u32);
@@ -71,6 +72,12 @@ impl Engine {
         let mut batch = Vec::new();
         let (mut weight, mut bytes) = (0, 0);
         while let Some(next) = self.writes.front() {
+            if self.later.holds(&next.tx.run) {
+                if let Some(write) = self.writes.pop_front() {
+                    self.later.write(write);
+                }
+                continue;
+            }
             weight += next.tx.weight();
             bytes += next.bytes;
             let full = weight > limits::MAX_TURN_WRITES || bytes > limits::MAX_TURN_BYTES;
@@ -193,6 +200,10 @@ impl Engine {
             RenewAnswer::Renewed => return,
             RenewAnswer::LeaseLost => Duration::ZERO,
             RenewAnswer::RunEnded => self.settings.grace,
+            RenewAnswer::Later => {
+                self.later.renewal(renewal.clone());
+                return;
+            }
         };
         running.stop.cancel();
         running.deadline.get_or_insert(after(Instant::now(), grace));
@@ -200,6 +211,10 @@ impl Engine {
 
     /// Applies the answer to a write.
     fn answered(&mut self, write: Waiting, answer: Answer) {
+        if answer == Answer::Later {
+            self.later.write(write);
+            return;
+        }
         let Waiting { mut tx, reply, .. } = write;
         let key = JobKey { run: tx.run.clone(), step: tx.step.clone() };
         if let Some(reply) = reply {

@@ -3,14 +3,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
+mod apart;
 mod away;
 mod faults;
 mod flow;
+mod full;
+mod lost;
 mod open;
+#[path = "../support/proxy.rs"]
+mod proxy;
 mod repair;
 mod scale;
 mod secure;
 mod sentinel;
 #[path = "../support/redis.rs"]
 mod server;
+mod torn;
 mod waiting;

@@ -1,7 +1,7 @@
 //! Keys that go away: what can be made again is, what is lost is said.
 
-use nq_core::store::{Answer, ErrorKind, JobsQuery, Lease, RunsQuery, Started, Store};
-use nq_core::transaction::{Act, Outcome};
+use nq_core::store::{Acted, Answer, ErrorKind, JobsQuery, Lease, RunsQuery, Started, Store};
+use nq_core::transaction::{Act, Outcome, Transaction};
 use nq_runtime::store::redis::RedisStore;
 use serde_json::json;
 
@@ -239,4 +239,40 @@ async fn a_finished_run_leaves_nothing_but_its_names() {
     assert_eq!(server.command(&["XLEN", "nq:queue:f/a"]), "0");
     let jobs = JobsQuery { queue: Some(queue("a")), limit: 10, ..JobsQuery::default() };
     assert!(store.jobs(&jobs).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_redrive_that_the_server_gets_late_gives_no_other_attempts() {
+    let server = RedisServer::start(EVERY_SECOND);
+    let store = open(&server.url("")).await;
+    let mut start = start("r", json!(1));
+    start.job.on_failure = nq_core::def::OnFailure::Continue;
+    // Something else keeps the run from ending.
+    store.start(&start).await.unwrap();
+    let mut one = Peer::new("one");
+    let lease = one.turn(&store, Vec::new(), &[("a", 1)]).await.leases.remove(0);
+    let mut tx = super::flow::done(&lease, Some("b"));
+    tx.entries.pop();
+    tx.outcome = Outcome::Continue;
+    one.turn(&store, vec![tx], &[]).await;
+    let fail = |fence, attempt| {
+        let mut tx = Transaction::new(lease.run.clone(), lease.step.clone(), fence, attempt);
+        tx.outcome = Outcome::Fail { error: "no".into() };
+        tx
+    };
+    one.turn(&store, vec![fail(lease.fence, 1)], &[]).await;
+    let redrive = Act::Redrive { step: lease.step.clone() };
+    assert_eq!(store.act(&lease.run, &redrive).await.unwrap(), Acted::Done);
+    let again = one.turn(&store, Vec::new(), &[("a", 1)]).await.leases.remove(0);
+    one.turn(&store, vec![fail(again.fence, 2)], &[]).await;
+    // As the first call was, from a connection that was slow.
+    let functions = server.command(&["FUNCTION", "LIST"]);
+    let act = functions.lines().find(|line| line.ends_with("_act")).unwrap();
+    let step = lease.step.to_string();
+    let late = |ended: &str| {
+        server.command(&["FCALL", act, "1", "nq:meta", "nq:", "r", "0", "redrive", &step, ended])
+    };
+    assert_eq!(late("1"), "nothing");
+    assert_eq!(one.turn(&store, Vec::new(), &[("a", 1)]).await.leases, []);
+    assert_eq!(late("2"), "done");
 }

@@ -122,6 +122,23 @@ impl RedisServer {
         self.kill9();
     }
 
+    /// Stops the server, keeps a copy of what it has on its disk, and starts it again.
+    pub(crate) fn keep(&mut self) -> TempDir {
+        self.stop();
+        let kept = tempfile::tempdir().unwrap();
+        copy(self.folder.path(), kept.path());
+        self.restart();
+        kept
+    }
+
+    /// Kills the server and starts it again with what was kept before: all that has come since is lost.
+    pub(crate) fn set_back(&mut self, kept: &TempDir) {
+        self.kill9();
+        std::fs::remove_dir_all(self.folder.path()).unwrap();
+        copy(kept.path(), self.folder.path());
+        self.restart();
+    }
+
     /// Freezes the server, or lets it go on.
     pub(crate) fn freeze(&self, frozen: bool) {
         let signal = if frozen { "-STOP" } else { "-CONT" };
@@ -205,7 +222,9 @@ impl RedisCluster {
         let nodes: Vec<_> = (0..3)
             .map(|_| {
                 let bus = free_port().to_string();
-                let cluster = ["--cluster-enabled", "yes", "--cluster-port", &bus];
+                // A node that is away takes only its own slots with it.
+                let partly = ["--cluster-require-full-coverage", "no"];
+                let cluster = [&["--cluster-enabled", "yes", "--cluster-port", &bus][..], &partly].concat();
                 (RedisServer::start(&[EVERY_SECOND, &cluster].concat()), bus)
             })
             .collect();
@@ -234,6 +253,19 @@ impl RedisCluster {
     pub(crate) fn url(&self, options: &str) -> String {
         let hosts: Vec<_> = self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
         format!("redis+cluster://{}/?{options}", hosts.join(","))
+    }
+}
+
+/// Copies a folder with all that is in it.
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            std::fs::copy(from, to).unwrap();
+        }
     }
 }
 

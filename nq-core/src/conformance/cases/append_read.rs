@@ -121,9 +121,12 @@ pub(super) async fn after_and_upto_bound_the_range(t: &Fixture) {
     assert_eq!(read(2, Some(4)).await, [3, 4]);
     assert_eq!(read(5, Some(6)).await, [6]);
     assert_eq!(read(5, Some(100)).await, [6]);
-    for (after, upto) in [(6, None), (100, None), (4, Some(4)), (5, Some(2)), (0, Some(0)), (u64::MAX, None)]
-    {
+    for (after, upto) in [(6, None), (6, Some(100)), (4, Some(4)), (5, Some(2)), (0, Some(0))] {
         assert!(read(after, upto).await.is_empty(), "after {after}, up to {upto:?}");
+    }
+    // Nobody can have seen what was never there.
+    for after in [7, 100, u64::MAX] {
+        assert_eq!(t.read(&Read::after(run.clone(), after)).await.unwrap_err().kind, ErrorKind::Lost);
     }
 }
 

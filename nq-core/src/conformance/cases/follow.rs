@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 use super::prelude::*;
+use crate::id::EntryId;
 
 /// Waits for something that comes, and is done long before the time is up.
 async fn woken(t: &Fixture, interest: Interest) {
@@ -169,4 +170,36 @@ pub(super) async fn one_who_waits_for_a_run_that_is_gone_learns_it_by_reading(t:
     let run = run_id("gone");
     t.wait(&Interest::Run { run: run.clone(), after: 0 }, Duration::from_millis(50)).await;
     assert_eq!(t.read(&Read::after(run, 0)).await.unwrap_err().kind, ErrorKind::NotFound);
+}
+
+pub(super) async fn one_who_has_seen_more_than_there_is_is_told_so(t: &Fixture) {
+    let run = t.start("r", job("a")).await;
+    let lease = t.peer("one").lease("a").await;
+    t.append(&run, &[line(&lease, "x")]).await.unwrap();
+    let ids: Vec<_> = t.timeline(&run).await.iter().map(|entry| entry.id).collect();
+    let lost = async |read: Read, words: [String; 2]| {
+        let error = t.read(&read).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Lost, "{error}");
+        assert!(words.iter().all(|word| error.to_string().contains(word)), "{error}");
+    };
+    let has = format!("`{}`", ids[2]);
+    for reverse in [false, true] {
+        let after = |after, seen| Read { seen, reverse, ..Read::after(run.clone(), after) };
+        // Behind the last entry, with and without the entry that was there.
+        assert!(t.read(&after(3, None)).await.unwrap().is_empty());
+        lost(after(4, None), ["entry 4".into(), has.clone()]).await;
+        let beyond = EntryId { ms: ids[2].ms, n: 4 };
+        lost(after(4, Some(beyond)), [format!("`{beyond}`"), has.clone()]).await;
+        // What was seen is there, at each position, also where the reader has gone on without it.
+        for (seen, id) in ids.iter().enumerate() {
+            for at in seen + 1..=3 {
+                assert_eq!(t.read(&after(at as u64, Some(*id))).await.unwrap().len(), 3 - at);
+            }
+            // Another entry is in its place.
+            let other = EntryId { ms: id.ms + 1, n: id.n };
+            lost(after(seen as u64 + 1, Some(other)), [format!("`{other}`"), has.clone()]).await;
+            let earlier = EntryId { ms: id.ms - 1, n: id.n };
+            lost(after(seen as u64 + 1, Some(earlier)), [format!("`{earlier}`"), has.clone()]).await;
+        }
+    }
 }

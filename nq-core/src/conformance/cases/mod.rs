@@ -91,6 +91,7 @@ macro_rules! __conformance_cases {
                 a_wait_that_is_dropped_harms_nothing
                 a_follower_sees_every_entry_once_and_in_order
                 one_who_waits_for_a_run_that_is_gone_learns_it_by_reading
+                one_who_has_seen_more_than_there_is_is_told_so
             }
             commit {
                 everything_in_a_commit_is_applied

@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use nq_core::entry::Entry;
-use nq_core::id::RunId;
+use nq_core::id::{EntryId, RunId};
 use nq_core::limits::{MAX_READ_BYTES, MAX_READ_ENTRIES};
 use nq_core::record::{JobRecord, JobState, RunRecord};
 use nq_core::store::{
@@ -52,6 +52,9 @@ fn bytes(value: &Value) -> usize {
 impl Maps {
     pub(super) fn read(&self, read: &Read) -> Result<Vec<Entry>, StoreError> {
         let run = self.known("read", &read.run)?;
+        let last = run.entries.last().map_or(EntryId { ms: 0, n: 0 }, |entry| entry.id);
+        let at = |n: u64| run.entries.get(usize::try_from(n.checked_sub(1)?).ok()?).map(|entry| entry.id);
+        read.follows(last, read.seen.and_then(|seen| at(seen.n)))?;
         let upto = read.upto.map_or(run.entries.len(), |upto| run.entries.len().min(upto as usize));
         let entries = run.entries.get(read.after as usize..upto).unwrap_or_default().iter();
         let wanted = |entry: &&Entry| read.types.is_empty() || read.types.contains(&entry.kind);

@@ -1,18 +1,22 @@
 //! What is done to runs from outside: starts, acts, log lines; and what must last before it is acknowledged.
 
-use nq_core::id::{InstanceId, QueueName, RunId};
+use std::time::Duration;
+
+use nq_core::id::{InstanceId, QueueName, RunId, StepId};
 use nq_core::limits::GIVEN_MS;
 use nq_core::store::{Acted, ErrorKind, Started, StoreError};
 use nq_core::transaction::{Act, LogLine, Start};
 use redis::Value;
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::RedisStore;
 use super::errors::{garbled, missing};
 use super::keys::spec_text;
+use super::lanes::{PATIENCE, silent};
 use super::library::Call;
 use super::link::Link;
-use super::options::Durability;
+use super::options::{Durability, Options};
 use super::reply::{Reply, text};
 use super::turn::encode_gathers;
 
@@ -20,6 +24,12 @@ impl RedisStore {
     pub(super) async fn begin(&self, start: &Start) -> Result<Started, StoreError> {
         const OP: &str = "start";
         let partition = self.partition(&start.run);
+        if self.goes_apart()
+            && let Err(error) = partition.calls.reach().await
+        {
+            // Another run may begin where another node is.
+            return Err(StoreError { unsent: true, ..partition.calls.error(OP, error).key(&start.run) });
+        }
         let mut call = Call::new(OP, partition);
         call.arg(start.run.as_str())
             .arg(start.flow.as_str())
@@ -65,7 +75,8 @@ impl RedisStore {
                 call.arg("cancel").arg(format!("{{\"reason\":{},", json!(reason)));
             }
             Act::Redrive { step } => {
-                call.arg("redrive").arg(step.to_string());
+                // One that the server gets late finds the step in another attempt.
+                call.arg("redrive").arg(step.to_string()).arg(self.attempts(OP, run, step).await?);
             }
         }
         let reply = self.lasting(&call, &partition.calls, true).await.map_err(|error| error.key(run))?;
@@ -76,6 +87,21 @@ impl RedisStore {
             Some("missing") => Err(missing(OP, run)),
             _ => Err(garbled(OP)),
         }
+    }
+
+    /// How many attempts of a step have ended; empty if that is not known.
+    async fn attempts(&self, op: &'static str, run: &RunId, step: &StepId) -> Result<String, StoreError> {
+        let partition = self.partition(run);
+        let mut command = redis::cmd("HGET");
+        command.arg(partition.run(run)).arg(format!("j:{step}"));
+        let record = match partition.calls.look(op, &command).await {
+            Err(error) if error.is_retryable() => return Err(error.key(run)),
+            record => record.ok().and_then(text).unwrap_or_default(),
+        };
+        let ended = |number: &str| number.parse::<u64>().ok();
+        let numbers = record.split(' ').skip(2).take(3).map(ended);
+        let sum = numbers.sum::<Option<u64>>().filter(|_| !record.is_empty());
+        Ok(sum.map(|sum| sum.to_string()).unwrap_or_default())
     }
 
     pub(super) async fn append_lines(&self, run: &RunId, lines: &[LogLine]) -> Result<(), StoreError> {
@@ -90,26 +116,38 @@ impl RedisStore {
                 .arg(line.entry.data.to_string());
         }
         // On the way of the turns, so that what a step logged before its commit stands before it.
-        let reply = call.run(&partition.turns).await.map_err(|error| error.key(run))?;
+        let append = call.run(&partition.turns);
+        // The next turn waits for it, and is not held up by one node of several.
+        let reply = match self.goes_apart() {
+            true => timeout(PATIENCE, append).await.unwrap_or_else(|_| Err(silent())),
+            false => append.await,
+        };
+        let reply = reply.map_err(|error| error.key(run))?;
         self.hints.run(run, false);
         if reply == Value::Int(1) { Ok(()) } else { Err(missing(OP, run)) }
     }
 
     pub(super) async fn forget_instance(&self, instance: &InstanceId) -> Result<(), StoreError> {
-        for partition in &self.partitions {
+        self.turning.lock().await.forget(instance);
+        let calls = self.partitions.iter().map(async |partition| {
             let mut call = Call::new("leave", partition);
             call.arg(instance.as_str());
-            call.run(&partition.turns).await.map_err(|error| error.key(instance))?;
-        }
-        Ok(())
+            call.run(&partition.turns).await.map_err(|error| error.key(instance))
+        });
+        // A partition that is away keeps it from leaving none of the others.
+        let left = futures_util::future::join_all(calls).await;
+        left.into_iter().try_for_each(|left| left.map(drop))
     }
 
     pub(super) async fn pause_queue(&self, queue: &QueueName, paused: bool) -> Result<(), StoreError> {
-        for partition in &self.partitions {
+        let calls = self.partitions.iter().map(async |partition| {
             let mut call = Call::new("pause", partition);
             call.arg(queue.as_str()).arg(u8::from(paused));
-            call.run(&partition.calls).await.map_err(|error| error.key(queue))?;
-        }
+            call.run(&partition.calls).await.map_err(|error| error.key(queue))
+        });
+        // Those that are there know it, also when it has to be asked again for the others.
+        let told = futures_util::future::join_all(calls).await;
+        told.into_iter().try_for_each(|told| told.map(drop))?;
         let now: &[String] = if paused { &[queue.to_string()] } else { &[] };
         self.waiting.paused([queue], now);
         self.hints.queue(queue);
@@ -124,9 +162,31 @@ impl RedisStore {
 
     /// Makes a call; one whose effect must last is answered when it does, as the URL asks.
     pub(super) async fn lasting(&self, call: &Call, link: &Link, lasting: bool) -> Result<Value, StoreError> {
-        let confirm_ms = nq_core::limits::duration_ms(self.options.confirm);
-        let (confirm, what) = match self.options.durability {
-            _ if !lasting => return call.run(link).await,
+        if lasting { self.lasts().call(call, link).await } else { call.run(link).await }
+    }
+
+    /// What the URL asks for.
+    pub(super) fn lasts(&self) -> Lasting {
+        let Options { durability, confirm, .. } = self.options;
+        Lasting { durability, always: self.always, confirm }
+    }
+}
+
+/// What must have happened before an effect is acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lasting {
+    durability: Durability,
+    /// Whether the server syncs every write to its disk anyway.
+    always: bool,
+    /// How long replicas or a disk may take to confirm.
+    confirm: Duration,
+}
+
+impl Lasting {
+    /// Makes a call and returns when its effect lasts.
+    pub(super) async fn call(self, call: &Call, link: &Link) -> Result<Value, StoreError> {
+        let confirm_ms = nq_core::limits::duration_ms(self.confirm);
+        let (confirm, what) = match self.durability {
             Durability::Relaxed => return call.run(link).await,
             Durability::Fsync if self.always => return call.run(link).await,
             Durability::Fsync => {

@@ -8,7 +8,6 @@ use nq_core::record::JobState;
 use nq_core::store::{JobSummary, JobsQuery, QueueCounts, StoreError};
 use redis::{Pipeline, Value};
 
-use super::errors::store_error;
 use super::reply::{Reply, lossy, text};
 use super::{Partition, RedisStore};
 
@@ -39,7 +38,7 @@ impl RedisStore {
                     counts.cmd("ZCARD").arg(partition.key(&format!("{index}:{queue}")));
                 }
             }
-            let replies = partition.calls.send_all(&counts).await.map_err(|error| store_error(OP, error))?;
+            let replies = partition.calls.look_all(OP, &counts).await?;
             let mut replies = Reply::new(OP, Value::Array(replies))?;
             let seconds = replies.list()?.number()?;
             let now_ms = partition.clock.as_ref().map_or(seconds * 1_000, |clock| clock());
@@ -102,7 +101,7 @@ impl RedisStore {
         loop {
             let mut command = redis::cmd("HSCAN");
             command.arg(partition.run(run)).arg(&cursor).arg("MATCH").arg("j:*").arg("COUNT").arg(PAGE);
-            let mut reply = Reply::new(OP, partition.calls.send(OP, &command).await?)?;
+            let mut reply = Reply::new(OP, partition.calls.look(OP, &command).await?)?;
             cursor = reply.text()?;
             for field in reply.list()?.texts()?.into_iter().step_by(2) {
                 if let Some(step) = field.strip_prefix("j:").and_then(|step| step.parse().ok()) {
@@ -151,7 +150,7 @@ impl RedisStore {
                     .arg(format!("e:{step}"))
                     .arg("flow");
             }
-            let replies = partition.calls.send_all(&records).await.map_err(|error| store_error(OP, error))?;
+            let replies = partition.calls.look_all(OP, &records).await?;
             for (key, reply) in here.into_iter().zip(replies) {
                 let values = reply.into_sequence().unwrap_or_default();
                 let mut values = values.into_iter().map(|value| (value != Value::Nil).then(|| lossy(value)));
@@ -189,7 +188,7 @@ impl Page {
 async fn names(op: &'static str, partition: &Partition, set: &str) -> Result<Vec<QueueName>, StoreError> {
     let mut command = redis::cmd("SMEMBERS");
     command.arg(partition.key(set));
-    let reply = Reply::new(op, partition.calls.send(op, &command).await?)?;
+    let reply = Reply::new(op, partition.calls.look(op, &command).await?)?;
     // Whatever else is among them is no queue of ours.
     Ok(reply.texts()?.iter().filter_map(|name| QueueName::new(name).ok()).collect())
 }
@@ -199,7 +198,7 @@ async fn members(partition: &Partition, key: &str, page: &mut Page) -> Result<()
     for from in (0..).step_by(PAGE) {
         let mut command = redis::cmd("ZRANGE");
         command.arg(partition.key(key)).arg(from).arg(from + PAGE - 1);
-        let members = Reply::new(OP, partition.calls.send(OP, &command).await?)?.texts()?;
+        let members = Reply::new(OP, partition.calls.look(OP, &command).await?)?.texts()?;
         let last = members.len() < PAGE;
         for member in members {
             if let Some((run, step)) = member.split_once(' ')
@@ -221,7 +220,7 @@ async fn tickets(partition: &Partition, queue: &QueueName, page: &mut Page) -> R
     loop {
         let mut command = redis::cmd("XRANGE");
         command.arg(partition.queue(queue)).arg(&from).arg("+").arg("COUNT").arg(PAGE);
-        let mut tickets = Reply::new(OP, partition.calls.send(OP, &command).await?)?;
+        let mut tickets = Reply::new(OP, partition.calls.look(OP, &command).await?)?;
         let mut count = 0;
         while !tickets.is_empty() {
             let mut ticket = tickets.list()?;

@@ -35,6 +35,8 @@ static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
 pub(super) struct Call {
     op: &'static str,
     command: Cmd,
+    /// Whether it changes nothing, and may be made again when a connection ends under it.
+    reads: bool,
 }
 
 impl Call {
@@ -49,7 +51,12 @@ impl Call {
             command.arg(format!("{} {}", now_ms / 1_000, now_ms % 1_000 * 1_000));
         }
         command.arg(&partition.prefix);
-        Self { op: function, command }
+        Self { op: function, command, reads: false }
+    }
+
+    /// The same for a function that only reads.
+    pub(super) fn reading(function: &'static str, partition: &Partition) -> Self {
+        Self { reads: true, ..Self::new(function, partition) }
     }
 
     /// Adds an argument.
@@ -67,7 +74,11 @@ impl Call {
     pub(super) async fn run(&self, link: &Link) -> Result<Value, StoreError> {
         let mut told = 0;
         loop {
-            match link.raw(&self.command).await {
+            let reply = match self.reads {
+                true => link.read(&self.command).await,
+                false => link.raw(&self.command).await,
+            };
+            match reply {
                 Ok(reply) => return Ok(reply),
                 Err(error) => self.tell(link, error, &mut told).await?,
             }

@@ -16,13 +16,15 @@ use redis::{
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::errors::{ends_connection, store_error};
+use super::errors::{broke_off, ends_connection, is_worth_another, store_error};
 use super::options::{Options, Tls, Topology};
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(2);
 /// The longest that a connection is not tried again after it failed.
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
+/// On how many connections a read is tried that end under it.
+const READS: usize = 3;
 
 /// A connection to the server that holds some partition.
 pub(super) struct Link {
@@ -84,6 +86,50 @@ impl Link {
         reply.inspect_err(|error| self.failed(generation, error))
     }
 
+    /// Sends a command that changes nothing, again if the connection ends under it: so a connection that ends is seen
+    /// by nobody who reads, as long as another comes about.
+    pub(super) async fn read(&self, command: &Cmd) -> Result<Value, RedisError> {
+        for _ in 1..READS {
+            // A connection that does not come about is away, not ended.
+            self.connection().await?;
+            match self.raw(command).await {
+                Err(error) if is_worth_another(&error) => {}
+                reply => return reply,
+            }
+        }
+        self.raw(command).await
+    }
+
+    /// As `read`, with the error that a caller of this verb gets.
+    pub(super) async fn look(&self, op: &'static str, command: &Cmd) -> Result<Value, StoreError> {
+        self.read(command).await.map_err(|error| self.error(op, error))
+    }
+
+    /// As `look`, for commands in one go. What the server cannot tell now is no answer.
+    pub(super) async fn look_all(
+        &self,
+        op: &'static str,
+        commands: &Pipeline,
+    ) -> Result<Vec<Value>, StoreError> {
+        let mut tries = 1;
+        let replies = loop {
+            self.connection().await.map_err(|error| self.error(op, error))?;
+            match self.send_all(commands).await {
+                Err(error) if tries < READS && is_worth_another(&error) => tries += 1,
+                replies => break replies.map_err(|error| self.error(op, error))?,
+            }
+        };
+        for reply in replies.iter().filter(|reply| matches!(reply, Value::ServerError(_))) {
+            if let Err(error) = reply.clone().extract_error() {
+                let error = self.error(op, error);
+                if error.is_retryable() {
+                    return Err(error);
+                }
+            }
+        }
+        Ok(replies)
+    }
+
     /// Sends commands in one go; each has its own answer.
     pub(super) async fn send_all(&self, commands: &Pipeline) -> Result<Vec<Value>, RedisError> {
         let count = commands.len();
@@ -93,6 +139,11 @@ impl Link {
         let (mut connection, generation) = self.connection().await?;
         let replies = connection.send_packed_commands(commands, 0, count).await;
         replies.inspect_err(|error| self.failed(generation, error))
+    }
+
+    /// Makes a connection if there is none. An error means that nothing can have been sent since.
+    pub(super) async fn reach(&self) -> Result<(), RedisError> {
+        self.connection().await.map(drop)
     }
 
     /// By what id the server knows the connection. Asked once for each connection.
@@ -119,13 +170,10 @@ impl Link {
         if let Some(ready) = self.ready()? {
             return Ok(ready);
         }
-        let made = match &self.home {
-            None => connect(&self.options, self.slot, self.timeout).await,
-            Some(home) => {
-                let (options, slot, timeout) = (self.options.clone(), self.slot, self.timeout);
-                let made = home.spawn(async move { connect(&options, slot, timeout).await }).await;
-                made.unwrap_or_else(|_| Err((redis::ErrorKind::Io, "the store was closed").into()))
-            }
+        // One that breaks off while it is set up is not away yet.
+        let made = match self.make().await {
+            Err(error) if broke_off(&error) => self.make().await,
+            made => made,
         };
         let mut state = self.lock();
         match made {
@@ -146,6 +194,18 @@ impl Link {
                 }
                 state.away(&error);
                 Err(error)
+            }
+        }
+    }
+
+    /// Makes a connection where it is to live.
+    async fn make(&self) -> Result<MultiplexedConnection, RedisError> {
+        match &self.home {
+            None => connect(&self.options, self.slot, self.timeout).await,
+            Some(home) => {
+                let (options, slot, timeout) = (self.options.clone(), self.slot, self.timeout);
+                let made = home.spawn(async move { connect(&options, slot, timeout).await }).await;
+                made.unwrap_or_else(|_| Err((redis::ErrorKind::Io, "the store was closed").into()))
             }
         }
     }

@@ -1,5 +1,29 @@
 //! `redis://…`: the store that several machines share, on Redis Streams.
 //!
+//! # The URL
+//!
+//! | URL | what stands behind it |
+//! |---|---|
+//! | `redis://[user:password@]host[:port][/db][?options]` | one server; port 6379 and database 0 unless it says otherwise |
+//! | `redis+sentinel://[user:password@]host[:port][,host[:port]…]/master[/db][?options]` | sentinels, port 26379, that know the master of this name |
+//! | `redis+cluster://[user:password@]host[:port][,host[:port]…][?options]` | some nodes of a cluster; the others are found by them |
+//! | `rediss://`, `rediss+sentinel://`, `rediss+cluster://` | the same with TLS |
+//!
+//! User and password, the name of the master and the values of options may be percent-encoded; an IPv6 address
+//! stands in brackets. Whatever else a URL says is refused when it is opened, and so is an option that is unknown or
+//! stands twice.
+//!
+//! | option | default | what it says |
+//! |---|---|---|
+//! | `namespace=NAME` | `nq` | what all keys begin with: programs with different ones share a server and nothing else |
+//! | `partitions=1…256` | 1, or 16 on a cluster | into how many parts the namespace is divided; fixed by whoever opens it first, and another number is refused |
+//! | `durability=relaxed` | yes | a start, an act or an effect is acknowledged as the configuration of the server has it |
+//! | `durability=fsync` | | … when it is on the disk of the server |
+//! | `durability=replicated` | | … when a replica has it |
+//! | `allow_volatile=true` | `false` | a server that forgets, because it evicts keys or keeps nothing on its disk, is accepted |
+//! | `tls_ca=FILE` | those of the system | whose certificates are trusted, in PEM form; only with TLS, as the next two |
+//! | `tls_cert=FILE`, `tls_key=FILE` | none | the certificate of the client and its key, in PEM form: both or neither |
+//!
 //! # Keys
 //!
 //! Every key begins with the namespace, `nq:` unless the URL says otherwise; with partitions, with that of
@@ -68,12 +92,28 @@
 //! # Memory
 //!
 //! `maxmemory-policy noeviction` is required: any other throws runs away. When the memory is full, starts
-//! and turns fail as if the server were away, and go on when there is room.
+//! and turns fail as if the server were away, and go on when there is room. The retention of finished runs makes
+//! room also then, and an instance may stop.
+//!
+//! # A node of a cluster that is away
+//!
+//! Steps of runs that are on other nodes go on; what those on the node that is away have finished waits for it, with
+//! everything else of them. A run that is started without an id of its own begins on another node; one with an id
+//! that belongs to the node is refused, and may be started again later. Redis itself gives up the whole cluster with
+//! any of its slots unless it has `cluster-require-full-coverage no`. Lists of runs, queues and jobs need every node.
+//!
+//! # A server that is set back
+//!
+//! A server that comes back with an older state, from a backup or after a failover that lost what was acknowledged,
+//! has lost work. Instances that had turns in what is lost stop with an error, and so does everyone who follows a
+//! timeline and has seen more of it ([`ErrorKind::Lost`](nq_core::store::ErrorKind::Lost)); nobody waits for entries
+//! that take the places of others.
 
 mod acts;
 mod errors;
 mod jobs;
 mod keys;
+mod lanes;
 mod library;
 mod link;
 mod open;
@@ -87,6 +127,7 @@ mod tick;
 mod turn;
 mod wait;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -101,8 +142,10 @@ use nq_core::store::{
 };
 use nq_core::transaction::{Act, LogLine, Start, Turn};
 
+use self::lanes::Lanes;
 use self::link::Link;
 use self::options::Options;
+use self::tick::Ticking;
 use self::wait::Waiting;
 use super::hints::Hints;
 
@@ -119,8 +162,10 @@ pub struct RedisStore {
     waiting: Waiting,
     /// The number of the last offer that an instance made by this store.
     offers: AtomicU64,
-    /// Held by a turn that comes in two parts.
-    turning: tokio::sync::Mutex<()>,
+    /// Held by a turn that comes in two parts: what became of the parts before.
+    turning: tokio::sync::Mutex<Lanes>,
+    /// The ticks of partitions that did not answer one, and are not waited for until they do.
+    ticking: tokio::sync::Mutex<HashMap<usize, Ticking>>,
     /// Where connections live that outlast a call. Ends with the store.
     _home: open::Home,
 }

@@ -27,17 +27,12 @@ const ANSWER: Duration = Duration::from_secs(5);
 const KEEP_MS: [u64; 2] = [7 * 86_400_000, 30 * 86_400_000];
 
 impl RedisStore {
-    /// Opens the store that a URL names:
-    /// `redis[s][+sentinel|+cluster]://[user:password@]host[:port][,host…][/master][/db][?options]`.
-    ///
-    /// Options: `namespace` (`nq`), `partitions` (1, or 16 on a cluster; fixed by whoever comes first),
-    /// `durability` (`relaxed`, `fsync`, `replicated`), `allow_volatile=true` for a server that forgets; with
-    /// TLS, `tls_ca=FILE` for who is trusted in place of those that the system trusts, and `tls_cert=FILE` with
-    /// `tls_key=FILE` for a server that asks for a certificate, all in PEM form.
+    /// Opens the store that a URL names, as [the module](super) describes it.
     ///
     /// Jobs that are given to an instance are read on the runtime that this is called on: that of its workers.
     ///
-    /// Refused with [`ErrorKind::Config`] if the server is older than 7.0, evicts keys, or keeps nothing.
+    /// Refused with [`ErrorKind::Config`] if the URL says what is not known, or says nothing of a cluster or of
+    /// sentinels that stand there; if the server is older than 7.0, evicts keys, or keeps nothing.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         Self::open_with(url, None).await
     }
@@ -99,7 +94,8 @@ impl RedisStore {
         let waiting = Waiting::new(links, server_of, &partitions, &hints, &home.handle);
         let turning = tokio::sync::Mutex::default();
         let offers = AtomicU64::default();
-        Ok(Self { options, always, partitions, hints, waiting, offers, turning, _home: home })
+        let ticking = tokio::sync::Mutex::default();
+        Ok(Self { options, always, partitions, hints, waiting, offers, turning, ticking, _home: home })
     }
 }
 
@@ -129,9 +125,23 @@ impl Home {
 /// Checks the server. Whether it syncs every write to its disk.
 async fn check(link: &Link, options: &Options) -> Result<bool, StoreError> {
     let refused = |message: String| StoreError::new(ErrorKind::Config, OP, message);
-    let info = text(link.send(OP, redis::cmd("INFO").arg("server")).await?).ok_or_else(|| garbled(OP))?;
+    let info = text(link.look(OP, redis::cmd("INFO").arg("server")).await?).ok_or_else(|| garbled(OP))?;
     let field =
         |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+    // A function of a namespace that is not laid out for a cluster would fail there at the first start.
+    let scheme = match field("redis_mode") {
+        Some("cluster") if options.topology != Topology::Cluster => Some("redis+cluster"),
+        Some("sentinel") if !matches!(options.topology, Topology::Sentinel(_)) => Some("redis+sentinel"),
+        _ => None,
+    };
+    if let Some(scheme) = scheme {
+        let (_, what) = scheme.split_once('+').unwrap_or_default();
+        let s = if options.tls.is_some() { "s" } else { "" };
+        let master = if what == "sentinel" { "/master" } else { "" };
+        return Err(refused(format!(
+            "the server belongs to a {what}, which the URL does not say: write `redis{s}+{what}://host:port{master}`"
+        )));
+    }
     // Valkey names the version of Redis that it is compatible with, too.
     let version = field("redis_version").unwrap_or_default().to_owned();
     let mut numbers = version.split('.').map(|number| number.parse().unwrap_or(0));
@@ -190,7 +200,7 @@ async fn check(link: &Link, options: &Options) -> Result<bool, StoreError> {
 
 /// A setting of the server; none where the user may not see it.
 async fn config(link: &Link, name: &str) -> Result<Option<String>, StoreError> {
-    match link.raw(redis::cmd("CONFIG").arg("GET").arg(name)).await {
+    match link.read(redis::cmd("CONFIG").arg("GET").arg(name)).await {
         Ok(reply) => Ok(Reply::new(OP, reply)?.texts()?.into_iter().nth(1)),
         Err(error) => match store_error(OP, error) {
             // Renamed away, or forbidden.
@@ -205,7 +215,7 @@ async fn agree(link: &Link, options: &Options) -> Result<u32, StoreError> {
     let key = format!("{}:partitions", options.namespace);
     let wanted = options.partitions.unwrap_or(if options.topology == Topology::Cluster { 16 } else { 1 });
     link.send(OP, redis::cmd("SET").arg(&key).arg(wanted).arg("NX")).await?;
-    let known = link.send(OP, redis::cmd("GET").arg(&key)).await?;
+    let known = link.look(OP, redis::cmd("GET").arg(&key)).await?;
     let known: u32 = text(known).and_then(|text| text.parse().ok()).ok_or_else(|| garbled(OP))?;
     if options.partitions.is_some_and(|asked| asked != known) {
         let message = format!(
@@ -230,7 +240,7 @@ async fn found(partition: &Partition, count: u32) -> Result<String, StoreError> 
         partition.calls.send(OP, redis::cmd("HSETNX").arg(&partition.meta).arg(field).arg(value)).await?;
     }
     let meta =
-        partition.calls.send(OP, redis::cmd("HMGET").arg(&partition.meta).arg(&["version", "epoch"])).await?;
+        partition.calls.look(OP, redis::cmd("HMGET").arg(&partition.meta).arg(&["version", "epoch"])).await?;
     let [version, epoch] = Reply::new(OP, meta)?.texts()?.try_into().map_err(|_| garbled(OP))?;
     if version != LAYOUT {
         let message = format!("the namespace has layout {version}; this version of nq knows layout {LAYOUT}");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nq_core::store::{ErrorKind, StoreError};
 
-/// Everything that a URL says.
+/// Everything that a URL says. The module of the store documents it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Options {
     pub(super) topology: Topology,
@@ -82,11 +82,19 @@ impl Options {
         let port = if matches!(topology, Topology::Sentinel(_)) { 26379 } else { 6379 };
         let hosts: Vec<_> = hosts
             .split(',')
-            .map(|host| host_port(host, port))
+            // Only a URL that names no host at all means this machine.
+            .map(|host| {
+                if host.is_empty() && hosts.contains(',') {
+                    Err("an empty host".into())
+                } else {
+                    host_port(host, port)
+                }
+            })
             .collect::<Result<_, _>>()
-            .map_err(|host| bad(form(&format!("`{host}` is no host and port"))))?;
+            .map_err(|host: String| bad(form(&format!("`{host}` is no host and port"))))?;
 
-        let mut path = path.split('/').filter(|part| !part.is_empty());
+        // A slash at the end says nothing.
+        let mut path = path.strip_suffix('/').unwrap_or(path).split('/').filter(|path| !path.is_empty());
         let topology = match topology {
             Topology::Sentinel(_) => Topology::Sentinel(
                 path.next()
@@ -95,7 +103,11 @@ impl Options {
             ),
             other => other,
         };
-        let db = path.next().map_or(Ok(0), str::parse).map_err(|_| bad(form("the database is no number")))?;
+        let db = path.next().map_or(Ok(0), str::parse::<u32>);
+        let db = db.map_err(|_| bad(form("the database is no number")))?.into();
+        if let Some(more) = path.next() {
+            return Err(bad(form(&format!("nothing stands behind the database, and here `/{more}` does"))));
+        }
         if topology == Topology::Cluster && db != 0 {
             return Err(bad(form("a cluster has no numbered databases")));
         }
@@ -113,9 +125,14 @@ impl Options {
             allow_volatile: false,
             confirm: Duration::from_secs(2),
         };
+        let mut set = Vec::new();
         for option in query.split('&').filter(|option| !option.is_empty()) {
             let (key, value) = option.split_once('=').unwrap_or((option, ""));
             options.set(key, &decoded(value)).map_err(bad)?;
+            if set.contains(&key) {
+                return Err(bad(format!("`{key}` stands twice in the URL; give it once")));
+            }
+            set.push(key);
         }
         if options.tls.as_ref().is_some_and(|tls| tls.cert.is_some() != tls.key.is_some()) {
             return Err(bad("`tls_cert` and `tls_key` belong together: one of them is missing".into()));
@@ -154,6 +171,9 @@ impl Options {
                 let tls = self.tls.as_mut();
                 let tls =
                     tls.ok_or_else(|| format!("`{key}` is of no use without TLS: write `rediss://`"))?;
+                if value.is_empty() {
+                    return Err(format!("`{key}=`: it names a file in PEM form"));
+                }
                 let path = Some(PathBuf::from(value));
                 match key {
                     "tls_ca" => tls.ca = path,
@@ -161,7 +181,11 @@ impl Options {
                     _ => tls.key = path,
                 }
             }
-            "allow_volatile" => self.allow_volatile = value == "true",
+            "allow_volatile" => {
+                self.allow_volatile = value
+                    .parse()
+                    .map_err(|_| format!("`allow_volatile={value}`: it is one of `true`, `false`"))?;
+            }
             _ => {
                 return Err(format!(
                     "unknown option `{key}`; options are `namespace`, `partitions`, `durability`, `allow_volatile`, `tls_ca`, `tls_cert`, `tls_key`"
@@ -174,7 +198,7 @@ impl Options {
 
 fn form(what: &str) -> String {
     format!(
-        "this is no URL of Redis: {what}; it has the form `redis[s][+sentinel|+cluster]://[user:password@]host[:port][/db][?option=value]`"
+        "this is no URL of Redis: {what}; it has the form `redis[s]://[user:password@]host[:port][/db][?option=value]`, `redis[s]+sentinel://[user:password@]host[:port][,host…]/master[/db][?option=value]` or `redis[s]+cluster://[user:password@]host[:port][,host…][?option=value]`"
     )
 }
 
@@ -184,10 +208,14 @@ fn host_port(text: &str, port: u16) -> Result<(String, u16), String> {
     }
     // An IPv6 address stands in brackets.
     let (host, rest) = match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
-        Some((host, rest)) => (host, rest.strip_prefix(':')),
+        Some((host, "")) => (host, None),
+        Some((host, rest)) => (host, Some(rest.strip_prefix(':').ok_or_else(|| text.to_owned())?)),
         None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
     };
     let port = rest.map_or(Ok(port), str::parse).map_err(|_| text.to_owned())?;
+    if host.is_empty() || port == 0 {
+        return Err(text.to_owned());
+    }
     Ok((host.to_owned(), port))
 }
 
@@ -249,6 +277,20 @@ mod tests {
             ("reddis://localhost", "`reddis`"),
             ("redis://localhost:port", "`localhost:port`"),
             ("redis://localhost/one", "database"),
+            ("redis://localhost/-1", "database"),
+            ("redis://localhost/1/2", "`/2`"),
+            ("redis+sentinel://localhost/main/1/2", "`/2`"),
+            ("redis+cluster://localhost/0/1", "`/1`"),
+            ("redis://localhost:0", "`localhost:0`"),
+            ("redis://localhost:1:2", "`localhost:1:2`"),
+            ("redis://:6379", "`:6379`"),
+            ("redis://[::1]6379", "`[::1]6379`"),
+            ("redis://a,,b", "`an empty host`"),
+            ("redis://localhost?namespace=a&namespace=b", "`namespace` stands twice"),
+            ("redis://localhost?tls_ca", "`rediss://`"),
+            ("rediss://localhost?tls_ca", "names a file"),
+            ("redis://localhost?allow_volatile", "`false`"),
+            ("redis://localhost?allow_volatile=yes", "`false`"),
             ("redis://localhost?partition=3", "unknown option `partition`"),
             ("redis://localhost?partitions=0", "from 1 to 256"),
             ("redis://localhost?durability=full", "`relaxed`"),

@@ -8,7 +8,7 @@ use nq_core::store::{ErrorKind, Gathered, Read, RunSummary, StoreError};
 use redis::Value;
 
 use super::RedisStore;
-use super::errors::missing;
+use super::errors::{garbled, missing};
 use super::keys;
 use super::library::Call;
 use super::reply::Reply;
@@ -18,17 +18,18 @@ impl RedisStore {
         const OP: &str = "read";
         let partition = self.partition(&read.run);
         let limit = read.limit.min(MAX_READ_ENTRIES);
-        let (mut after, mut upto) = (read.after, read.upto);
+        let (mut after, mut upto, mut seen) = (read.after, read.upto, read.seen);
         let mut entries: Vec<Entry> = Vec::new();
         // A page of rare types takes several calls, each of which looks at a bounded number of entries.
         loop {
-            let mut call = Call::new(OP, partition);
+            let mut call = Call::reading(OP, partition);
             call.arg(read.run.as_str())
                 .arg(after)
                 .arg(upto.map_or(-1, |upto| upto as i64))
                 .arg(limit - entries.len())
                 .arg(MAX_READ_BYTES)
-                .arg(u8::from(read.reverse));
+                .arg(u8::from(read.reverse))
+                .arg(seen.map(|seen| seen.to_string()).unwrap_or_default());
             for kind in &read.types {
                 call.arg(kind.as_str());
             }
@@ -37,7 +38,15 @@ impl RedisStore {
                 return Err(missing(OP, &read.run));
             }
             let mut reply = Reply::new(OP, reply)?;
-            let (at, end) = (reply.number()?, reply.number()? == 1);
+            let at = reply.text()?;
+            if at == "lost" {
+                let last = reply.parse()?;
+                // None of those that the store has is the one that was seen.
+                read.follows(last, None)?;
+                return Err(StoreError::lost(OP, &read.run, format_args!("entry {after}"), last));
+            }
+            let at: u64 = at.parse().map_err(|_| garbled(OP))?;
+            let end = reply.number()? == 1;
             let before = entries.len();
             while !reply.is_empty() {
                 entries.push(reply.entry(&read.run)?);
@@ -45,6 +54,8 @@ impl RedisStore {
             if read.types.is_empty() {
                 gapless(&read.run, &entries)?;
             }
+            // What was seen was looked for by the first call.
+            seen = None;
             // What has come fills the page, or is large: the reader asks for more.
             if end || entries.len() > before || entries.len() >= limit {
                 return Ok(entries);
@@ -61,7 +72,7 @@ impl RedisStore {
         const OP: &str = "gathered";
         let Gathered { run, worker, upto, from, limit } = gathered;
         let partition = self.partition(run);
-        let mut call = Call::new(OP, partition);
+        let mut call = Call::reading(OP, partition);
         call.arg(run.as_str())
             .arg(worker.as_str())
             .arg(*upto)
@@ -85,7 +96,7 @@ impl RedisStore {
         let partition = self.partition(run);
         let mut command = redis::cmd("HMGET");
         command.arg(partition.run(run)).arg(&["status", "flow", "started", "ended", "ms", "n", "pending"]);
-        let reply = partition.calls.send(OP, &command).await.map_err(|error| error.key(run))?;
+        let reply = partition.calls.look(OP, &command).await.map_err(|error| error.key(run))?;
         let values = reply.into_sequence().unwrap_or_default();
         if values.first().is_none_or(|status| *status == Value::Nil) {
             return Ok(None);

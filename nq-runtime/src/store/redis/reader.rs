@@ -338,7 +338,7 @@ async fn read(reader: Arc<Reader>, told: Told) {
 
 /// The last id of a stream, or the first possible one.
 pub(super) async fn last_id(link: &Link, key: &str) -> Result<String, RedisError> {
-    let reply = link.raw(redis::cmd("XREVRANGE").arg(key).arg("+").arg("-").arg("COUNT").arg(1)).await?;
+    let reply = link.read(redis::cmd("XREVRANGE").arg(key).arg("+").arg("-").arg("COUNT").arg(1)).await?;
     let first = reply.into_sequence().unwrap_or_default().into_iter().next();
     let id = first.and_then(|entry| entry.into_sequence().ok()?.into_iter().next()).and_then(text);
     Ok(id.unwrap_or_else(|| "0-0".into()))

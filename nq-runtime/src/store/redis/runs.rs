@@ -50,7 +50,7 @@ async fn list_one(
     limit: usize,
 ) -> Result<Vec<(Place, RunSummary)>, StoreError> {
     let (started, run) = cursor.map(|(started, run)| (started.to_string(), run.clone())).unwrap_or_default();
-    let mut call = Call::new(OP, partition);
+    let mut call = Call::reading(OP, partition);
     call.arg(limit).arg(started).arg(run).arg(query.flow.as_ref().map_or("", |flow| flow.as_str()));
     match query.status {
         Some(status) => {

@@ -1,6 +1,7 @@
 //! The turn: one call of one function in each partition.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use nq_core::entry::{Entry, EntryType};
 use nq_core::id::{EntryId, InstanceId};
@@ -13,7 +14,9 @@ use serde_json::json;
 
 use super::errors::garbled;
 use super::keys::{spec_text, unword, word};
+use super::lanes::{Lane, Sending, silent};
 use super::library::Call;
+use super::options::Topology;
 use super::reply::{Reply, data_of, lossy};
 use super::{Partition, RedisStore};
 
@@ -60,46 +63,191 @@ struct Unreadable {
     what: String,
 }
 
+/// What came of the first part of a turn in one partition.
+#[derive(Default)]
+struct Taken {
+    /// Which writes were answered, how, and whether their runs have ended by it.
+    answers: Vec<(usize, Answer, bool)>,
+    renewed: Vec<RenewAnswer>,
+    leases: Vec<(EntryId, Lease)>,
+    ready: Vec<(u64, Vec<EntryId>)>,
+    /// Why nothing else was.
+    away: Option<StoreError>,
+}
+
 impl RedisStore {
     pub(super) async fn take_turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {
+        if let [partition] = &self.partitions[..] {
+            return self.take_whole(partition, turn).await;
+        }
         // A turn of two parts is not to be torn by itself, sent again meanwhile.
-        let _one_at_a_time = if self.partitions.len() > 1 { Some(self.turning.lock().await) } else { None };
+        let mut turning = self.turning.lock().await;
+        let lanes = turning.of(&turn.instance, self.partitions.len());
         let shares = self.shares(turn);
-        let part = if shares.len() == 1 { Part::Whole } else { Part::First };
-        let calls = self.partitions.iter().zip(&shares);
-        let calls = calls.map(|(partition, share)| self.take_share(partition, turn, share, part));
-        let replies = futures_util::future::join_all(calls).await;
-        let mut answers = vec![None; turn.writes.len()];
-        let mut renewed = vec![None; turn.renewals.len()];
+        let calls = self.partitions.iter().zip(&shares).zip(lanes.iter_mut());
+        let calls = calls.map(|((partition, share), lane)| self.take_first(partition, turn, share, lane));
+        let firsts = futures_util::future::join_all(calls).await;
+        let firsts: Vec<Taken> = firsts.into_iter().collect::<Result<_, _>>()?;
+        // One server is there or not; of several, those that are there go on.
+        let away: Vec<_> = firsts.iter().filter_map(|first| first.away.clone()).collect();
+        if let Some(error) = away.first()
+            && (!self.goes_apart() || away.len() == firsts.len())
+        {
+            return Err(error.clone());
+        }
+
+        let mut answers = vec![Answer::Later; turn.writes.len()];
+        let mut renewed = vec![RenewAnswer::Later; turn.renewals.len()];
         let (mut leases, mut ready) = (Vec::new(), Vec::new());
-        for (share, reply) in shares.iter().zip(replies) {
-            let reply = reply?;
-            for (at, (answer, ended)) in share.writes.iter().zip(reply.answers) {
-                self.hints.run(&turn.writes[*at].run, ended);
-                answers[*at] = Some(answer);
+        for (share, first) in shares.iter().zip(firsts) {
+            for (at, answer, ended) in first.answers {
+                self.hints.run(&turn.writes[at].run, ended);
+                answers[at] = answer;
             }
-            share.renewals.iter().zip(reply.renewed).for_each(|(at, answer)| renewed[*at] = Some(answer));
-            leases.extend(reply.leases);
-            ready.push(reply.ready);
+            share.renewals.iter().zip(first.renewed).for_each(|(at, answer)| renewed[*at] = answer);
+            leases.extend(first.leases);
+            ready.push(first.ready);
         }
-        if part == Part::First {
-            let shares = second_shares(turn, &leases, &ready);
-            let calls = self.partitions.iter().zip(&shares).filter(|(_, share)| !share.wants.is_empty());
-            let calls = calls.map(|(partition, share)| self.take_share(partition, turn, share, Part::Second));
-            for reply in futures_util::future::join_all(calls).await {
-                leases.extend(reply?.leases);
-            }
-            let place = |lease: &Lease| turn.wants.iter().position(|want| want.queue == lease.queue);
-            leases.sort_by_key(|(ticket, lease)| (place(lease), ticket.ms, ticket.n));
+        let shares = second_shares(turn, &leases, &ready);
+        let calls = self.partitions.iter().zip(&shares).zip(lanes.iter_mut());
+        let calls = calls.filter(|((_, share), _)| !share.wants.is_empty());
+        let calls = calls.map(|((partition, share), lane)| self.take_second(partition, turn, share, lane));
+        for second in futures_util::future::join_all(calls).await {
+            leases.extend(second?);
         }
+        let place = |lease: &Lease| turn.wants.iter().position(|want| want.queue == lease.queue);
+        leases.sort_by_key(|(ticket, lease)| (place(lease), ticket.ms, ticket.n));
         for (_, lease) in &leases {
             self.hints.run(&lease.run, false);
         }
+        lanes.iter_mut().for_each(|lane| lane.told(&turn.writes));
+        Ok(TurnReply { answers, renewed, leases: leases.into_iter().map(|(_, lease)| lease).collect() })
+    }
+
+    /// Takes a turn where there is one partition.
+    async fn take_whole(&self, partition: &Partition, turn: &Turn) -> Result<TurnReply, StoreError> {
+        let share = self.shares(turn).remove(0);
+        let writes: Vec<_> = turn.writes.iter().collect();
+        let sending = self.share_call(partition, turn, &share, &writes, Part::Whole, String::new());
+        let reply = self.settled(partition, turn, sending.send().await?, Part::Whole).await?;
+        if reply.answers.len() != turn.writes.len() || reply.renewed.len() != turn.renewals.len() {
+            return Err(garbled(OP));
+        }
+        for (write, (_, ended)) in turn.writes.iter().zip(&reply.answers) {
+            self.hints.run(&write.run, *ended);
+        }
+        for (_, lease) in &reply.leases {
+            self.hints.run(&lease.run, false);
+        }
         Ok(TurnReply {
-            answers: answers.into_iter().collect::<Option<_>>().ok_or_else(|| garbled(OP))?,
-            renewed: renewed.into_iter().collect::<Option<_>>().ok_or_else(|| garbled(OP))?,
-            leases: leases.into_iter().map(|(_, lease)| lease).collect(),
+            answers: reply.answers.into_iter().map(|(answer, _)| answer).collect(),
+            renewed: reply.renewed,
+            leases: reply.leases.into_iter().map(|(_, lease)| lease).collect(),
         })
+    }
+
+    /// Takes the first part of a turn in one partition: what an earlier turn has left there comes first.
+    async fn take_first(
+        &self,
+        partition: &Partition,
+        turn: &Turn,
+        share: &Share,
+        lane: &mut Lane,
+    ) -> Result<Taken, StoreError> {
+        let patient = !self.goes_apart();
+        let mut taken = Taken::default();
+        let mut last = lane.take(turn.number);
+        let mut reply = None;
+        if let Some(number) = lane.pending_number() {
+            match lane.settle(patient).await {
+                Some(Err(error)) if !error.is_retryable() => return Err(error),
+                Some(Err(error)) => taken.away = Some(error),
+                None => taken.away = Some(silent()),
+                Some(Ok((answer, writes))) => {
+                    // What is paused was asked for another turn, as for a second part.
+                    let part = if number == turn.number { Part::First } else { Part::Second };
+                    let settled = self.settled(partition, turn, answer, part).await?;
+                    lane.answered(number, &settled.leases);
+                    last = lane.take(turn.number);
+                    if number == turn.number {
+                        reply = Some(settled);
+                    } else {
+                        if !settled.leases.is_empty() {
+                            // Their turn is over.
+                            lane.expects_leases();
+                        }
+                        lane.keep(writes, settled.answers);
+                    }
+                }
+            }
+        }
+        // Those that an earlier turn has made are not made again.
+        let mut sent = Vec::new();
+        for at in &share.writes {
+            match lane.late(&turn.writes[*at]) {
+                Some((answer, ended)) => taken.answers.push((*at, answer, ended)),
+                None => sent.push(*at),
+            }
+        }
+        if taken.away.is_some() {
+            return Ok(taken);
+        }
+        let reply = match reply {
+            Some(reply) => reply,
+            None => {
+                let writes: Vec<_> = sent.iter().map(|at| &turn.writes[*at]).collect();
+                let since = format!(" {last}{}", if lane.is_unheard() { " u" } else { "" });
+                let sending = self.share_call(partition, turn, share, &writes, Part::First, since);
+                match sending.try_send(patient).await {
+                    Ok(reply) => {
+                        let reply = self.settled(partition, turn, reply, Part::First).await?;
+                        lane.answered(turn.number, &reply.leases);
+                        reply
+                    }
+                    Err(Some(error)) if !error.is_retryable() => return Err(error),
+                    Err(error) => {
+                        let writes = writes.into_iter().cloned().collect();
+                        lane.leave_pending(turn.number, writes, sending);
+                        taken.away = Some(error.unwrap_or_else(silent));
+                        return Ok(taken);
+                    }
+                }
+            }
+        };
+        if reply.answers.len() != sent.len() || reply.renewed.len() != share.renewals.len() {
+            return Err(garbled(OP));
+        }
+        let answers = sent.into_iter().zip(reply.answers);
+        taken.answers.extend(answers.map(|(at, (answer, ended))| (at, answer, ended)));
+        (taken.renewed, taken.leases, taken.ready) = (reply.renewed, reply.leases, reply.ready);
+        Ok(taken)
+    }
+
+    /// Takes the second part of a turn in one partition. What it leases and nobody hears of goes back with the next
+    /// turn.
+    async fn take_second(
+        &self,
+        partition: &Partition,
+        turn: &Turn,
+        share: &Share,
+        lane: &mut Lane,
+    ) -> Result<Vec<(EntryId, Lease)>, StoreError> {
+        let sending = self.share_call(partition, turn, share, &[], Part::Second, String::new());
+        lane.expects_leases();
+        match sending.try_send(!self.goes_apart()).await {
+            Ok(reply) => {
+                let leases = self.settled(partition, turn, reply, Part::Second).await?.leases;
+                lane.heard();
+                Ok(leases)
+            }
+            Err(Some(error)) if !self.goes_apart() || !error.is_retryable() => Err(error),
+            Err(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Whether the partitions are on servers of their own, of which some may be away.
+    pub(super) fn goes_apart(&self) -> bool {
+        self.options.topology == Topology::Cluster
     }
 
     /// Deals a turn out to the partitions.
@@ -115,34 +263,49 @@ impl RedisStore {
         shares
     }
 
-    async fn take_share(
+    /// The call of a part of a turn: these writes, and what else its share names. `since` says what the partition has
+    /// missed.
+    fn share_call(
         &self,
         partition: &Partition,
         turn: &Turn,
         share: &Share,
+        writes: &[&Transaction],
         part: Part,
-    ) -> Result<Shared, StoreError> {
+        since: String,
+    ) -> Sending {
         // An effect is what an attempt records while it goes on: what it did outside must not be forgotten.
-        let lasting = share.writes.iter().any(|at| turn.writes[*at].outcome == Outcome::Continue);
+        let lasting = writes.iter().any(|write| write.outcome == Outcome::Continue);
         let mut call = Call::new(OP, partition);
         call.arg(turn.instance.as_str())
             .arg(turn.number)
             .arg(turn.lease_ms.min(limits::MAX_TIME_MS))
             .arg(started_data(&turn.instance))
             .arg(self.touch(lasting))
-            .arg(part as u8)
+            .arg(format!("{}{since}", part as u8))
             .arg(share.renewals.len());
         for renewal in share.renewals.iter().map(|at| &turn.renewals[*at]) {
             call.arg(renewal.run.as_str()).arg(renewal.step.to_string()).arg(renewal.fence);
         }
-        call.arg(share.writes.len());
-        for write in share.writes.iter().map(|at| &turn.writes[*at]) {
+        call.arg(writes.len());
+        for write in writes {
             encode(&mut call, write);
         }
         for (want, max) in turn.wants.iter().zip(&share.wants) {
             call.arg(want.queue.as_str()).arg(*max);
         }
-        let reply = self.lasting(&call, &partition.turns, lasting).await?;
+        let lasting = lasting.then(|| self.lasts());
+        Sending { call: Arc::new(call), link: Arc::clone(&partition.turns), lasting }
+    }
+
+    /// What a part of a turn was answered, once the jobs that it leased and that cannot be read are dead letters.
+    async fn settled(
+        &self,
+        partition: &Partition,
+        turn: &Turn,
+        reply: redis::Value,
+        part: Part,
+    ) -> Result<Shared, StoreError> {
         let shared = self.decode(turn, reply, part)?;
         for job in &shared.unreadable {
             condemn(partition, job).await?;

@@ -337,7 +337,7 @@ impl Store for SqliteStore {
     async fn read(&self, read: &Read) -> Result<Vec<Entry>, StoreError> {
         let (key, query) = (read.run.to_string(), read.clone());
         let page = self.look("read", Some(key), move |db| read::read(db, &query)).await?;
-        page.ok_or_else(|| missing("read", &read.run))
+        page.ok_or_else(|| missing("read", &read.run))?
     }
 
     async fn gathered(&self, gathered: &Gathered) -> Result<Vec<Entry>, StoreError> {

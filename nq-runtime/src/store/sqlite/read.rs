@@ -1,13 +1,13 @@
 //! What people and engines read: pages of entries, runs, queues and jobs.
 
 use nq_core::entry::{Entry, EntryType};
-use nq_core::id::{QueueName, RunId};
+use nq_core::id::{EntryId, QueueName, RunId};
 use nq_core::ledger;
 use nq_core::limits::{MAX_READ_BYTES, MAX_READ_ENTRIES};
 use nq_core::record::JobState;
 use nq_core::status::RunStatus;
 use nq_core::store::{
-    Gathered, Interest, JobSummary, JobsQuery, QueueCounts, Read, RunSummary, RunsPage, RunsQuery,
+    Gathered, Interest, JobSummary, JobsQuery, QueueCounts, Read, RunSummary, RunsPage, RunsQuery, StoreError,
 };
 use rusqlite::types::Value;
 use rusqlite::{Row, ToSql, params, params_from_iter};
@@ -18,9 +18,21 @@ use super::errors::Failure;
 use super::row::Uint;
 use super::{row, schema};
 
-/// The entries of a page; none if there is no such run.
-pub(super) fn read(db: Db<'_>, read: &Read) -> Result<Option<Vec<Entry>>, Failure> {
+/// The entries of a page, or why the reader cannot go on; none if there is no such run.
+pub(super) fn read(db: Db<'_>, read: &Read) -> Result<Option<Result<Vec<Entry>, StoreError>>, Failure> {
     let Some((key, run)) = db.first(row::RUN_BY_ID, [read.run.as_str()], row::run)? else { return Ok(None) };
+    let there = match read.seen {
+        Some(seen) if seen.n == run.last.n => Some(run.last),
+        Some(seen) if seen.n < run.last.n => {
+            let sql = "SELECT ms FROM entries WHERE run = ? AND n = ?";
+            let ms = db.first(sql, params![key, seen.n], |row| Ok(row.get::<_, u64>(0)?))?;
+            ms.map(|ms| EntryId { ms, n: seen.n })
+        }
+        _ => None,
+    };
+    if let Err(lost) = read.follows(run.last, there) {
+        return Ok(Some(Err(lost)));
+    }
     let upto = read.upto.map_or(run.last.n, |upto| upto.min(run.last.n));
     // Named, so that a statement which could not use it would fail rather than be slow.
     let index = match read.types.as_slice() {
@@ -59,7 +71,7 @@ pub(super) fn read(db: Db<'_>, read: &Read) -> Result<Option<Vec<Entry>>, Failur
         let position = |at: u64| if read.reverse { upto - at } else { read.after + 1 + at };
         unbroken(&read.run, &page, complete, (0..upto.saturating_sub(read.after)).map(position))?;
     }
-    Ok(Some(page))
+    Ok(Some(Ok(page)))
 }
 
 /// Collects entries until a page is full. True if it holds all that there were.

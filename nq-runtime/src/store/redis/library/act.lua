@@ -1,5 +1,5 @@
 -- Does something to a run from outside. ARGV: prefix, run, touch, `cancel` and the data of its entry up to the
--- duration, or `redrive` and the step.
+-- duration, or `redrive`, the step and how many of its attempts have ended, if that is known.
 writes('act', function()
   local id, what = ARGV[2], ARGV[4]
   if ARGV[3] == '1' then call('HSET', P .. 'meta', 'touched', now) end
@@ -10,6 +10,8 @@ writes('act', function()
     finish(run, 'cancelled', ARGV[5])
   else
     if not job or job.state ~= 'x' then return 'nothing' end
+    local ended = tonumber(ARGV[6])
+    if ended and ended ~= job.earlier + job.failures + job.crashes then return 'nothing' end
     -- It arms no gather again that has fired already.
     local spec, holds = spec_of(job.spec), {}
     local fired = {}

@@ -50,15 +50,16 @@ local function begin(keys, argv)
   if keys[2] then now_text = format('%.0f', now) end
 end
 
--- Makes a function known that writes, or one that only reads and asks for no time.
-local function writes(name, f)
-  redis.register_function(NAME .. name, function(keys, argv)
+-- Makes a function known that writes, or one that only reads and asks for no time. One that `frees` goes on where the
+-- memory of the server is full: it only removes.
+local function writes(name, f, frees)
+  redis.register_function({ function_name = NAME .. name, flags = frees and { 'allow-oom' } or {}, callback = function(keys, argv)
     begin(keys, argv)
     local reply = f()
     -- What came with it may be large.
     ARGV, runs = nil, nil
     return reply
-  end)
+  end })
 end
 local function reads(name, f)
   redis.register_function({ function_name = NAME .. name, flags = { 'no-writes' }, callback = function(_, argv)

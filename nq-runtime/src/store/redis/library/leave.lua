@@ -1,4 +1,5 @@
--- An instance stops. ARGV: prefix, instance. What it was given and no turn has told of goes back.
+-- An instance stops. ARGV: prefix, instance. What it was given and no turn has told of goes back. It takes no more than
+-- it frees, so that an instance stops also where the memory of the server is full.
 writes('leave', function()
   local instance = ARGV[2]
   local id, step = end_offer(instance)
@@ -11,4 +12,4 @@ writes('leave', function()
   call('UNLINK', P .. 'given:' .. instance, P .. 'lane:' .. instance)
   flush()
   return 1
-end)
+end, true)

@@ -1,5 +1,6 @@
--- Reads entries of a run by position. ARGV: prefix, run, after, upto or -1, most, most bytes, 1 for last first,
--- then types. Replies how far it has looked, whether that is the end, and id, type, step, attempt, data of each.
+-- Reads entries of a run by position. ARGV: prefix, run, after, upto or -1, most, most bytes, 1 for last first, the
+-- id of an entry that the reader has seen or nothing, then types. Replies how far it has looked, whether that is the
+-- end, and id, type, step, attempt, data of each; or `lost` and the last id, if the reader is ahead.
 -- The ids of a timeline are `<ms>-<n>` and neither part ever falls, so the moment of a position is found by halving.
 reads('read', function(ARGV)
   local P, id = ARGV[1], ARGV[2]
@@ -9,6 +10,14 @@ reads('read', function(ARGV)
   local first_ms = math.floor(tonumber(h[3]) / 1000)
   local low, high = tonumber(ARGV[3]) + 1, tonumber(ARGV[4])
   if high < 0 or high > last then high = last end
+  local seen, seen_n = ARGV[8], tonumber(match(ARGV[8], '-(%d+)$'))
+  local there = low - 1 <= last
+  if seen_n == last then
+    there = there and seen == h[2] .. '-' .. h[1]
+  elseif seen_n then
+    there = there and seen_n < last and call('XRANGE', stream, seen, seen)[1]
+  end
+  if not there then return { 'lost', h[2] .. '-' .. h[1] } end
   local most, most_bytes, reverse = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7] == '1'
   if low > high or most <= 0 then return { last, 1 } end
 
@@ -25,12 +34,13 @@ reads('read', function(ARGV)
   end
 
   local types
-  for i = 8, #ARGV do
+  for i = 9, #ARGV do
     types = types or {}
     types[ARGV[i]] = true
   end
 
-  local from, to = low == 1 and '-' or id_of(low), high == last and '+' or id_of(high)
+  local from = low == 1 and '-' or seen_n == low - 1 and '(' .. seen or id_of(low)
+  local to = high == last and '+' or id_of(high)
   local reply, bytes, taken, looked = { 0, 0 }, 0, 0, 0
   local at = reverse and high + 1 or low - 1
   -- A page of large entries must not be much larger than what is asked for.

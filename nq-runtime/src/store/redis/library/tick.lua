@@ -1,6 +1,7 @@
 -- What time brings. ARGV: prefix, lease in ms, most jobs and runs, most runs to look over, retention of completed and of
--- other runs in ms or -1, epoch, then the queues that the caller takes jobs from.
-writes('tick', function()
+-- other runs in ms or -1, epoch, then the queues that the caller takes jobs from. `remove` takes the same and does the
+-- part that only removes: a server whose memory is full allows that.
+local function tick(removes)
   local lease_ms, left = tonumber(ARGV[2]), tonumber(ARGV[3])
   local meta = P .. 'meta'
   local h = call('HMGET', meta, 'epoch', 'tick', 'spared', 'sweep', 'keepCompleted', 'keepFailed')
@@ -13,18 +14,21 @@ writes('tick', function()
   else
     spared = math.min(spared, one_lease)
   end
-  call('HSET', meta, 'tick', now, 'spared', format('%.0f', spared))
-  if h[5] ~= ARGV[5] or h[6] ~= ARGV[6] then call('HSET', meta, 'keepCompleted', ARGV[5], 'keepFailed', ARGV[6]) end
+  local queues, more = {}, false
+  if not removes then
+    call('HSET', meta, 'tick', now, 'spared', format('%.0f', spared))
+    if h[5] ~= ARGV[5] or h[6] ~= ARGV[6] then call('HSET', meta, 'keepCompleted', ARGV[5], 'keepFailed', ARGV[6]) end
 
-  local served = {}
-  for i = 8, #ARGV do
-    served[#served + 1] = ARGV[i]
-    served[#served + 1] = after(lease_ms)
+    local served = {}
+    for i = 8, #ARGV do
+      served[#served + 1] = ARGV[i]
+      served[#served + 1] = after(lease_ms)
+    end
+    many('HSET', P .. 'served', served)
+
+    queues = call('SMEMBERS', P .. 'queues')
+    more = outbox(200) == 200
   end
-  many('HSET', P .. 'served', served)
-
-  local queues = call('SMEMBERS', P .. 'queues')
-  local more = outbox(200) == 200
 
   -- The jobs of every queue that were due by now, first come first; one more than may be taken.
   local function past(kind)
@@ -188,6 +192,11 @@ writes('tick', function()
     end
   end
 
+  if removes then
+    flush()
+    return { 'ok', 0, 0, removed, more and 1 or 0, -1, 0, 0, failures }
+  end
+
   -- The reconciler looks over the running runs, a page at a time, for jobs that are in no queue or index; over
   -- all of them at once when a queue is not the stream that the tickets went to.
   local function repair(id)
@@ -282,4 +291,7 @@ writes('tick', function()
   end
   if more or (hurry == '!' and not finished) then more = 1 else more = 0 end
   return { 'ok', went, expired, removed, more, next_due, repaired, lost and 1 or 0, failures }
-end)
+end
+
+writes('tick', function() return tick(false) end)
+writes('remove', function() return tick(true) end, true)

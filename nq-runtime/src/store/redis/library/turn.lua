@@ -3,7 +3,9 @@
 -- what `commit` reads; then queue and most of each want.
 --
 -- Part 0 is all of it. Where there are partitions, a turn comes to each in two parts: part 1 writes, and says
--- what there is to lease; part 2 leases what the partition is chosen for.
+-- what there is to lease; part 2 leases what the partition is chosen for. A partition that was away has missed turns:
+-- part `1 <number>` says which of them it has answered last, and `1 <number> u` that what the second part of that
+-- turn leased was not heard of, and goes back.
 
 do
   local LANE_MS = 604800000
@@ -22,6 +24,15 @@ do
     put(run, job)
     touch(run)
     return 'R'
+  end
+
+  -- Gives a job back that was leased and nobody was told.
+  local function hand_back(id, step, fence)
+    local run, job = load(id, step)
+    if not job or job.state ~= 'l' or job.fence ~= fence or job.who ~= instance then return end
+    job.state = 'q'
+    put(run, job)
+    touch(run)
   end
 
   -- An event arrives at a join: the step runs if every other side has a partner, else it waits there.
@@ -316,14 +327,16 @@ do
   writes('turn', function()
     local number = tonumber(ARGV[3])
     instance, until_ms, started_data = ARGV[2], after(tonumber(ARGV[4])), ARGV[5]
-    local first, second = ARGV[7] == '1', ARGV[7] == '2'
+    local part, answered, unheard = match(ARGV[7], '^(%d) ?(%d*) ?(u?)$')
+    local first, second = part == '1', part == '2'
     local lane_key = P .. 'lane:' .. instance
     -- A lane is number, answers, renewed, leased by the first part, number and leased of the last second part.
     local lane = call('GET', lane_key)
     lane = lane and cmsgpack.unpack(lane) or { 0, {}, {}, {}, 0, {} }
     local last = lane[1]
     if second and number ~= last then return { 'lane', last } end
-    if not second and number ~= last and number ~= last + 1 or number == 0 then return { 'lane', last } end
+    local follows = number == last or number == last + 1 or number > last and last == tonumber(answered)
+    if not second and not follows or number == 0 then return { 'lane', last } end
 
     local p, failed = 9, failures
     if number == last and (not second or lane[5] == number) then
@@ -348,6 +361,10 @@ do
     -- This ends the offer of the instance, which may know what that has brought.
     local given_id, given_step, told
     if not first and not second then given_id, given_step = end_offer(instance) end
+    if unheard == 'u' and lane[5] == last then
+      local leased = lane[6]
+      for i = 1, #leased, 4 do alone(leased[i], hand_back, leased[i], leased[i + 1], leased[i + 2]) end
+    end
     local renewed, answers = {}, {}
     for i = 1, tonumber(ARGV[8]) do
       renewed[i] = alone(ARGV[p], renew, ARGV[p], ARGV[p + 1], ARGV[p + 2]) or 'L'
