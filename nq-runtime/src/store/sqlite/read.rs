@@ -25,7 +25,7 @@ pub(super) fn read(db: Db<'_>, read: &Read) -> Result<Option<Result<Vec<Entry>, 
         Some(seen) if seen.n == run.last.n => Some(run.last),
         Some(seen) if seen.n < run.last.n => {
             let sql = "SELECT ms FROM entries WHERE run = ? AND n = ?";
-            let ms = db.first(sql, params![key, seen.n], |row| Ok(row.get::<_, u64>(0)?))?;
+            let ms = db.first(sql, params![key, seen.n as i64], |row| Ok(row.get::<_, Uint>(0)?.0))?;
             ms.map(|ms| EntryId { ms, n: seen.n })
         }
         _ => None,
