@@ -21,7 +21,7 @@ async fn on_each_store(test: impl AsyncFn(&Nq)) {
     support::stores::on_each_store(|builder| builder, &test).await;
     #[cfg(feature = "redis")]
     {
-        let server = redis::RedisServer::start(redis::VOLATILE);
+        let server = redis::RedisServer::start(redis::EVERY_SECOND);
         let nq = nq::open(&server.url("")).await.unwrap().start().await.unwrap();
         test(&nq).await;
         nq.shutdown().await.unwrap();

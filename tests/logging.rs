@@ -25,7 +25,7 @@ async fn chat(_: Begin) -> nq::Result<()> {
         tracing::info!("in a span");
         let task = async { tracing::info!("in a task") }.in_current_span();
         // A task of the program, which the instance does not know.
-        tokio::task::spawn(task).await
+        tokio::runtime::Handle::current().spawn(task).await
     }
     .instrument(tracing::info_span!("inner"))
     .await?;

@@ -319,7 +319,8 @@ async fn say(say: Say, ctx: Ctx<say>) -> nq::Result<()> {
         "error" => return Err(nq::Error::msg(huge())),
         "panic" => std::panic::panic_any(huge()),
         "log" => {
-            tracing::info!(a = huge(), b = ?huge(), c = 1, d = f64::NAN, e = %huge(), f = huge(), g = huge(), h = huge(), "{}", huge())
+            let (f, g, h) = (huge(), huge(), huge());
+            tracing::info!(a = huge(), b = ?huge(), c = 1, d = f64::NAN, e = %huge(), f, g, h, "{}", huge());
         }
         "cancel" => ctx.stopping().await,
         other => panic!("{other}"),

@@ -177,6 +177,7 @@ impl Data<'_> {
         let (impl_generics, type_generics, clause) = generics.split_for_impl();
         quote_spanned! {generated_at(ident.span())=>
             #[automatically_derived]
+            #[allow(deprecated)]
             impl #impl_generics #private::generic::Argument for #ident #type_generics #clause {
                 const NAME: &'static str = #name;
                 const PATH: &'static str = #path;

@@ -62,6 +62,7 @@ fn definition(event: &Data<'_>) -> TokenStream {
     let (impl_generics, type_generics, clause) = generics.split_for_impl();
     quote_spanned! {generated_at(ident.span())=>
         #[automatically_derived]
+        #[allow(deprecated)]
         impl #impl_generics #private::Event for #ident #type_generics #clause {
             const DEF: #private::EventDef = {
                 #bindings

@@ -397,22 +397,26 @@ mod tests {
     }
 
     #[test]
-    fn a_report_is_short_however_much_the_errors_say_and_however_many_they_are() {
+    fn a_report_is_short_however_much_the_error_says() {
         let report = Error::msg("x".repeat(20 * 1024 * 1024)).report();
         assert!(report.len() <= MAX_TEXT_BYTES && report.len() > MAX_TEXT_BYTES / 2, "{}", report.len());
         assert!(report.ends_with(" more bytes)"), "{}", &report[report.len() - 40..]);
         let whole = "x".repeat(MAX_TEXT_BYTES - 1024);
         assert_eq!(Error::msg(whole.clone()).report(), whole);
+    }
 
-        // The cause of an error that says too much is still said.
+    #[test]
+    fn the_cause_of_an_error_that_says_too_much_is_still_said() {
         #[derive(Debug, thiserror::Error)]
         #[error("{}", "x".repeat(1024 * 1024))]
         struct Loud(#[source] BoxError);
         let report = Error::from(Loud("no such card".into())).report();
         assert!(report.ends_with(" more bytes): no such card"), "{}", &report[report.len() - 60..]);
         assert!(report.len() <= MAX_TEXT_BYTES);
+    }
 
-        // An error that is its own cause.
+    #[test]
+    fn an_error_that_is_its_own_cause_is_looked_at_for_a_while() {
         #[derive(Debug)]
         struct Circle;
         impl fmt::Display for Circle {

@@ -26,6 +26,7 @@ pub(crate) enum Link {
 
 /// What an engine is told.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every message is a write")]
 pub(crate) enum Message {
     /// A write, and who waits for its answer. The end of an attempt waits for none.
     Write {

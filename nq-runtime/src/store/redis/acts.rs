@@ -118,9 +118,10 @@ impl RedisStore {
         // On the way of the turns, so that what a step logged before its commit stands before it.
         let append = call.run(&partition.turns);
         // The next turn waits for it, and is not held up by one node of several.
-        let reply = match self.goes_apart() {
-            true => timeout(PATIENCE, append).await.unwrap_or_else(|_| Err(silent())),
-            false => append.await,
+        let reply = if self.goes_apart() {
+            timeout(PATIENCE, append).await.unwrap_or_else(|_| Err(silent()))
+        } else {
+            append.await
         };
         let reply = reply.map_err(|error| error.key(run))?;
         self.hints.run(run, false);

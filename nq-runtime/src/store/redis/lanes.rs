@@ -13,6 +13,7 @@ use nq_core::id::{EntryId, InstanceId};
 use nq_core::store::{Answer, ErrorKind, Lease, StoreError};
 use nq_core::transaction::Transaction;
 use redis::Value;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -88,7 +89,8 @@ impl Sending {
     /// Sends the part beside whatever else is done.
     fn spawn(&self) -> JoinHandle<Result<Value, StoreError>> {
         let sending = self.clone();
-        tokio::spawn(async move { sending.send().await })
+        // On the runtime of the instance whose turn it is part of.
+        Handle::current().spawn(async move { sending.send().await })
     }
 
     /// Sends the part.

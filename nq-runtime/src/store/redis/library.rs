@@ -74,10 +74,8 @@ impl Call {
     pub(super) async fn run(&self, link: &Link) -> Result<Value, StoreError> {
         let mut told = 0;
         loop {
-            let reply = match self.reads {
-                true => link.read(&self.command).await,
-                false => link.raw(&self.command).await,
-            };
+            let reply =
+                if self.reads { link.read(&self.command).await } else { link.raw(&self.command).await };
             match reply {
                 Ok(reply) => return Ok(reply),
                 Err(error) => self.tell(link, error, &mut told).await?,

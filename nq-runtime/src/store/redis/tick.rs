@@ -6,6 +6,7 @@ use futures_util::FutureExt;
 use nq_core::limits::MAX_TIME_MS;
 use nq_core::store::{ErrorKind, StoreError, Tick, Ticked};
 use redis::Value;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
@@ -82,14 +83,12 @@ impl RedisStore {
             }
         }
         let (partition, own) = (partition.clone(), tick.clone());
-        let mut task = tokio::spawn(async move { tick_one(&partition, &own, limit).await });
-        match timeout_at(until.max(Instant::now() + LEAST), &mut task).await {
-            Ok(ended) => ended.unwrap_or_else(|_| Err(silent())),
-            Err(_) => {
-                ticking.insert(at, task);
-                Err(silent())
-            }
+        let mut task = Handle::current().spawn(async move { tick_one(&partition, &own, limit).await });
+        if let Ok(ended) = timeout_at(until.max(Instant::now() + LEAST), &mut task).await {
+            return ended.unwrap_or_else(|_| Err(silent()));
         }
+        ticking.insert(at, task);
+        Err(silent())
     }
 }
 

@@ -192,25 +192,24 @@ impl RedisStore {
         if taken.away.is_some() {
             return Ok(taken);
         }
-        let reply = match reply {
-            Some(reply) => reply,
-            None => {
-                let writes: Vec<_> = sent.iter().map(|at| &turn.writes[*at]).collect();
-                let since = format!(" {last}{}", if lane.is_unheard() { " u" } else { "" });
-                let sending = self.share_call(partition, turn, share, &writes, Part::First, since);
-                match sending.try_send(patient).await {
-                    Ok(reply) => {
-                        let reply = self.settled(partition, turn, reply, Part::First).await?;
-                        lane.answered(turn.number, &reply.leases);
-                        reply
-                    }
-                    Err(Some(error)) if !error.is_retryable() => return Err(error),
-                    Err(error) => {
-                        let writes = writes.into_iter().cloned().collect();
-                        lane.leave_pending(turn.number, writes, sending);
-                        taken.away = Some(error.unwrap_or_else(silent));
-                        return Ok(taken);
-                    }
+        let reply = if let Some(reply) = reply {
+            reply
+        } else {
+            let writes: Vec<_> = sent.iter().map(|at| &turn.writes[*at]).collect();
+            let since = format!(" {last}{}", if lane.is_unheard() { " u" } else { "" });
+            let sending = self.share_call(partition, turn, share, &writes, Part::First, since);
+            match sending.try_send(patient).await {
+                Ok(reply) => {
+                    let reply = self.settled(partition, turn, reply, Part::First).await?;
+                    lane.answered(turn.number, &reply.leases);
+                    reply
+                }
+                Err(Some(error)) if !error.is_retryable() => return Err(error),
+                Err(error) => {
+                    let writes = writes.into_iter().cloned().collect();
+                    lane.leave_pending(turn.number, writes, sending);
+                    taken.away = Some(error.unwrap_or_else(silent));
+                    return Ok(taken);
                 }
             }
         };
