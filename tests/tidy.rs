@@ -239,22 +239,32 @@ fn shown_examples(page: &str) -> Vec<(PathBuf, String)> {
 }
 
 #[test]
-fn the_readme_shows_the_examples_as_they_are() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let shown = shown_examples(&readme);
-    for page in ["front_page.rs", "hello.rs"] {
-        assert!(shown.iter().any(|(file, _)| file.ends_with(page)), "README.md shows {page}");
-    }
-    for (file, code) in shown {
-        let text = fs::read_to_string(&file).unwrap();
-        // The page may leave paragraphs out: what is said of the file, what stands in for a bank, its tests.
-        let mut rest = text.as_str();
-        for paragraph in code.trim_end().split("\n\n") {
-            let found = rest.find(paragraph);
-            let shown = file.display();
-            let at = found.unwrap_or_else(|| panic!("README.md shows what is not in {shown}:\n{paragraph}"));
-            rest = &rest[at + paragraph.len()..];
+fn pages_show_the_examples_as_they_are() {
+    let mut seen = BTreeSet::new();
+    for (page, text) in files().into_iter().filter(|(name, _)| is_a(name, "md")) {
+        for (file, code) in shown_examples(&text) {
+            let example = fs::read_to_string(&file).unwrap();
+            // The page may leave paragraphs out: what is said of the file, what stands in for a bank, its tests.
+            let mut rest = example.as_str();
+            for paragraph in code.trim_end().split("\n\n") {
+                let found = rest.find(paragraph);
+                let shown = file.display();
+                let at = found.unwrap_or_else(|| panic!("{page} shows what is not in {shown}:\n{paragraph}"));
+                rest = &rest[at + paragraph.len()..];
+            }
+            seen.insert((page.clone(), file.file_stem().unwrap().to_string_lossy().into_owned()));
         }
+    }
+    let must = [
+        ("README.md", "front_page"),
+        ("README.md", "hello"),
+        ("docs/recipes.md", "compensation"),
+        ("docs/recipes.md", "email"),
+        ("docs/recipes.md", "web"),
+        ("docs/running.md", "worker"),
+    ];
+    for (page, example) in must {
+        assert!(seen.contains(&(page.to_owned(), example.to_owned())), "{page} shows {example}");
     }
 }
 

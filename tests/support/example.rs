@@ -51,6 +51,20 @@ impl Example {
         tokio::time::timeout(time, self.child.wait()).await.is_ok()
     }
 
+    /// Waits for a line that it prints, and returns what stands there behind `start`.
+    pub(crate) async fn printed(&self, start: &str) -> String {
+        let end = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let said = std::fs::read_to_string(self.said.path().join("stdout")).expect("it writes text");
+            let mut whole = said.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+            if let Some(rest) = whole.find_map(|line| line.strip_prefix(start)) {
+                return rest.to_owned();
+            }
+            assert!(tokio::time::Instant::now() < end, "it does not print `{start}…`:\n{said}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Ends it as a power cut would.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.expect("it can be killed");

@@ -20,6 +20,12 @@ pub(crate) struct Args {
 /// The servers that the Redis store is tested on, first choice first.
 const REDIS_LIKE: [&str; 2] = ["redis-server", "valkey-server"];
 
+/// The examples that run until they are told to stop, with their arguments.
+const FOR_EVER: [(&str, &[&str]); 2] = [("web", &["127.0.0.1:0"]), ("worker", &[])];
+
+/// How long an example that runs for ever is let run.
+const LET_RUN: Duration = Duration::from_secs(2);
+
 /// The longest that an example may take.
 const EXAMPLE_LIMIT: Duration = Duration::from_secs(100);
 
@@ -97,7 +103,8 @@ fn tests(only: &[&str]) -> Result<()> {
     run_command(&mut command)
 }
 
-/// Builds the examples, and runs each by itself, without input, in an empty folder with a `Cargo.lock`.
+/// Builds the examples, and runs each by itself, without input, in an empty folder with a `Cargo.lock`. One that runs
+/// for ever is asked to stop, as a service manager asks.
 fn examples() -> Result<()> {
     run_command(cargo().args(["build", "--examples", "--all-features"]))?;
     let metadata = metadata(None, false)?;
@@ -122,8 +129,14 @@ fn run_example(program: &Path, cwd: &Path) -> Result<()> {
     let file = std::fs::File::create(&output)?;
     let mut command = Command::new(program);
     command.current_dir(cwd).stdin(Stdio::null()).stderr(file.try_clone()?).stdout(file);
+    let for_ever = FOR_EVER.into_iter().find(|(name, _)| program.ends_with(name));
+    command.args(for_ever.map_or(&[][..], |(_, args)| args));
     println!("running {}", shown(&command));
     let mut child = command.spawn()?;
+    if for_ever.is_some() {
+        std::thread::sleep(LET_RUN);
+        run_command(Command::new("kill").arg(child.id().to_string()))?;
+    }
     let Some(status) = wait(&mut child, EXAMPLE_LIMIT)? else {
         bail!("did not end within {} s", EXAMPLE_LIMIT.as_secs());
     };
