@@ -1,15 +1,19 @@
 //! `cargo xtask neighbours`: beside which other SQLite crates a program can have nq. Only one `libsqlite3-sys` fits
-//! into a program, so that each of them narrows what `rusqlite` nq gets. Nothing is built.
+//! into a program, so that each of them narrows what `rusqlite` nq gets.
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::cargo::{cargo, metadata, root};
+use crate::cargo::{cargo, metadata, root, run as run_command};
 
 /// Try the resolution of nq beside other SQLite crates. Asks the registry.
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Also compile nq with the oldest and the newest `rusqlite` that it takes, and the SQLite of the system.
+    #[arg(long)]
+    check: bool,
+}
 
 /// What stands beside nq in a manifest, and whether that must resolve.
 const NEIGHBOURS: [(&str, bool); 14] = [
@@ -30,17 +34,20 @@ const NEIGHBOURS: [(&str, bool); 14] = [
     (r#"rusqlite = "0.31""#, false),
 ];
 
-pub(crate) fn run(_: &Args) -> Result<()> {
+/// What nq must compile beside.
+const COMPILED: [&str; 2] = [r#"rusqlite = "0.32""#, r#"rusqlite = "0.43""#];
+
+pub(crate) fn run(args: &Args) -> Result<()> {
     let folder = metadata(None, false)?.target_directory.join("xtask/neighbours").into_std_path_buf();
     // Whatever fails beside it fails for another reason.
-    let alone = match resolve(&folder, "")? {
+    let alone = match resolve(&folder, "", "")? {
         Ok(alone) => alone,
         Err(why) => bail!("nothing was tried: nq alone does not resolve; is the registry reachable?\n{why}"),
     };
     println!("{:<62} {alone}", "nq alone");
     let mut wrong = Vec::new();
     for (neighbour, resolves) in NEIGHBOURS {
-        let (found, said) = match resolve(&folder, neighbour)? {
+        let (found, said) = match resolve(&folder, "", neighbour)? {
             Ok(versions) => (true, versions),
             // The registry may have gone away meanwhile.
             Err(why) if !why.contains("links to the native library `sqlite3`") => bail!("{neighbour}: {why}"),
@@ -52,11 +59,24 @@ pub(crate) fn run(_: &Args) -> Result<()> {
         }
     }
     ensure!(wrong.is_empty(), "this is not what the table says of: {}", wrong.join(", "));
+    for neighbour in COMPILED.iter().filter(|_| args.check) {
+        let features = r#", default-features = false, features = ["sqlite-system"]"#;
+        if let Err(why) = resolve(&folder, features, neighbour)? {
+            bail!("{neighbour}: {why}");
+        }
+        println!("compiling beside {neighbour}");
+        let manifest = folder.join("Cargo.toml");
+        // Not in the folder of this one, which is made anew each time.
+        let target = folder.with_extension("target");
+        run_command(
+            cargo().args(["check", "--manifest-path"]).arg(&manifest).arg("--target-dir").arg(&target),
+        )?;
+    }
     Ok(())
 }
 
-/// The versions with which nq resolves beside this, or what cargo says.
-fn resolve(folder: &Path, neighbour: &str) -> Result<Result<String, String>> {
+/// The versions with which nq of these features resolves beside this, or what cargo says.
+fn resolve(folder: &Path, features: &str, neighbour: &str) -> Result<Result<String, String>> {
     if folder.exists() {
         std::fs::remove_dir_all(folder)?;
     }
@@ -65,7 +85,7 @@ fn resolve(folder: &Path, neighbour: &str) -> Result<Result<String, String>> {
     let manifest = folder.join("Cargo.toml");
     let text = format!(
         "[package]\nname = \"neighbour\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[workspace]\n\n\
-         [dependencies]\nnq = {{ path = {:?} }}\n{neighbour}\n",
+         [dependencies]\nnq = {{ path = {:?}{features} }}\n{neighbour}\n",
         root().display().to_string()
     );
     std::fs::write(&manifest, text)?;

@@ -161,15 +161,17 @@ impl Failure {
     }
 }
 
+/// What SQLite itself said. Not every version of rusqlite has the variants that hold it; all have it as the source.
+fn said(error: &rusqlite::Error) -> Option<&ffi::Error> {
+    std::error::Error::source(error)?.downcast_ref()
+}
+
 fn code(error: &rusqlite::Error) -> Option<ErrorCode> {
-    match error {
-        rusqlite::Error::SqlInputError { error, .. } => Some(error.code),
-        other => other.sqlite_error_code(),
-    }
+    said(error).map(|error| error.code)
 }
 
 fn extended_code(error: &rusqlite::Error) -> Option<i32> {
-    error.sqlite_error().map(|error| error.extended_code)
+    said(error).map(|error| error.extended_code)
 }
 
 /// A full disk shows as this where SQLite grows its shared memory file; no data is in doubt then.
