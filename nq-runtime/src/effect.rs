@@ -3,6 +3,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use nq_core::limits::{self, MAX_KEY_BYTES};
+
 use crate::error::{self, BoxError};
 use crate::step::StepError;
 
@@ -45,11 +47,11 @@ enum Cause {
 
 impl EffectError {
     pub(crate) fn failed(effect: &str, error: BoxError) -> Self {
-        Self { effect: effect.to_owned(), cause: Cause::Act(error) }
+        Self { effect: limits::cut_to(effect, MAX_KEY_BYTES), cause: Cause::Act(error) }
     }
 
     pub(crate) fn refused(effect: &str, error: StepError) -> Self {
-        Self { effect: effect.to_owned(), cause: Cause::Refused(error) }
+        Self { effect: limits::cut_to(effect, MAX_KEY_BYTES), cause: Cause::Refused(error) }
     }
 
     /// The name of the effect.
