@@ -133,7 +133,7 @@ async fn beside(_begin: Begin, ctx: Ctx<beside>) -> nq::Result<()> {
     };
     let spawned = {
         let spawned = ctx.scope("spawned");
-        tokio::spawn(async move { spawned.emit(Charged { n: 9 }) })
+        tokio::runtime::Handle::current().spawn(async move { spawned.emit(Charged { n: 9 }) })
     };
     let (act, other) = tokio::join!(act, other);
     act?;
@@ -200,21 +200,21 @@ async fn a_handler_that_returns_before_what_is_recorded_is_told() {
 async fn late(begin: Begin, ctx: Ctx<late>, probe: Data<Arc<Probe>>) -> nq::Result<()> {
     let probe = Arc::clone(&probe);
     let (begun, begins) = tokio::sync::oneshot::channel();
-    tokio::spawn(async move {
-        let said = match begin.what.as_str() {
-            "emit" => {
-                begun.send(()).unwrap();
+    tokio::runtime::Handle::current().spawn(async move {
+        let said = if begin.what == "emit" {
+            begun.send(()).unwrap();
+            probe.go.notified().await;
+            // It is said once, however often it happens.
+            assert!(ctx.emit(Charged { n: 0 }).is_err());
+            nq::Error::from(ctx.emit(Charged { n: 1 }).unwrap_err())
+        } else {
+            // Begun in time, and done too late to be recorded.
+            let charge = ctx.run("charge", async || {
                 probe.go.notified().await;
-                // It is said once, however often it happens.
-                assert!(ctx.emit(Charged { n: 0 }).is_err());
-                nq::Error::from(ctx.emit(Charged { n: 1 }).unwrap_err())
-            }
-            _ => {
-                // Begun in time, and done too late to be recorded.
-                let charge = ctx.run("charge", async || nq::Ok(probe.go.notified().await));
-                begun.send(()).unwrap();
-                nq::Error::from(charge.await.unwrap_err())
-            }
+                nq::Ok(())
+            });
+            begun.send(()).unwrap();
+            nq::Error::from(charge.await.unwrap_err())
         };
         probe.said.lock().unwrap().push(said.report());
     });
