@@ -170,7 +170,7 @@ async fn a_torn_wait_or_offer_is_a_wait() {
     let given: Arc<Mutex<Vec<Lease>>> = Arc::default();
     let taken = given.clone();
     let take: Take = Arc::new(move |lease| taken.lock().unwrap().push(lease));
-    let offer = Offer { instance: one.id.clone(), queues: vec![queue("a")], lease_ms: 60_000 };
+    let offer = Offer { instance: one.id.clone(), queues: vec![queue("a")], lease_ms: 60_000, turn: 0 };
     let other = open(&proxy.url("")).await;
     let mut runs = vec![run_id("r")];
     // Each job is given by an offer, or comes with the turn that follows it; none is lost.
@@ -178,6 +178,7 @@ async fn a_torn_wait_or_offer_is_a_wait() {
         let run = format!("r{cut}");
         runs.push(run_id(&run));
         proxy.cut_after(cut);
+        let offer = Offer { turn: one.number, ..offer.clone() };
         let offered = store.offer(&offer, &take, most);
         let start = start(&run, json!(1));
         let started = until_there(async || other.start(&start).await);
