@@ -115,3 +115,23 @@ async fn the_timeline_is_readable_json() {
         "{entries}"
     );
 }
+
+#[tokio::test]
+async fn a_url_that_does_not_say_what_stands_there_is_refused_with_what_to_write() {
+    let node = RedisServer::start(&[EVERY_SECOND, &["--cluster-enabled", "yes"]].concat());
+    let error = refused(&node.url("")).await.to_string();
+    assert!(error.contains("redis+cluster://"), "{error}");
+    let sentinel = RedisServer::sentinel();
+    let error = refused(&sentinel.url("")).await.to_string();
+    assert!(error.contains("redis+sentinel://"), "{error}");
+    let server = RedisServer::start(EVERY_SECOND);
+    let as_scheme = |scheme: &str, rest: &str| format!("{scheme}://127.0.0.1:{}{rest}", server.port());
+    let error = refused(&as_scheme("redis+cluster", "")).await.to_string();
+    assert!(error.contains("`redis://` without `+cluster`"), "{error}");
+    let error = refused(&as_scheme("redis+sentinel", "/main")).await.to_string();
+    assert!(error.contains("`redis://` without `+sentinel`"), "{error}");
+    let error = refused(&as_scheme("redis", "/99")).await.to_string();
+    assert!(error.contains("no database of the number"), "{error}");
+    let error = refused(&as_scheme("redis", "/1/2")).await.to_string();
+    assert!(error.contains("`/2`"), "{error}");
+}
