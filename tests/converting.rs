@@ -239,14 +239,14 @@ async fn what_the_closure_says_about_retries_is_found_again() {
 async fn a_refusal_of_nq_is_told_from_an_error_of_the_closure() {
     let ctx = Ctx::<pay>::for_test();
     let large = ctx.run("fetch", || async { nq::Ok("x".repeat(2 << 20)) }).await.unwrap_err();
-    assert!(matches!(large.refusal(), Some(StepError::TooLarge { .. })), "{large:?}");
+    assert!(matches!(large.refusal(), Some(StepError::Unrecorded { .. })), "{large:?}");
     assert!(!large.is_from_act());
-    assert!(matches!(large.downcast_ref(), Some(StepError::TooLarge { .. })));
-    let report = nq::Error::from(large).report();
-    assert!(
-        report.starts_with("the effect `fetch` was refused: the result of \"fetch\" has 2097154 bytes"),
-        "{report}"
-    );
+    assert!(matches!(large.downcast_ref(), Some(StepError::Unrecorded { .. })));
+    let error = nq::Error::from(large);
+    assert!(error.is_fatal(), "another attempt would do the act again");
+    let report = error.report();
+    assert!(report.starts_with("the effect `fetch` was refused: "), "{report}");
+    assert!(report.contains("the result of \"fetch\" has 2097154 bytes"), "{report}");
     // A closure may itself return such an error.
     let error = ctx.state().set("big", &"x".repeat(2 << 20)).unwrap_err();
     let error = failed(error).await;
