@@ -69,9 +69,7 @@ struct Sticky(&'static str);
 
 impl Drop for Sticky {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            panic!("cannot let go of {}", self.0);
-        }
+        assert!(std::thread::panicking(), "cannot let go of {}", self.0);
     }
 }
 

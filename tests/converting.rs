@@ -50,6 +50,7 @@ struct Order {
     how: String,
 }
 
+#[expect(clippy::unused_async, reason = "an act is async")]
 async fn bank(how: &str) -> Result<u32, BankError> {
     match how {
         "declined" => Err(BankError::Declined),
