@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 
 /// A running copy of this test program that runs one test, `child`, which works until it is killed.
 pub(crate) struct Process {
@@ -38,6 +38,9 @@ impl Process {
     /// Freezes it: it does nothing, and keeps all that it holds.
     pub(crate) fn freeze(&self) {
         self.signal(Signal::STOP);
+        // The signal is only on its way: on a busy machine a thread of the process may still begin a transaction.
+        let stopped = waitpid(Some(self.pid()), WaitOptions::UNTRACED).expect("it is a child");
+        assert!(stopped.is_some_and(|(_, status)| status.stopped()), "it is stopped, not ended");
     }
 
     /// Lets it go on.
@@ -55,9 +58,12 @@ impl Process {
         self.child.id()
     }
 
+    fn pid(&self) -> Pid {
+        Pid::from_raw(self.child.id() as i32).expect("a child has a pid")
+    }
+
     fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.child.id() as i32).expect("a child has a pid");
-        kill_process(pid, signal).expect("the child lives");
+        kill_process(self.pid(), signal).expect("the child lives");
     }
 
     fn end(&mut self) {
