@@ -8,8 +8,9 @@ use crate::status::RunStatus;
 use crate::store::{Answer, RenewAnswer};
 use crate::transaction::{GatherSpec, JobSpec};
 
-/// A run: its status and its counts.
+/// What is known of a run without reading its timeline: its status and its counts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RunRecord {
     /// Its id.
     pub run: RunId,
@@ -17,7 +18,7 @@ pub struct RunRecord {
     pub flow: Name,
     /// Where it stands.
     pub status: RunStatus,
-    /// When it began, by the store's clock.
+    /// When it began, in milliseconds since 1970 by the store's clock.
     pub started_ms: u64,
     /// When it ended, by the store's clock.
     pub ended_ms: Option<u64>,
@@ -124,8 +125,13 @@ impl JobRecord {
 
     /// How many attempts have ended.
     pub fn ended(&self) -> u32 {
-        self.earlier + self.failures + self.crashes
+        ended(self.earlier, self.failures, self.crashes)
     }
+}
+
+/// How many attempts of a job have ended, of which these are counted apart.
+pub fn ended(earlier: u32, failures: u32, crashes: u32) -> u32 {
+    earlier.saturating_add(failures).saturating_add(crashes)
 }
 
 /// A gather of a run.

@@ -9,8 +9,9 @@ use futures_util::{StreamExt, stream};
 use nq_core::entry::{Entry, EntryType};
 use nq_core::id::{EntryId, RunId, StepId};
 use nq_core::limits::{self, MAX_READ_ENTRIES};
+use nq_core::record::RunRecord;
 use nq_core::status::{RunStatus, RunView};
-use nq_core::store::{Acted, ErrorKind, Interest, JobsQuery, Read, RunSummary, Store, StoreError};
+use nq_core::store::{Acted, ErrorKind, Interest, JobsQuery, Read, Store, StoreError};
 use nq_core::transaction::Act;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -89,7 +90,7 @@ impl Run {
     }
 
     /// Its flow, status and times. A run that is not there is an error.
-    pub async fn summary(&self) -> Result<RunSummary, StoreError> {
+    pub async fn summary(&self) -> Result<RunRecord, StoreError> {
         self.store.run(&self.id).await?.ok_or_else(|| self.gone("run"))
     }
 
@@ -397,7 +398,7 @@ pub struct ResultError {
 #[derive(Clone, Debug)]
 pub struct Completed {
     /// Its flow and times.
-    pub summary: RunSummary,
+    pub summary: RunRecord,
     /// The `flow.step.completed` entries, in order.
     entries: Vec<Entry>,
 }

@@ -1,8 +1,9 @@
 //! Lists of runs.
 
 use nq_core::id::{IdError, Name};
+use nq_core::record::RunRecord;
 use nq_core::status::RunStatus;
-use nq_core::store::{RunSummary, RunsPage, RunsQuery, StoreError};
+use nq_core::store::{RunsPage, RunsQuery, StoreError};
 
 use crate::client::Client;
 
@@ -81,7 +82,7 @@ impl Runs<'_> {
     }
 
     /// Every run, page by page.
-    pub async fn all(mut self) -> Result<Vec<RunSummary>, RunsError> {
+    pub async fn all(mut self) -> Result<Vec<RunRecord>, RunsError> {
         let mut all = Vec::new();
         loop {
             let page = self.clone().page().await?;

@@ -14,10 +14,10 @@ use super::build;
 use super::subject::{Damage, Reopen, Stored, Subject, TestClock};
 use crate::entry::Entry;
 use crate::id::{InstanceId, QueueName, RunId};
-use crate::record::JobState;
+use crate::record::{JobState, RunRecord};
 use crate::store::{
     Acted, Answer, Gathered, Interest, JobSummary, JobsQuery, Lease, Offer, QueueCounts, Read, RenewAnswer,
-    Retention, RunSummary, RunsPage, RunsQuery, Started, Store, StoreError, Take, Tick, Ticked, TurnReply,
+    Retention, RunsPage, RunsQuery, Started, Store, StoreError, Take, Tick, Ticked, TurnReply,
 };
 use crate::transaction::{Act, GatherSpec, JobSpec, LogLine, Start, Transaction, Turn, Want};
 
@@ -253,11 +253,11 @@ impl Fixture {
         }
     }
 
-    pub(super) async fn try_summary(&self, run: &RunId) -> Option<RunSummary> {
+    pub(super) async fn try_summary(&self, run: &RunId) -> Option<RunRecord> {
         resend(async || self.store().run(run).await).await.unwrap()
     }
 
-    pub(super) async fn summary(&self, run: &RunId) -> RunSummary {
+    pub(super) async fn summary(&self, run: &RunId) -> RunRecord {
         self.try_summary(run).await.unwrap()
     }
 

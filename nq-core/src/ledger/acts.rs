@@ -9,7 +9,7 @@ use crate::id::{EntryId, RunId, StepId};
 use crate::limits;
 use crate::record::{Input, JobState, RunRecord, TickRecord};
 use crate::status::RunStatus;
-use crate::store::{Acted, ErrorKind, Started, StoreError};
+use crate::store::{Acted, Started, StoreError};
 use crate::transaction::{Act, LogLine, Start};
 
 /// Begins a run, or finds that it has begun.
@@ -23,7 +23,7 @@ pub fn start<R: Records>(
         let input = |data: &serde_json::Value| data.get("input").cloned();
         let same = run.flow == start.flow
             && first.is_none_or(|first| input(&first.data) == input(&start.started.data));
-        return Ok(if same { Ok(Started::Existing) } else { Err(conflict(start)) });
+        return Ok(if same { Ok(Started::Existing) } else { Err(StoreError::id_taken(&start.run)) });
     }
     let run = RunRecord {
         run: start.run.clone(),
@@ -40,11 +40,6 @@ pub fn start<R: Records>(
     page.enqueue(&start.job, id, vec![Input { id, key: String::new() }])?;
     page.close()?;
     Ok(Ok(Started::New(id)))
-}
-
-fn conflict(start: &Start) -> StoreError {
-    let message = "a run of this id exists with another flow or input; give this one an id of its own";
-    StoreError::new(ErrorKind::Conflict, "start", message).key(&start.run)
 }
 
 /// Does something to a run from outside. None if there is no such run.

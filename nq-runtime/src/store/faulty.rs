@@ -10,9 +10,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use nq_core::entry::Entry;
 use nq_core::id::{InstanceId, QueueName, RunId};
+use nq_core::record::RunRecord;
 use nq_core::store::{
-    Acted, ErrorKind, Gathered, Interest, JobSummary, JobsQuery, Offer, QueueCounts, Read, RunSummary,
-    RunsPage, RunsQuery, Started, Store, StoreError, Take, Tick, Ticked, TurnReply,
+    Acted, ErrorKind, Gathered, Interest, JobSummary, JobsQuery, Offer, Queries, QueueCounts, Read, RunsPage,
+    RunsQuery, Started, Store, StoreError, Take, Tick, Ticked, TurnReply,
 };
 use nq_core::transaction::{Act, LogLine, Start, Turn};
 
@@ -221,6 +222,13 @@ impl<S: Store> Store for Faulty<S> {
         self.call("leave", self.store.leave(instance)).await
     }
 
+    async fn pause(&self, queue: &QueueName, paused: bool) -> Result<(), StoreError> {
+        self.call("pause", self.store.pause(queue, paused)).await
+    }
+}
+
+#[async_trait]
+impl<S: Store> Queries for Faulty<S> {
     async fn read(&self, read: &Read) -> Result<Vec<Entry>, StoreError> {
         self.call("read", self.store.read(read)).await
     }
@@ -229,7 +237,7 @@ impl<S: Store> Store for Faulty<S> {
         self.call("gathered", self.store.gathered(gathered)).await
     }
 
-    async fn run(&self, run: &RunId) -> Result<Option<RunSummary>, StoreError> {
+    async fn run(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {
         self.call("run", self.store.run(run)).await
     }
 
@@ -243,10 +251,6 @@ impl<S: Store> Store for Faulty<S> {
 
     async fn jobs(&self, query: &JobsQuery) -> Result<Vec<JobSummary>, StoreError> {
         self.call("jobs", self.store.jobs(query)).await
-    }
-
-    async fn pause(&self, queue: &QueueName, paused: bool) -> Result<(), StoreError> {
-        self.call("pause", self.store.pause(queue, paused)).await
     }
 }
 

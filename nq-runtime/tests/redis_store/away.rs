@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nq_core::store::{ErrorKind, Interest, Store};
+use nq_core::store::{ErrorKind, Interest, Queries, Store};
 use serde_json::json;
 use tokio::time::Instant;
 

@@ -6,7 +6,7 @@ use nq_core::def::OnFailure;
 use nq_core::entry::{EntryType, NewEntry};
 use nq_core::id::{InstanceId, Name, QueueName, RunId};
 use nq_core::status::RunStatus;
-use nq_core::store::{Answer, Lease, Read, Retention, Store, StoreError, Tick, TurnReply};
+use nq_core::store::{Answer, Lease, Queries, Read, Retention, Store, StoreError, Tick, TurnReply};
 use nq_core::transaction::{JobSpec, NewJob, Outcome, Start, Transaction, Turn, Want};
 use nq_runtime::store::redis::RedisStore;
 use serde_json::{Value, json};

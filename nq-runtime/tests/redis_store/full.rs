@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nq_core::store::{Answer, ErrorKind, Retention, Store, Tick};
+use nq_core::store::{Answer, ErrorKind, Queries, Retention, Store, Tick};
 use serde_json::json;
 
 use super::flow::{Peer, done, open, run_id, start, tick, until_there};

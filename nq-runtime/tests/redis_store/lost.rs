@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nq_core::entry::{Entry, EntryType, NewEntry};
-use nq_core::store::{ErrorKind, Interest, Lease, Read, Store, StoreError};
+use nq_core::store::{ErrorKind, Interest, Lease, Queries, Read, Store, StoreError};
 use nq_core::transaction::LogLine;
 use nq_runtime::store::redis::RedisStore;
 use serde_json::json;

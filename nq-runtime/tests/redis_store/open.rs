@@ -1,6 +1,6 @@
 //! What a server must be, and what a URL can ask of it.
 
-use nq_core::store::{ErrorKind, Store, StoreError};
+use nq_core::store::{ErrorKind, Queries, Store, StoreError};
 use nq_runtime::store::redis::RedisStore;
 use serde_json::json;
 

@@ -1,6 +1,6 @@
 //! Keys that go away: what can be made again is, what is lost is said.
 
-use nq_core::store::{Acted, Answer, ErrorKind, JobsQuery, Lease, RunsQuery, Started, Store};
+use nq_core::store::{Acted, Answer, ErrorKind, JobsQuery, Lease, Queries, RunsQuery, Started, Store};
 use nq_core::transaction::{Act, Outcome, Transaction};
 use nq_runtime::store::redis::RedisStore;
 use serde_json::json;

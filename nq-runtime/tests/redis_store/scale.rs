@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nq_core::entry::{EntryType, NewEntry};
 use nq_core::limits::{MAX_COMMIT_BYTES, MAX_PAYLOAD_BYTES};
-use nq_core::store::{Answer, Read, Retention, Store, Tick};
+use nq_core::store::{Answer, Queries, Read, Retention, Store, Tick};
 use nq_core::transaction::{Act, LogLine, NewJob, Outcome, Transaction};
 use nq_runtime::store::redis::RedisStore;
 use serde_json::json;

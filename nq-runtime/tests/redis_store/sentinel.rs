@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nq_core::store::{ErrorKind, Store};
+use nq_core::store::{ErrorKind, Queries, Store};
 use nq_runtime::store::redis::RedisStore;
 use serde_json::json;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nq_core::entry::{EntryType, NewEntry};
 use nq_core::store::{
-    Acted, ErrorKind, Gathered, Interest, JobsQuery, Lease, Offer, Read, RunsQuery, Started, Store,
+    Acted, ErrorKind, Gathered, Interest, JobsQuery, Lease, Offer, Queries, Read, RunsQuery, Started, Store,
     StoreError, Take,
 };
 use nq_core::transaction::{Act, LogLine};

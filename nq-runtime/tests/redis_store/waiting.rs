@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nq_core::store::{Interest, Lease, Offer, Store, Take};
+use nq_core::store::{Interest, Lease, Offer, Queries, Store, Take};
 use nq_core::transaction::{Act, Outcome, Renewal, Turn};
 use nq_runtime::store::redis::RedisStore;
 use serde_json::json;

@@ -6,9 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use nq_core::entry::Entry;
 use nq_core::id::{InstanceId, QueueName, RunId};
+use nq_core::record::RunRecord;
 use nq_core::store::{
-    Acted, Gathered, Interest, JobSummary, JobsQuery, Offer, QueueCounts, Read, RunSummary, RunsPage,
-    RunsQuery, Started, Store, StoreError, Take, Tick, Ticked, TurnReply,
+    Acted, Gathered, Interest, JobSummary, JobsQuery, Offer, Queries, QueueCounts, Read, RunsPage, RunsQuery,
+    Started, Store, StoreError, Take, Tick, Ticked, TurnReply,
 };
 use nq_core::transaction::{Act, LogLine, Start, Turn};
 
@@ -64,6 +65,13 @@ impl<S: Store, const N: usize> Store for Shared<S, N> {
         self.next().leave(instance).await
     }
 
+    async fn pause(&self, queue: &QueueName, paused: bool) -> Result<(), StoreError> {
+        self.next().pause(queue, paused).await
+    }
+}
+
+#[async_trait]
+impl<S: Store, const N: usize> Queries for Shared<S, N> {
     async fn read(&self, read: &Read) -> Result<Vec<Entry>, StoreError> {
         self.next().read(read).await
     }
@@ -72,7 +80,7 @@ impl<S: Store, const N: usize> Store for Shared<S, N> {
         self.next().gathered(gathered).await
     }
 
-    async fn run(&self, run: &RunId) -> Result<Option<RunSummary>, StoreError> {
+    async fn run(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {
         self.next().run(run).await
     }
 
@@ -86,9 +94,5 @@ impl<S: Store, const N: usize> Store for Shared<S, N> {
 
     async fn jobs(&self, query: &JobsQuery) -> Result<Vec<JobSummary>, StoreError> {
         self.next().jobs(query).await
-    }
-
-    async fn pause(&self, queue: &QueueName, paused: bool) -> Result<(), StoreError> {
-        self.next().pause(queue, paused).await
     }
 }

@@ -15,9 +15,10 @@ use async_trait::async_trait;
 use nq_core::entry::Entry;
 use nq_core::id::{InstanceId, QueueName, RunId};
 use nq_core::ledger;
+use nq_core::record::RunRecord;
 use nq_core::store::{
-    Acted, ErrorKind, Gathered, Interest, JobSummary, JobsQuery, Offer, QueueCounts, Read, RunSummary,
-    RunsPage, RunsQuery, Started, Store, StoreError, Take, Tick, Ticked, TurnReply,
+    Acted, ErrorKind, Gathered, Interest, JobSummary, JobsQuery, Offer, Queries, QueueCounts, Read, RunsPage,
+    RunsQuery, Started, Store, StoreError, Take, Tick, Ticked, TurnReply,
 };
 use nq_core::transaction::{Act, LogLine, Start, Turn};
 
@@ -101,10 +102,6 @@ impl fmt::Debug for MemoryStore {
     }
 }
 
-fn missing(op: &'static str, run: &RunId) -> StoreError {
-    StoreError::new(ErrorKind::NotFound, op, "there is no such run").key(run)
-}
-
 #[async_trait]
 impl Store for MemoryStore {
     async fn turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {
@@ -118,12 +115,12 @@ impl Store for MemoryStore {
 
     async fn act(&self, run: &RunId, act: &Act) -> Result<Acted, StoreError> {
         let acted = self.act("act", |maps, now_ms| ledger::act(maps, run, act, now_ms))?;
-        acted.ok_or_else(|| missing("act", run))
+        acted.ok_or_else(|| StoreError::no_run("act", run))
     }
 
     async fn append(&self, run: &RunId, lines: &[LogLine]) -> Result<(), StoreError> {
         let there = self.act("append", |maps, now_ms| ledger::append(maps, run, lines, now_ms))?;
-        if there { Ok(()) } else { Err(missing("append", run)) }
+        if there { Ok(()) } else { Err(StoreError::no_run("append", run)) }
     }
 
     async fn wait(&self, interest: &Interest, timeout: Duration) -> Result<(), StoreError> {
@@ -147,6 +144,17 @@ impl Store for MemoryStore {
         self.look("leave", |maps| maps.lanes.remove(instance)).map(drop)
     }
 
+    async fn pause(&self, queue: &QueueName, paused: bool) -> Result<(), StoreError> {
+        self.act("pause", |maps, _| {
+            maps.queues.entry(queue.clone()).or_default().paused = paused;
+            maps.news.queues.insert(queue.clone());
+            Ok(())
+        })
+    }
+}
+
+#[async_trait]
+impl Queries for MemoryStore {
     async fn read(&self, read: &Read) -> Result<Vec<Entry>, StoreError> {
         self.look("read", |maps| maps.read(read))?
     }
@@ -155,7 +163,7 @@ impl Store for MemoryStore {
         self.look("gathered", |maps| maps.gathered(gathered))?
     }
 
-    async fn run(&self, run: &RunId) -> Result<Option<RunSummary>, StoreError> {
+    async fn run(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {
         self.look("run", |maps| maps.summary(run))
     }
 
@@ -169,13 +177,5 @@ impl Store for MemoryStore {
 
     async fn jobs(&self, query: &JobsQuery) -> Result<Vec<JobSummary>, StoreError> {
         self.look("jobs", |maps| maps.list_jobs(query))
-    }
-
-    async fn pause(&self, queue: &QueueName, paused: bool) -> Result<(), StoreError> {
-        self.act("pause", |maps, _| {
-            maps.queues.entry(queue.clone()).or_default().paused = paused;
-            maps.news.queues.insert(queue.clone());
-            Ok(())
-        })
     }
 }

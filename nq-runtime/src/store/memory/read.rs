@@ -7,8 +7,7 @@ use nq_core::id::{EntryId, RunId};
 use nq_core::limits::{MAX_READ_BYTES, MAX_READ_ENTRIES};
 use nq_core::record::{JobRecord, JobState, RunRecord};
 use nq_core::store::{
-    ErrorKind, Gathered, JobSummary, JobsQuery, QueueCounts, Read, RunSummary, RunsPage, RunsQuery,
-    StoreError,
+    ErrorKind, Gathered, JobSummary, JobsQuery, QueueCounts, Read, RunsPage, RunsQuery, StoreError,
 };
 use serde_json::Value;
 
@@ -75,12 +74,11 @@ impl Maps {
     }
 
     fn known(&self, op: &'static str, run: &RunId) -> Result<&RunMaps, StoreError> {
-        let missing = || StoreError::new(ErrorKind::NotFound, op, "there is no such run").key(run);
-        self.runs.get(run).ok_or_else(missing)
+        self.runs.get(run).ok_or_else(|| StoreError::no_run(op, run))
     }
 
-    pub(super) fn summary(&self, run: &RunId) -> Option<RunSummary> {
-        self.runs.get(run)?.record.as_ref().map(summary)
+    pub(super) fn summary(&self, run: &RunId) -> Option<RunRecord> {
+        self.runs.get(run)?.record.clone()
     }
 
     pub(super) fn list_runs(&self, query: &RunsQuery) -> Result<RunsPage, StoreError> {
@@ -149,18 +147,6 @@ impl Maps {
             query.after.as_ref().is_none_or(|(run, step)| (&job.run, &job.step) > (run, step))
         });
         jobs.filter(wanted).take(limit).map(job_summary).collect()
-    }
-}
-
-fn summary(run: &RunRecord) -> RunSummary {
-    RunSummary {
-        run: run.run.clone(),
-        flow: run.flow.clone(),
-        status: run.status,
-        started_ms: run.started_ms,
-        ended_ms: run.ended_ms,
-        last: run.last,
-        pending: run.pending,
     }
 }
 

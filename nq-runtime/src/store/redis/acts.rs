@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::RedisStore;
-use super::errors::{garbled, missing};
+use super::errors::garbled;
 use super::keys::spec_text;
 use super::lanes::{PATIENCE, silent};
 use super::library::Call;
@@ -61,8 +61,7 @@ impl RedisStore {
         {
             return Ok(Started::Existing);
         }
-        let message = "a run of this id exists with another flow or input; give this one an id of its own";
-        Err(StoreError::new(ErrorKind::Conflict, OP, message).key(&start.run))
+        Err(StoreError::id_taken(&start.run))
     }
 
     pub(super) async fn act_on(&self, run: &RunId, act: &Act) -> Result<Acted, StoreError> {
@@ -84,7 +83,7 @@ impl RedisStore {
         match text(reply).as_deref() {
             Some("done") => Ok(Acted::Done),
             Some("nothing") => Ok(Acted::Nothing),
-            Some("missing") => Err(missing(OP, run)),
+            Some("missing") => Err(StoreError::no_run(OP, run)),
             _ => Err(garbled(OP)),
         }
     }
@@ -125,7 +124,7 @@ impl RedisStore {
         };
         let reply = reply.map_err(|error| error.key(run))?;
         self.hints.run(run, false);
-        if reply == Value::Int(1) { Ok(()) } else { Err(missing(OP, run)) }
+        if reply == Value::Int(1) { Ok(()) } else { Err(StoreError::no_run(OP, run)) }
     }
 
     pub(super) async fn forget_instance(&self, instance: &InstanceId) -> Result<(), StoreError> {

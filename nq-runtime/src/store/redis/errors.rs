@@ -169,8 +169,3 @@ pub(super) fn is_worth_another(error: &RedisError) -> bool {
 pub(super) fn garbled(op: &'static str) -> StoreError {
     StoreError::new(ErrorKind::Corrupt, op, "Redis answered in a form that no function of nq gives")
 }
-
-/// The error of a run that is not there.
-pub(super) fn missing(op: &'static str, run: &nq_core::id::RunId) -> StoreError {
-    StoreError::new(ErrorKind::NotFound, op, "there is no such run").key(run)
-}

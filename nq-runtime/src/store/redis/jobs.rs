@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nq_core::id::{QueueName, RunId, StepId};
 use nq_core::ledger;
-use nq_core::record::JobState;
+use nq_core::record::{JobState, ended};
 use nq_core::store::{JobSummary, JobsQuery, QueueCounts, StoreError};
 use redis::{Pipeline, Value};
 
@@ -263,6 +263,6 @@ fn job((run, step): Key, record: &str, error: Option<String>) -> Option<JobSumma
         _ => return None,
     };
     let queue = spec.split(' ').nth(2)?.parse().ok()?;
-    let attempt = state.attempt(earlier + failures + crashes);
+    let attempt = state.attempt(ended(earlier, failures, crashes));
     Some(JobSummary { run, step, queue, state, attempt, failures, crashes })
 }

@@ -136,9 +136,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use nq_core::entry::Entry;
 use nq_core::id::{InstanceId, QueueName, RunId};
+use nq_core::record::RunRecord;
 use nq_core::store::{
-    Acted, Gathered, Interest, JobSummary, JobsQuery, Offer, QueueCounts, Read, RunSummary, RunsPage,
-    RunsQuery, Started, Store, StoreError, Take, Tick, Ticked, TurnReply,
+    Acted, Gathered, Interest, JobSummary, JobsQuery, Offer, Queries, QueueCounts, Read, RunsPage, RunsQuery,
+    Started, Store, StoreError, Take, Tick, Ticked, TurnReply,
 };
 use nq_core::transaction::{Act, LogLine, Start, Turn};
 
@@ -242,6 +243,13 @@ impl Store for RedisStore {
         self.forget_instance(instance).await
     }
 
+    async fn pause(&self, queue: &QueueName, paused: bool) -> Result<(), StoreError> {
+        self.pause_queue(queue, paused).await
+    }
+}
+
+#[async_trait]
+impl Queries for RedisStore {
     async fn read(&self, read: &Read) -> Result<Vec<Entry>, StoreError> {
         self.read_entries(read).await
     }
@@ -250,7 +258,7 @@ impl Store for RedisStore {
         self.read_gathered(gathered).await
     }
 
-    async fn run(&self, run: &RunId) -> Result<Option<RunSummary>, StoreError> {
+    async fn run(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {
         self.summary(run).await
     }
 
@@ -264,9 +272,5 @@ impl Store for RedisStore {
 
     async fn jobs(&self, query: &JobsQuery) -> Result<Vec<JobSummary>, StoreError> {
         self.list_jobs(query).await
-    }
-
-    async fn pause(&self, queue: &QueueName, paused: bool) -> Result<(), StoreError> {
-        self.pause_queue(queue, paused).await
     }
 }

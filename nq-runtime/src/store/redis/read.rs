@@ -3,12 +3,13 @@
 use nq_core::entry::Entry;
 use nq_core::id::RunId;
 use nq_core::limits::{MAX_READ_BYTES, MAX_READ_ENTRIES};
+use nq_core::record::RunRecord;
 use nq_core::status::RunStatus;
-use nq_core::store::{ErrorKind, Gathered, Read, RunSummary, StoreError};
+use nq_core::store::{ErrorKind, Gathered, Read, StoreError};
 use redis::Value;
 
 use super::RedisStore;
-use super::errors::{garbled, missing};
+use super::errors::garbled;
 use super::keys;
 use super::library::Call;
 use super::reply::Reply;
@@ -35,7 +36,7 @@ impl RedisStore {
             }
             let reply = call.run(&partition.calls).await.map_err(|error| error.key(&read.run))?;
             if reply == Value::Nil {
-                return Err(missing(OP, &read.run));
+                return Err(StoreError::no_run(OP, &read.run));
             }
             let mut reply = Reply::new(OP, reply)?;
             let at = reply.text()?;
@@ -81,7 +82,7 @@ impl RedisStore {
             .arg(MAX_READ_BYTES);
         let reply = call.run(&partition.calls).await.map_err(|error| error.key(run))?;
         if reply == Value::Nil {
-            return Err(missing(OP, run));
+            return Err(StoreError::no_run(OP, run));
         }
         let mut reply = Reply::new(OP, reply)?;
         let mut entries = Vec::new();
@@ -91,7 +92,7 @@ impl RedisStore {
         Ok(entries)
     }
 
-    pub(super) async fn summary(&self, run: &RunId) -> Result<Option<RunSummary>, StoreError> {
+    pub(super) async fn summary(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {
         const OP: &str = "run";
         let partition = self.partition(run);
         let mut command = redis::cmd("HMGET");
@@ -111,7 +112,7 @@ impl RedisStore {
 }
 
 /// A run of which a reply says status, flow, start in µs, end, last id and pending steps.
-pub(super) fn summary(run: RunId, reply: &mut Reply) -> Result<RunSummary, StoreError> {
+pub(super) fn summary(run: RunId, reply: &mut Reply) -> Result<RunRecord, StoreError> {
     let garbled = || super::errors::garbled("run");
     let status = RunStatus::parse(&reply.text()?).ok_or_else(garbled)?;
     let flow = keys::name(&reply.text()?).ok_or_else(garbled)?;
@@ -119,7 +120,7 @@ pub(super) fn summary(run: RunId, reply: &mut Reply) -> Result<RunSummary, Store
     let ended = reply.text()?;
     let ended_ms = if ended.is_empty() { None } else { Some(ended.parse().map_err(|_| garbled())?) };
     let last = nq_core::id::EntryId { ms: reply.number()?, n: reply.number()? };
-    Ok(RunSummary { run, flow, status, started_ms, ended_ms, last, pending: reply.number()? })
+    Ok(RunRecord { run, flow, status, started_ms, ended_ms, last, pending: reply.number()? })
 }
 
 /// A timeline counts its entries without a gap, so what is lost shows.

@@ -3,8 +3,9 @@
 use std::cmp::Reverse;
 
 use nq_core::id::RunId;
+use nq_core::record::RunRecord;
 use nq_core::status::RunStatus;
-use nq_core::store::{ErrorKind, RunSummary, RunsPage, RunsQuery, StoreError};
+use nq_core::store::{ErrorKind, RunsPage, RunsQuery, StoreError};
 
 use redis::Value;
 
@@ -48,7 +49,7 @@ async fn list_one(
     query: &RunsQuery,
     cursor: Option<&Place>,
     limit: usize,
-) -> Result<Vec<(Place, RunSummary)>, StoreError> {
+) -> Result<Vec<(Place, RunRecord)>, StoreError> {
     let (started, run) = cursor.map(|(started, run)| (started.to_string(), run.clone())).unwrap_or_default();
     let mut call = Call::reading(OP, partition);
     call.arg(limit).arg(started).arg(run).arg(query.flow.as_ref().map_or("", |flow| flow.as_str()));

@@ -76,9 +76,10 @@ use async_trait::async_trait;
 use nq_core::entry::Entry;
 use nq_core::id::{InstanceId, QueueName, RunId};
 use nq_core::ledger;
+use nq_core::record::RunRecord;
 use nq_core::store::{
-    Acted, ErrorKind, Gathered, Interest, JobSummary, JobsQuery, Offer, QueueCounts, Read, RunSummary,
-    RunsPage, RunsQuery, Started, Store, StoreError, Take, Tick, Ticked, TurnReply,
+    Acted, ErrorKind, Gathered, Interest, JobSummary, JobsQuery, Offer, Queries, QueueCounts, Read, RunsPage,
+    RunsQuery, Started, Store, StoreError, Take, Tick, Ticked, TurnReply,
 };
 use nq_core::transaction::{Act, LogLine, Start, Turn};
 use rusqlite::params;
@@ -264,10 +265,6 @@ impl fmt::Debug for SqliteStore {
     }
 }
 
-fn missing(op: &'static str, run: &RunId) -> StoreError {
-    StoreError::new(ErrorKind::NotFound, op, "there is no such run").key(run)
-}
-
 /// Counts one who waits, so that the writer looks for what other processes bring.
 struct Waiting<'a>(&'a AtomicUsize);
 
@@ -295,14 +292,14 @@ impl Store for SqliteStore {
     async fn act(&self, run: &RunId, act: &Act) -> Result<Acted, StoreError> {
         let (id, act) = (run.clone(), act.clone());
         let does = move |book: &mut Book<'_>, _: &Locks, now_ms| ledger::act(book, &id, &act, now_ms);
-        self.write("act", Some(run.to_string()), does).await?.ok_or_else(|| missing("act", run))
+        self.write("act", Some(run.to_string()), does).await?.ok_or_else(|| StoreError::no_run("act", run))
     }
 
     async fn append(&self, run: &RunId, lines: &[LogLine]) -> Result<(), StoreError> {
         let (id, lines) = (run.clone(), lines.to_vec());
         let act = move |book: &mut Book<'_>, _: &Locks, now_ms| ledger::append(book, &id, &lines, now_ms);
         let there = self.write("append", Some(run.to_string()), act).await?;
-        if there { Ok(()) } else { Err(missing("append", run)) }
+        if there { Ok(()) } else { Err(StoreError::no_run("append", run)) }
     }
 
     async fn wait(&self, interest: &Interest, timeout: Duration) -> Result<(), StoreError> {
@@ -334,20 +331,36 @@ impl Store for SqliteStore {
         self.write("leave", Some(instance.to_string()), move |book, _, _| book.leave(&id)).await
     }
 
+    async fn pause(&self, queue: &QueueName, paused: bool) -> Result<(), StoreError> {
+        let name = queue.clone();
+        let act = move |book: &mut Book<'_>, _: &Locks, _| {
+            let queue = book.queue(&name)?;
+            queue.paused = paused;
+            queue.news = true;
+            let key = queue.key;
+            book.db.execute("UPDATE queues SET paused = ? WHERE key = ?", params![paused, key])?;
+            Ok(())
+        };
+        self.write("pause", Some(queue.to_string()), act).await
+    }
+}
+
+#[async_trait]
+impl Queries for SqliteStore {
     async fn read(&self, read: &Read) -> Result<Vec<Entry>, StoreError> {
         let (key, query) = (read.run.to_string(), read.clone());
         let page = self.look("read", Some(key), move |db| read::read(db, &query)).await?;
-        page.ok_or_else(|| missing("read", &read.run))?
+        page.ok_or_else(|| StoreError::no_run("read", &read.run))?
     }
 
     async fn gathered(&self, gathered: &Gathered) -> Result<Vec<Entry>, StoreError> {
         let asked = gathered.clone();
         let look = move |db: db::Db<'_>| read::gathered(db, &asked);
         let page = self.look("gathered", Some(gathered.run.to_string()), look).await?;
-        page.ok_or_else(|| missing("gathered", &gathered.run))
+        page.ok_or_else(|| StoreError::no_run("gathered", &gathered.run))
     }
 
-    async fn run(&self, run: &RunId) -> Result<Option<RunSummary>, StoreError> {
+    async fn run(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {
         let id = run.clone();
         self.look("run", Some(run.to_string()), move |db| read::run(db, &id)).await
     }
@@ -372,18 +385,5 @@ impl Store for SqliteStore {
     async fn jobs(&self, query: &JobsQuery) -> Result<Vec<JobSummary>, StoreError> {
         let query = query.clone();
         self.look("jobs", None, move |db| read::jobs(db, &query)).await
-    }
-
-    async fn pause(&self, queue: &QueueName, paused: bool) -> Result<(), StoreError> {
-        let name = queue.clone();
-        let act = move |book: &mut Book<'_>, _: &Locks, _| {
-            let queue = book.queue(&name)?;
-            queue.paused = paused;
-            queue.news = true;
-            let key = queue.key;
-            book.db.execute("UPDATE queues SET paused = ? WHERE key = ?", params![paused, key])?;
-            Ok(())
-        };
-        self.write("pause", Some(queue.to_string()), act).await
     }
 }

@@ -4,10 +4,10 @@ use nq_core::entry::{Entry, EntryType};
 use nq_core::id::{EntryId, QueueName, RunId};
 use nq_core::ledger;
 use nq_core::limits::{MAX_READ_BYTES, MAX_READ_ENTRIES};
-use nq_core::record::JobState;
+use nq_core::record::{JobState, RunRecord, ended};
 use nq_core::status::RunStatus;
 use nq_core::store::{
-    Gathered, Interest, JobSummary, JobsQuery, QueueCounts, Read, RunSummary, RunsPage, RunsQuery, StoreError,
+    Gathered, Interest, JobSummary, JobsQuery, QueueCounts, Read, RunsPage, RunsQuery, StoreError,
 };
 use rusqlite::types::Value;
 use rusqlite::{Row, ToSql, params, params_from_iter};
@@ -135,8 +135,8 @@ pub(super) fn gathered(db: Db<'_>, gathered: &Gathered) -> Result<Option<Vec<Ent
 }
 
 /// What is known of a run.
-pub(super) fn run(db: Db<'_>, run: &RunId) -> Result<Option<RunSummary>, Failure> {
-    Ok(db.first(row::RUN_BY_ID, [run.as_str()], row::run)?.map(|(_, run)| row::summary(run)))
+pub(super) fn run(db: Db<'_>, run: &RunId) -> Result<Option<RunRecord>, Failure> {
+    Ok(db.first(row::RUN_BY_ID, [run.as_str()], row::run)?.map(|(_, run)| run))
 }
 
 /// A page of runs before this key.
@@ -171,7 +171,7 @@ pub(super) fn runs(db: Db<'_>, query: &RunsQuery, before: i64) -> Result<RunsPag
     let mut runs = Vec::with_capacity(keys.len());
     for key in keys {
         match db.first(row::RUN_BY_KEY, [key], row::run).map_err(|failure| failure.about("runs")) {
-            Ok(run) => runs.extend(run.map(|(_, run)| row::summary(run))),
+            Ok(run) => runs.extend(run.map(|(_, run)| run)),
             // Whoever asks for it by its id is told.
             Err(Failure::Corrupt { key, what }) => {
                 tracing::error!(run = key, what, "a run that cannot be read is left out of a list");
@@ -238,7 +238,7 @@ pub(super) fn jobs(db: Db<'_>, query: &JobsQuery) -> Result<Vec<JobSummary>, Fai
         Ok(JobSummary {
             step: row::step(&run, &text(1)?, row::uint(row, 2)?, row::uint(row, 3)?)?,
             queue: row::queue_name(&text(4)?)?,
-            attempt: state.attempt(earlier + failures + crashes),
+            attempt: state.attempt(ended(earlier, failures, crashes)),
             state,
             failures,
             crashes,

@@ -3,7 +3,6 @@
 use nq_core::entry::{Entry, EntryType};
 use nq_core::id::{EntryId, Name, QueueName, RunId, StepId};
 use nq_core::record::{JobState, RunRecord};
-use nq_core::store::RunSummary;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Error, Row};
 
@@ -59,12 +58,6 @@ pub(super) fn run(row: &Row<'_>) -> Result<(i64, RunRecord), Failure> {
         run: run_id(&id)?,
     };
     Ok((row.get(0)?, record))
-}
-
-/// A run as people see it.
-pub(super) fn summary(run: RunRecord) -> RunSummary {
-    let RunRecord { run, flow, status, started_ms, ended_ms, last, pending } = run;
-    RunSummary { run, flow, status, started_ms, ended_ms, last, pending }
 }
 
 /// Finds the entry of a run's key and a position, as [`entry`] takes it.

@@ -1,0 +1,104 @@
+//! Why a store could not do what it was asked.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::id::{EntryId, RunId};
+
+/// What kind of failure it is, and with that, what a caller can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The store cannot be reached or does not answer, or a disk is full. The call may have happened: send
+    /// it again.
+    Unavailable,
+    /// The same id stands for something else already.
+    Conflict,
+    /// No such run, or no such page.
+    NotFound,
+    /// The lane is another's, or the store lost acknowledged turns. The instance must stop.
+    Lane,
+    /// The store does not have what it has shown before: it was set back to an older state. Whoever has seen more must
+    /// not go on from there.
+    Lost,
+    /// The store's data is not what it wrote.
+    Corrupt,
+    /// The store was written by a version of nq that this one does not understand, or is not nq's.
+    Version,
+    /// What was asked for passes a limit.
+    TooLarge,
+    /// The store is not set up as it must be: rights, configuration.
+    Config,
+    /// The store was closed, or ended itself after a failure that it must not outlive.
+    Closed,
+}
+
+/// A store could not do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{op}{}: {message}", key_text(key.as_deref()))]
+pub struct StoreError {
+    /// What a caller can do about it.
+    pub kind: ErrorKind,
+    /// The verb: `turn`, `start`, `open` …
+    pub op: &'static str,
+    /// The run, queue or path that it was about.
+    pub key: Option<String>,
+    /// What went wrong and, where something helps, what helps.
+    pub message: String,
+    /// What lies beneath.
+    #[source]
+    pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    /// Whether the store has told the log that it is away: nobody else needs to.
+    pub logged: bool,
+    /// Whether the call was certainly not made: nothing of it has happened or will.
+    pub unsent: bool,
+}
+
+fn key_text(key: Option<&str>) -> String {
+    key.map(|key| format!(" `{key}`")).unwrap_or_default()
+}
+
+impl StoreError {
+    /// An error of this kind, in this verb, that says this.
+    pub fn new(kind: ErrorKind, op: &'static str, message: impl Into<String>) -> Self {
+        Self { kind, op, key: None, message: message.into(), source: None, logged: false, unsent: false }
+    }
+
+    /// The error of a reader who has seen more of a run than the store has, which ends with this entry.
+    pub fn lost(op: &'static str, run: &RunId, seen: impl fmt::Display, last: EntryId) -> Self {
+        let message = format!(
+            "the reader has seen {seen}, which the store does not have: its last entry of the run is `{last}`; it was set back to an older state, and acknowledged work is lost"
+        );
+        Self::new(ErrorKind::Lost, op, message).key(run)
+    }
+
+    /// The error of a verb about a run that is not there.
+    pub fn no_run(op: &'static str, run: &RunId) -> Self {
+        Self::new(ErrorKind::NotFound, op, "there is no such run").key(run)
+    }
+
+    /// The error of a start whose id another run has.
+    pub fn id_taken(run: &RunId) -> Self {
+        let message = "a run of this id exists with another flow or input; give this one an id of its own";
+        Self::new(ErrorKind::Conflict, "start", message).key(run)
+    }
+
+    /// The same, about this run, queue or path.
+    #[must_use]
+    pub fn key(mut self, key: impl fmt::Display) -> Self {
+        self.key = Some(key.to_string());
+        self
+    }
+
+    /// The same, because of this.
+    #[must_use]
+    pub fn source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(source));
+        self
+    }
+
+    /// Whether the same call may succeed later. What it asked for may have happened already.
+    pub fn is_retryable(&self) -> bool {
+        self.kind == ErrorKind::Unavailable
+    }
+}

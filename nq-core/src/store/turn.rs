@@ -1,0 +1,98 @@
+//! What a turn is answered.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::id::{EntryId, Name, QueueName, RunId, StepId};
+use crate::status::RunStatus;
+
+/// The answers to a turn, in the order of its parts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TurnReply {
+    /// One for each write.
+    pub answers: Vec<Answer>,
+    /// One for each renewal.
+    pub renewed: Vec<RenewAnswer>,
+    /// The jobs that are the instance's now.
+    pub leases: Vec<Lease>,
+}
+
+/// What became of one write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// It is in the timeline.
+    Committed {
+        /// The last entry of the run after it.
+        last: EntryId,
+    },
+    /// Another lease of the job is current, or the job is finished: nothing was written.
+    LeaseLost,
+    /// The run has ended: nothing was written.
+    RunEnded {
+        /// How it ended.
+        status: RunStatus,
+    },
+    /// The run is gone: nothing was written.
+    RunGone,
+    /// It passes a limit: nothing was written.
+    TooLarge {
+        /// Which limit.
+        limit: String,
+    },
+    /// The part of the store that holds the run is away, and whether it is written is unknown: it is sent again, as it
+    /// is, in a later turn, before anything else of its run. It is written once.
+    Later,
+}
+
+/// What became of one renewal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RenewAnswer {
+    /// The lease is as long as a new one.
+    Renewed,
+    /// The job is another's now, or finished.
+    LeaseLost,
+    /// The run has ended: the step should stop.
+    RunEnded,
+    /// The part of the store that holds the run is away: it is sent again in a later turn.
+    Later,
+}
+
+/// A job that an instance may run until the lease ends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lease {
+    /// The run.
+    pub run: RunId,
+    /// Its flow.
+    pub flow: Name,
+    /// The step.
+    pub step: StepId,
+    /// The queue that it came from.
+    pub queue: QueueName,
+    /// The fencing token: every write of this attempt carries it.
+    pub fence: u64,
+    /// The attempt, from 1.
+    pub attempt: u32,
+    /// How many attempts have failed before.
+    pub failures: u32,
+    /// The position up to which it reads the state.
+    pub read: u64,
+    /// How many operations it replays.
+    pub recorded: u32,
+    /// The events that it runs on, in the order of the attribute. Empty for a gather.
+    pub inputs: Vec<Arrived>,
+}
+
+/// An event that reached a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arrived {
+    /// Its entry.
+    pub id: EntryId,
+    /// Its name.
+    pub event: Arc<str>,
+    /// Its payload.
+    pub payload: Value,
+    /// What the idempotency key of the step is made from.
+    pub key: String,
+}
