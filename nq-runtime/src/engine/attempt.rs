@@ -95,7 +95,9 @@ pub(super) async fn attempt(guard: Guard, begun: Begun) {
         failures: lease.failures,
     };
     // Whatever of the program's panics in here, be it the drop of what the handler left, becomes a failure.
-    let end = AssertUnwindSafe(run(begun, &attempt)).catch_unwind().await.unwrap_or_else(|panic| {
+    // In a box, so that the task is small where it is spawned.
+    let running = Box::pin(AssertUnwindSafe(run(begun, &attempt)).catch_unwind());
+    let end = running.await.unwrap_or_else(|panic| {
         let text = format!("the attempt ended in a panic: {}", panic_text(panic));
         let tx = decide(&flow, handler.def, &attempt, &[], failed(text, false, None));
         Message::Write { tx, bytes: 0, reply: None }

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nq_core::registry::Registry;
 use nq_core::store::Lease;
-use nq_core::transaction::Transaction;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -51,9 +50,8 @@ impl Starter {
             begun: 0,
             looked: 0,
         };
-        let tx = Transaction::new(lease.run.clone(), lease.step.clone(), lease.fence, lease.attempt);
         // Made before the task: a runtime that is gone drops what is spawned on it.
-        let guard = Guard::new(self.shared.link.clone(), tx, stop.clone());
+        let guard = Guard::new(self.shared.link.clone(), &lease, stop.clone());
         let (shared, flow) = (self.shared.clone(), flow.clone());
         self.handle.spawn(attempt(guard, Begun { shared, handler, flow, lease, stop, kill: killed }));
         Some(running)

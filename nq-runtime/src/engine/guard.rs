@@ -4,7 +4,9 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use nq_core::id::{RunId, StepId};
 use nq_core::limits;
+use nq_core::store::Lease;
 use nq_core::transaction::{Outcome, Transaction};
 use tokio_util::sync::CancellationToken;
 
@@ -13,22 +15,23 @@ use super::link::{Link, Message};
 /// Tells the engine that an attempt is over: by [`Guard::tell`], or when it is dropped with its task.
 pub(super) struct Guard {
     pub(super) link: Link,
-    /// What gives the job back unharmed, until something else was told.
-    pub(super) release: Option<Transaction>,
+    /// The run, step, fence and number of the attempt, until something was told of it. Small, since it moves with the
+    /// task.
+    pub(super) untold: Option<(RunId, StepId, u64, u32)>,
     /// Wakes whoever outlives the attempt and waits for it to stop.
     pub(super) stop: CancellationToken,
 }
 
 impl Guard {
-    /// The guard of the attempt that this transaction belongs to.
-    pub(super) fn new(link: Link, mut tx: Transaction, stop: CancellationToken) -> Self {
-        tx.outcome = Outcome::Release;
-        Self { link, release: Some(tx), stop }
+    /// The guard of the attempt of this lease.
+    pub(super) fn new(link: Link, lease: &Lease, stop: CancellationToken) -> Self {
+        let untold = (lease.run.clone(), lease.step.clone(), lease.fence, lease.attempt);
+        Self { link, untold: Some(untold), stop }
     }
 
     /// Tells the engine how the attempt ended.
     pub(super) fn tell(mut self, end: Message) {
-        self.release = None;
+        self.untold = None;
         self.link.send(end);
     }
 }
@@ -36,7 +39,8 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         self.stop.cancel();
-        let Some(tx) = self.release.take() else { return };
+        let Some((run, step, fence, number)) = self.untold.take() else { return };
+        let tx = Transaction { outcome: Outcome::Release, ..Transaction::new(run, step, fence, number) };
         self.link.send(Message::Write { tx, bytes: 0, reply: None });
         if !std::thread::panicking() {
             // Only a runtime that ends drops a task that is not over.
