@@ -7,7 +7,8 @@ use nq_core::id::{IdError, QueueName};
 use nq_core::registry::flows_of;
 use nq_core::store::{JobSummary, JobsQuery, QueueCounts, StoreError};
 
-use crate::client::{Client, hint, nearest};
+use super::Client;
+use super::near::{hint, nearest};
 
 /// A queue could not be paused or resumed.
 #[derive(Clone, Debug, thiserror::Error)]

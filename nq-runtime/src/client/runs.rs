@@ -5,7 +5,7 @@ use nq_core::record::RunRecord;
 use nq_core::status::RunStatus;
 use nq_core::store::{RunsPage, RunsQuery, StoreError};
 
-use crate::client::Client;
+use super::Client;
 
 /// Runs could not be listed.
 #[derive(Clone, Debug, thiserror::Error)]

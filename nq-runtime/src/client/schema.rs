@@ -1,0 +1,84 @@
+//! Checks inputs from elsewhere against the JSON Schemas of events: each is compiled once, and kept.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::OnceLock;
+
+use jsonschema::{ValidationError, Validator};
+use nq_core::def::EventDef;
+use nq_core::limits;
+use nq_core::registry::{FlowStep, Registry};
+use serde_json::Value;
+
+use super::error::{StartError, Violation};
+
+/// The most violations that one error names.
+const MAX_VIOLATIONS: usize = 20;
+/// The most that is said of one violation, in bytes: a validator repeats the value.
+const MAX_VIOLATION_BYTES: usize = 1024;
+
+/// The typed events of a program with their validators. All clones of a client share them.
+pub(super) struct Schemas {
+    events: HashMap<&'static str, Schema>,
+}
+
+struct Schema {
+    event: EventDef,
+    /// Compiled when the first input is checked against it. Where the schema cannot be used: why.
+    validator: OnceLock<Result<Validator, String>>,
+}
+
+impl Schemas {
+    /// The schemas of the events that this program has. Nothing is compiled yet.
+    pub(super) fn new(registry: &Registry) -> Self {
+        let schema = |event: &EventDef| Schema { event: *event, validator: OnceLock::new() };
+        Self { events: registry.events.values().map(|event| (event.name, schema(event))).collect() }
+    }
+
+    /// Checks an input against the schema of the event that the entry takes, then reads it as that event: a schema does
+    /// not say all that a type asks for, such as that `1.0` is no integer.
+    pub(super) fn check(&self, entry: &FlowStep, input: &Value) -> Result<(), StartError> {
+        let schema = entry.def.input.and_then(|input| self.events.get(input.name));
+        schema.map_or(Ok(()), |schema| schema.check(input))
+    }
+}
+
+impl fmt::Debug for Schemas {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.events.keys()).finish()
+    }
+}
+
+impl Schema {
+    fn check(&self, input: &Value) -> Result<(), StartError> {
+        let violations: Vec<_> = match self.validator() {
+            Ok(validator) => validator.iter_errors(input).take(MAX_VIOLATIONS).map(violation).collect(),
+            Err(error) => vec![Violation { pointer: String::new(), message: error.clone() }],
+        };
+        if !violations.is_empty() {
+            return Err(self.invalid(violations));
+        }
+        (self.event.read)(input).map_err(|misfit| {
+            let message = limits::cut_to(misfit.message, MAX_VIOLATION_BYTES);
+            self.invalid(vec![Violation { pointer: misfit.pointer, message }])
+        })
+    }
+
+    fn validator(&self) -> &Result<Validator, String> {
+        self.validator.get_or_init(|| {
+            let schema = (self.event.schema)().to_value();
+            jsonschema::validator_for(&schema).map_err(|error| format!("its schema cannot be used: {error}"))
+        })
+    }
+
+    fn invalid(&self, violations: Vec<Violation>) -> StartError {
+        StartError::Invalid { event: self.event.name.to_owned(), violations }
+    }
+}
+
+fn violation(error: ValidationError<'_>) -> Violation {
+    Violation {
+        pointer: limits::cut_to(error.instance_path().to_string(), MAX_VIOLATION_BYTES),
+        message: limits::display_to(error, MAX_VIOLATION_BYTES),
+    }
+}

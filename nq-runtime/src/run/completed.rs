@@ -1,0 +1,151 @@
+//! The end of a run: waits for it, and says what came of it.
+
+use std::time::Duration;
+
+use nq_core::entry::{Entry, EntryType};
+use nq_core::id::{RunId, StepId};
+use nq_core::record::RunRecord;
+use nq_core::status::RunStatus;
+use nq_core::store::{Interest, StoreError};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::Run;
+use crate::patience::{Pauses, Reader};
+
+/// How long it waits for a hint before it looks for itself.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// A run did not complete.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// A step failed for good.
+    #[error("run `{run}` failed in step `{step}`: {error}")]
+    Failed {
+        /// The run.
+        run: RunId,
+        /// The worker whose step failed.
+        step: String,
+        /// What it said.
+        error: String,
+    },
+    /// It was ended from outside.
+    #[error("run `{run}` was cancelled: {reason}")]
+    Cancelled {
+        /// The run.
+        run: RunId,
+        /// Why.
+        reason: String,
+    },
+    /// It can make no progress.
+    #[error("run `{run}` stalled: {reason}")]
+    Stalled {
+        /// The run.
+        run: RunId,
+        /// Why.
+        reason: String,
+    },
+    /// The store could not be asked, or the run is gone.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Run {
+    /// Returns when the run has ended: with what its steps returned if it completed, else with an error that
+    /// says why not. A store that is away is waited for; a run that is gone is an error, never a wait.
+    pub async fn completed(&self) -> Result<Completed, RunError> {
+        let interest = Interest::End { run: self.id.clone() };
+        let mut pauses = Pauses::default();
+        let summary = loop {
+            // The hint may come early or for nothing; a store that is away is no reason to give up.
+            let asked = match self.store.wait(&interest, LOOK_EVERY).await {
+                Ok(()) => self.summary().await,
+                Err(error) => Err(error),
+            };
+            match asked {
+                Ok(summary) if summary.status.is_terminal() => break summary,
+                Ok(_) => pauses = Pauses::default(),
+                Err(error) if error.is_retryable() => pauses.pause().await,
+                Err(error) => return Err(error.into()),
+            }
+        };
+        let types = match summary.status {
+            RunStatus::Completed => vec![EntryType::StepCompleted, EntryType::FlowCompleted],
+            _ => vec![EntryType::FlowFailed, EntryType::FlowCancelled, EntryType::FlowStalled],
+        };
+        // Only log lines follow the terminal entry: with it, all is there.
+        let reader = Reader::Patient(&*self.store);
+        let mut entries = self.entries_until(reader, types, |entry| entry.kind.is_terminal()).await?;
+        let terminal = entries.pop_if(|entry| entry.kind.is_terminal());
+        if terminal.is_none() {
+            // The store said that the run had ended, and does not know it any more.
+            let seen = format!("that the run is {}", summary.status);
+            let last = self.summary().await?.last;
+            return Err(StoreError::lost("read", &self.id, seen, last).into());
+        }
+        let text = |field: &str| {
+            let data = terminal.as_ref().map(|entry| &entry.data);
+            data.and_then(|data| data.get(field)).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let run = self.id.clone();
+        match summary.status {
+            RunStatus::Running | RunStatus::Completed => Ok(Completed { summary, entries }),
+            RunStatus::Failed => {
+                Err(RunError::Failed { run, step: text("failedStep"), error: text("error") })
+            }
+            RunStatus::Cancelled => Err(RunError::Cancelled { run, reason: text("reason") }),
+            RunStatus::Stalled => Err(RunError::Stalled { run, reason: text("reason") }),
+        }
+    }
+}
+
+/// What a step returned is not of the type that is asked for.
+#[derive(Debug, thiserror::Error)]
+#[error("the result of step `{step}` cannot be read as `{type_name}`")]
+#[non_exhaustive]
+pub struct ResultError {
+    /// The step.
+    pub step: StepId,
+    /// The type that was asked for.
+    pub type_name: &'static str,
+    /// What does not fit.
+    pub source: serde_json::Error,
+}
+
+/// A run that completed.
+#[derive(Clone, Debug)]
+pub struct Completed {
+    /// Its flow and times.
+    pub summary: RunRecord,
+    /// The `flow.step.completed` entries, in order.
+    entries: Vec<Entry>,
+}
+
+impl Completed {
+    /// What the run returned: what the last of its steps that returned something returned. For a flow that
+    /// ends in one step, that is the result of that step. None if no step returned anything.
+    pub fn result<T: DeserializeOwned>(&self) -> Result<Option<T>, ResultError> {
+        self.find(|_| true)
+    }
+
+    /// What a worker's step returned; the last of them if it ran several times.
+    pub fn result_of<T: DeserializeOwned>(&self, worker: &str) -> Result<Option<T>, ResultError> {
+        self.find(|step| step.worker().as_str() == worker)
+    }
+
+    fn find<T: DeserializeOwned>(&self, of: impl Fn(&StepId) -> bool) -> Result<Option<T>, ResultError> {
+        let results = self.entries.iter().rev().filter_map(|entry| {
+            let step = entry.step.as_ref().filter(|step| of(step))?;
+            Some((step, entry.data.get("result")?.clone()))
+        });
+        let read = |(step, value): (&StepId, Value)| {
+            serde_json::from_value(value).map_err(|source| ResultError {
+                step: step.clone(),
+                type_name: std::any::type_name::<T>(),
+                source,
+            })
+        };
+        { results }.next().map(read).transpose()
+    }
+}

@@ -1,0 +1,249 @@
+//! The journal of an attempt: what it has done so far, by position, and what earlier attempts have recorded, which it
+//! recognises.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+
+use nq_core::decide::{Operation, OperationKind};
+use nq_core::entry::{Entry, EntryType, NewEntry};
+use nq_core::limits;
+use nq_core::state::{Change, changes_with_op};
+use serde_json::Value;
+
+use super::error::StepError;
+use crate::state::REFRESH;
+
+/// What an attempt has done so far, by position.
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    /// How many operations each scope has begun.
+    counters: HashMap<String, u32>,
+    /// What earlier attempts have in the timeline, as far as this one has not come to it.
+    recorded: HashMap<String, Recorded>,
+    /// What a test says that earlier attempts recorded, by the name of the effect.
+    given: HashMap<String, VecDeque<Value>>,
+    /// What waits for the next commit.
+    buffered: Vec<Operation>,
+    /// The step's own changes, in order; with the position in the timeline of those that are there.
+    pub(crate) overlay: Vec<(Option<u64>, Change)>,
+    /// The position in the timeline up to which the state is read.
+    pub(crate) read: u64,
+    /// A snapshot of the state that is worth writing with the step's commit.
+    pub(crate) snapshot: Option<NewEntry>,
+    bytes: usize,
+    /// Set once the attempt is over.
+    ended: bool,
+    /// Whether the timeline was told of an operation that came after the end.
+    late: bool,
+    /// Why no attempt may follow if this one fails: it would do an act again that was done and is not recorded. By
+    /// the position of the act.
+    poison: BTreeMap<String, String>,
+}
+
+/// An operation that is in the timeline.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Recorded {
+    Emit(String),
+    Change(Change, u64),
+    Effect(String, Value),
+}
+
+impl Recorded {
+    /// An operation as the timeline would have it.
+    pub(super) fn of(kind: &OperationKind) -> Self {
+        match kind {
+            OperationKind::Emit { event, .. } => Self::Emit(event.to_string()),
+            OperationKind::Change(change) => Self::Change(change.clone(), 0),
+        }
+    }
+
+    /// An effect whose outcome is not known yet.
+    pub(super) fn effect(name: &str) -> Self {
+        Self::Effect(name.into(), Value::Null)
+    }
+}
+
+impl fmt::Display for Recorded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Emit(event) => write!(f, "event.emitted {event}"),
+            Self::Change(change, _) => describe(change).fmt(f),
+            Self::Effect(name, _) => write!(f, "run {name:?}"),
+        }
+    }
+}
+
+fn describe(change: &Change) -> String {
+    match change {
+        Change::Set { key, .. } => format!("state.set {key}"),
+        Change::Delete { key } => format!("state.delete {key}"),
+        Change::Incr { key, .. } => format!("state.incr {key}"),
+    }
+}
+
+impl Journal {
+    /// The journal of an attempt that reads the state up to `read` and replays what these entries of the
+    /// run, in order, say of it.
+    pub(crate) fn new(read: u64, own: &[Entry]) -> Self {
+        let mut recorded = HashMap::new();
+        for entry in own {
+            let text = |field: &str| entry.data.get(field).and_then(Value::as_str).map(ToOwned::to_owned);
+            match entry.kind {
+                EntryType::EventEmitted => {
+                    if let (Some(op), Some(name)) = (text("op"), text("name")) {
+                        recorded.insert(op, Recorded::Emit(name));
+                    }
+                }
+                EntryType::StepEffect => {
+                    if let (Some(op), Some(name)) = (text("op"), text("name")) {
+                        let mut result = entry.data.get("result").cloned().unwrap_or_default();
+                        if name == REFRESH {
+                            // What it saw behind itself was lost before it was recorded.
+                            let to = result.as_u64().unwrap_or_default();
+                            result = to.min(entry.id.n.saturating_sub(1)).into();
+                        }
+                        recorded.insert(op, Recorded::Effect(name, result));
+                    }
+                }
+                _ => {
+                    for (op, change) in changes_with_op(entry) {
+                        recorded.insert(op, Recorded::Change(change, entry.id.n));
+                    }
+                }
+            }
+        }
+        Self { recorded, read, ..Self::default() }
+    }
+
+    /// The journal of an attempt in a test, which finds these effects recorded.
+    pub(crate) fn of_test(given: HashMap<String, VecDeque<Value>>) -> Self {
+        Self { given, ..Self::default() }
+    }
+
+    /// The position of an operation that is called now.
+    pub(super) fn take_position(&mut self, scope: &str) -> String {
+        let counter = self.counters.entry(scope.to_owned()).or_default();
+        *counter += 1;
+        if scope.is_empty() { counter.to_string() } else { format!("{scope}/{counter}") }
+    }
+
+    /// Recognises an operation as recorded at its position, or buffers it for the next commit.
+    pub(super) fn operate(
+        &mut self,
+        position: String,
+        kind: OperationKind,
+        bytes: usize,
+    ) -> Result<(), StepError> {
+        if let Some(recorded) = self.recorded.get(&position) {
+            let same = match (&kind, recorded) {
+                (OperationKind::Emit { event, .. }, Recorded::Emit(before)) => **event == **before,
+                (OperationKind::Change(now), Recorded::Change(before, _)) => {
+                    describe(now) == describe(before)
+                }
+                _ => false,
+            };
+            if !same {
+                return Err(changed(position, recorded, &Recorded::of(&kind)));
+            }
+            if let Some(Recorded::Change(change, n)) = self.recorded.remove(&position) {
+                self.overlay.push((Some(n), change));
+            }
+            return Ok(());
+        }
+        if self.buffered.len() + 2 >= limits::MAX_COMMIT_ENTRIES {
+            let what = format!("{} operations", self.buffered.len() + 1);
+            return Err(StepError::TooMany { what, limit: limits::MAX_COMMIT_ENTRIES });
+        }
+        if self.bytes + bytes > limits::MAX_COMMIT_BYTES {
+            let what = format!("{} bytes", self.bytes + bytes);
+            return Err(StepError::TooMany { what, limit: limits::MAX_COMMIT_BYTES });
+        }
+        self.bytes += bytes;
+        if let OperationKind::Change(change) = &kind {
+            self.overlay.push((None, change.clone()));
+        }
+        self.buffered.push(Operation { position, kind });
+        Ok(())
+    }
+
+    /// The outcome of an effect that is called now, if an earlier attempt has recorded it at this position.
+    pub(super) fn recorded_effect(&mut self, position: &str, name: &str) -> Result<Option<Value>, StepError> {
+        match self.recorded.remove(position) {
+            None => Ok(self.given.get_mut(name).and_then(VecDeque::pop_front)),
+            Some(Recorded::Effect(before, result)) if before == name => Ok(Some(result)),
+            Some(other) => {
+                let error = changed(position.to_owned(), &other, &Recorded::effect(name));
+                self.recorded.insert(position.to_owned(), other);
+                Err(error)
+            }
+        }
+    }
+
+    /// What an earlier attempt has recorded and this one has not done: the first of it.
+    pub(super) fn unreached(&self) -> Option<StepError> {
+        let (position, recorded) = self.recorded.iter().min_by_key(|(position, _)| order(position))?;
+        Some(StepError::Fewer { position: position.clone(), recorded: recorded.to_string() })
+    }
+
+    /// What waits for the next commit.
+    pub(super) fn buffered(&self) -> &[Operation] {
+        &self.buffered
+    }
+
+    /// Takes what waits for a checkpoint, and how many bytes it has.
+    pub(super) fn take_buffered(&mut self) -> (Vec<Operation>, usize) {
+        (std::mem::take(&mut self.buffered), std::mem::take(&mut self.bytes))
+    }
+
+    /// A checkpoint has put these operations into the timeline, up to the entry `n`.
+    pub(super) fn committed(&mut self, operations: &[Operation], n: u64) {
+        let changes =
+            operations.iter().filter(|operation| matches!(operation.kind, OperationKind::Change(_)));
+        let waiting = self.overlay.iter_mut().filter(|(at, _)| at.is_none());
+        for (at, _) in waiting.take(changes.count()) {
+            *at = Some(n);
+        }
+    }
+
+    /// Sees to it that no attempt follows if this one fails, since the act at this position would be done again.
+    pub(super) fn poison(&mut self, position: &str, error: &StepError) {
+        self.poison.entry(position.to_owned()).or_insert_with(|| error.to_string());
+    }
+
+    /// The act at this position is recorded after all.
+    pub(super) fn cure(&mut self, position: &str) {
+        self.poison.remove(position);
+    }
+
+    /// Why no attempt may follow if this one fails.
+    pub(super) fn poisoned(&self) -> Option<&str> {
+        self.poison.values().next().map(String::as_str)
+    }
+
+    /// Whether the attempt is over.
+    pub(super) fn is_over(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether this is the first operation that comes after the end.
+    pub(super) fn is_late_for_the_first_time(&mut self) -> bool {
+        !std::mem::replace(&mut self.late, true)
+    }
+
+    /// Ends the attempt. Gives back what waits for its commit: the operations, how many bytes they have, and the
+    /// snapshot that goes with them.
+    pub(super) fn end(&mut self) -> (Vec<Operation>, usize, Option<NewEntry>) {
+        self.ended = true;
+        (std::mem::take(&mut self.buffered), self.bytes, self.snapshot.take())
+    }
+}
+
+/// The order of positions: by scope, and in it by count.
+fn order(position: &str) -> (&str, u32) {
+    let (scope, count) = position.rsplit_once('/').unwrap_or(("", position));
+    (scope, count.parse().unwrap_or_default())
+}
+
+fn changed(position: String, recorded: &Recorded, now: &Recorded) -> StepError {
+    StepError::Changed { position, recorded: recorded.to_string(), now: now.to_string() }
+}

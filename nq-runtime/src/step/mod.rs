@@ -1,0 +1,93 @@
+//! One attempt of a step: what its handler's parameters are made from, and what it has done so far.
+
+mod error;
+mod journal;
+mod operations;
+mod values;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nq_core::decide::Attempt;
+use nq_core::def::WorkerDef;
+use nq_core::registry::Flow;
+use nq_core::state::State;
+use nq_core::store::{Arrived, Store};
+use tokio_util::sync::CancellationToken;
+
+pub use self::error::StepError;
+pub(crate) use self::journal::Journal;
+pub(crate) use self::operations::CHECKPOINT;
+pub(crate) use self::values::fits;
+use crate::client::Client;
+use crate::data::{Data, Provided};
+use crate::engine::link::Link;
+use crate::state::StateCache;
+
+/// The step at hand, as extractors see it. Cheap to clone.
+#[derive(Clone)]
+pub struct Step {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) attempt: Attempt,
+    pub(crate) flow: Arc<Flow>,
+    pub(crate) def: &'static WorkerDef,
+    pub(crate) inputs: Vec<Arrived>,
+    pub(crate) provided: Arc<Provided>,
+    pub(crate) client: Client,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) states: Arc<StateCache>,
+    pub(crate) link: Link,
+    /// Fires when the step should stop: its run ended, its lease is lost, or the instance shuts down.
+    pub(crate) stop: CancellationToken,
+    pub(crate) max_payload: usize,
+    pub(crate) journal: Mutex<Journal>,
+    /// The state at the journal's read position, once something has asked for it.
+    pub(crate) base: tokio::sync::Mutex<Option<Arc<State>>>,
+}
+
+impl Step {
+    /// The events that the step runs on: one for an entry or a subscription, one for each side of a join in
+    /// the order of the attribute, all of them for a gather.
+    pub fn inputs(&self) -> &[Arrived] {
+        &self.inner.inputs
+    }
+
+    /// What the program provides.
+    pub fn provided(&self) -> &Provided {
+        &self.inner.provided
+    }
+
+    /// A value that the program provides.
+    pub fn data<T: ?std::marker::Sized + Send + Sync + 'static>(&self) -> Option<Data<T>> {
+        self.inner.provided.get()
+    }
+
+    /// What the step starts runs with, and looks at them.
+    pub fn client(&self) -> &Client {
+        &self.inner.client
+    }
+
+    /// The worker.
+    pub fn worker(&self) -> &'static WorkerDef {
+        self.inner.def
+    }
+
+    /// The ids of the run and the step, the number of the attempt and the idempotency key.
+    pub fn attempt(&self) -> &Attempt {
+        &self.inner.attempt
+    }
+
+    pub(crate) fn journal(&self) -> MutexGuard<'_, Journal> {
+        // Each statement leaves the journal whole, so a panic elsewhere does not spoil it.
+        self.inner.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Step").field("attempt", &self.inner.attempt).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,42 @@
+//! The values and names of a step's operations: turned into JSON, measured, and refused where they are too large.
+
+use nq_core::limits;
+use nq_core::value::{self, Written};
+use serde::Serialize;
+
+use super::Step;
+use super::error::StepError;
+
+impl Step {
+    /// Turns a value into JSON and measures it.
+    pub(crate) fn json(
+        &self,
+        what: impl Fn() -> String,
+        value: impl Serialize,
+    ) -> Result<Written, StepError> {
+        let written = match value::write(&value) {
+            Ok(written) => written,
+            Err(error) => {
+                value::give_up(value, &error);
+                return Err(StepError::refused(what(), error));
+            }
+        };
+        let (bytes, limit) = (written.bytes, self.inner.max_payload);
+        if bytes > limit {
+            return Err(StepError::TooLarge { what: what(), bytes, limit });
+        }
+        Ok(written)
+    }
+}
+
+/// Refuses a name that is too long to be written beside each operation.
+pub(crate) fn fits(what: &str, name: &str) -> Result<(), StepError> {
+    /// How much of a name that is too long shows which it is.
+    const SHOWN: usize = 100;
+    let (bytes, limit) = (name.len(), limits::MAX_KEY_BYTES);
+    if bytes > limit {
+        let what = format!("{what} `{}`", limits::cut_to(name, SHOWN));
+        return Err(StepError::TooLong { what, bytes, limit });
+    }
+    Ok(())
+}
