@@ -23,6 +23,7 @@ pub mod id;
 pub mod keys;
 pub mod ledger;
 pub mod limits;
+pub mod more;
 mod pairing;
 #[doc(hidden)]
 pub mod proof;

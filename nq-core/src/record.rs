@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::id::{EntryId, InstanceId, Name, RunId, StepId};
+use crate::more::More;
 use crate::status::RunStatus;
 use crate::store::{Answer, RenewAnswer};
 use crate::transaction::{GatherSpec, JobSpec};
@@ -26,6 +27,9 @@ pub struct RunRecord {
     pub last: EntryId,
     /// How many of its steps are neither done nor dead. The run ends when none is left.
     pub pending: u64,
+    /// What is known of only some runs.
+    #[serde(flatten)]
+    pub more: More,
 }
 
 /// Where a job is.
@@ -115,6 +119,9 @@ pub struct JobRecord {
     pub read: Option<u64>,
     /// How many operations a later attempt replays.
     pub recorded: u32,
+    /// What is known of only some jobs.
+    #[serde(flatten)]
+    pub more: More,
 }
 
 impl JobRecord {
@@ -147,6 +154,9 @@ pub struct GatherRecord {
     /// has nothing else to do.
     #[serde(default)]
     pub late: bool,
+    /// What is known of only some gathers.
+    #[serde(flatten)]
+    pub more: More,
 }
 
 /// The last turn of an instance and what it was answered, so that a turn whose reply was lost gets the
@@ -163,6 +173,9 @@ pub struct LaneRecord {
     pub renewed: Vec<RenewAnswer>,
     /// The jobs that it leased, with their fences.
     pub leased: Vec<(RunId, StepId, u64)>,
+    /// What is known of only some lanes.
+    #[serde(flatten)]
+    pub more: More,
 }
 
 /// What the store remembers of its ticks, to tell an instance that died from a machine that slept.

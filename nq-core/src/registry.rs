@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::def::{EventDef, WorkerDef};
 use crate::id::{Name, QueueName};
+use crate::more::More;
 use crate::transaction::{Former, GatherSpec, JobSpec};
 
 /// The longest name of a flow or worker, in bytes: two of them make the name of a queue.
@@ -249,6 +250,7 @@ impl Flow {
                 max_crashes: def.max_crashes,
                 on_failure: def.on_failure,
                 worker: worker.clone(),
+                more: More::default(),
             };
             let former = formers(def, name.as_str(), &spec)?;
             steps.insert(worker, FlowStep { def, spec, former });

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::def::OnFailure;
 use crate::entry::NewEntry;
 use crate::id::{InstanceId, Name, QueueName, RunId, StepId};
+use crate::more::More;
 
 /// What a job is, whoever causes it. Written into its record when it is enqueued, so that no decision
 /// about it later consults a registry that may have changed since.
@@ -22,6 +23,9 @@ pub struct JobSpec {
     pub max_crashes: u32,
     /// What its failure means for the run.
     pub on_failure: OnFailure,
+    /// What only some jobs are.
+    #[serde(flatten)]
+    pub more: More,
 }
 
 /// A job that an entry of the transaction causes.

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use nq_core::def::OnFailure;
 use nq_core::entry::{EntryType, NewEntry};
 use nq_core::id::{InstanceId, Name, QueueName, RunId};
+use nq_core::more::More;
 use nq_core::transaction::{JobSpec, NewJob, Outcome, Start, Transaction, Turn, Want};
 use nq_runtime::store::sqlite::{SqliteOptions, SqliteStore};
 use nq_runtime::store::{Lease, Store};
@@ -24,6 +25,7 @@ fn spec(step: usize) -> JobSpec {
         holds: Vec::new(),
         max_crashes: 5,
         on_failure: OnFailure::Fail,
+        more: More::default(),
     }
 }
 

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::def::OnFailure;
 use crate::entry::{EntryType, NewEntry};
 use crate::id::{Name, QueueName, RunId};
+use crate::more::More;
 use crate::store::Lease;
 use crate::transaction::{
     Former, GatherArrival, GatherSpec, JobSpec, JoinArrival, LogLine, NewJob, Outcome, Renewal, Start,
@@ -34,6 +35,7 @@ pub(super) fn job(worker: &str) -> JobSpec {
         holds: Vec::new(),
         max_crashes: 5,
         on_failure: OnFailure::Fail,
+        more: More::default(),
     }
 }
 

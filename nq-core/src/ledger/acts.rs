@@ -7,6 +7,7 @@ use super::{Page, Records};
 use crate::entry::EntryType;
 use crate::id::{EntryId, RunId, StepId};
 use crate::limits;
+use crate::more::More;
 use crate::record::{Input, JobState, RunRecord, TickRecord};
 use crate::status::RunStatus;
 use crate::store::{Acted, Started, StoreError};
@@ -33,6 +34,7 @@ pub fn start<R: Records>(
         ended_ms: None,
         last: EntryId::default(),
         pending: 0,
+        more: More::default(),
     };
     let mut page = Page::new(records, run, now_ms);
     let id = page.append(start.started.kind.clone(), start.started.data.clone(), None)?;

@@ -20,6 +20,7 @@ pub use self::turn::{LaneError, arrived, turn};
 use crate::entry::{Entry, EntryType};
 use crate::id::{EntryId, InstanceId, Name, QueueName, RunId, StepId};
 use crate::limits;
+use crate::more::More;
 use crate::record::{GatherRecord, Input, JobRecord, JobState, LaneRecord, RunRecord};
 use crate::status::RunStatus;
 use crate::transaction::{GatherSpec, JobSpec};
@@ -166,7 +167,13 @@ impl<'a, R: Records> Page<'a, R> {
             let late = self.own.as_ref().is_some_and(|own| !own.contains(&spec.spec.worker));
             let known = self.gathers()?;
             if known.iter().all(|known| known.gather.spec.worker != spec.spec.worker) {
-                known.push(GatherRecord { gather: spec.clone(), count: 0, fired: false, late });
+                known.push(GatherRecord {
+                    gather: spec.clone(),
+                    count: 0,
+                    fired: false,
+                    late,
+                    more: More::default(),
+                });
                 known.sort_by_key(|known| known.gather.rank);
             }
         }
@@ -221,6 +228,7 @@ impl<'a, R: Records> Page<'a, R> {
             crashes: 0,
             read: None,
             recorded: 0,
+            more: More::default(),
         })
     }
 

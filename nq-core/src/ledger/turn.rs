@@ -97,6 +97,7 @@ pub fn turn<R: Records>(
             answers: reply.answers.clone(),
             renewed: reply.renewed.clone(),
             leased: reply.leases.iter().map(|l| (l.run.clone(), l.step.clone(), l.fence)).collect(),
+            more: lane.more,
         },
     )?;
     Ok(Ok(reply))

@@ -7,6 +7,7 @@ mod apart;
 mod away;
 mod faults;
 mod flow;
+mod formats;
 mod full;
 mod lost;
 mod open;

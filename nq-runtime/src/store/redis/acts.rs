@@ -11,8 +11,8 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::RedisStore;
+use super::codec::spec_text;
 use super::errors::garbled;
-use super::keys::spec_text;
 use super::lanes::{PATIENCE, silent};
 use super::library::Call;
 use super::link::Link;

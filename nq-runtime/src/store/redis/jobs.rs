@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nq_core::id::{QueueName, RunId, StepId};
 use nq_core::ledger;
-use nq_core::record::{JobState, ended};
+use nq_core::record::JobState;
 use nq_core::store::{JobSummary, JobsQuery, QueueCounts, StoreError};
 use redis::{Pipeline, Value};
 
 use super::reply::{Reply, lossy, text};
-use super::{Partition, RedisStore};
+use super::{Partition, RedisStore, codec};
 
 /// How many members of an index are looked at in one call.
 const PAGE: usize = 1_000;
@@ -157,7 +157,9 @@ impl RedisStore {
                 let (record, error) = (values.next().flatten(), values.next().flatten());
                 if let Some(record) = record {
                     let flow = values.next().flatten().unwrap_or_default();
-                    let job = job(key.clone(), &record, error).or_else(|| unreadable(key.clone(), &flow));
+                    let job = codec::job(&record, error)
+                        .map(|job| job.summary(key.clone()))
+                        .or_else(|| unreadable(key.clone(), &flow));
                     found.extend(job.map(|job| (key.clone(), job)));
                 }
             }
@@ -245,24 +247,4 @@ fn unreadable((run, step): Key, flow: &str) -> Option<JobSummary> {
     let error = ledger::unreadable(&run, &step, "its record is damaged");
     let state = JobState::Dead { error };
     Some(JobSummary { run, step, queue, state, attempt: 1, failures: 0, crashes: 0 })
-}
-
-/// A job as its record tells.
-fn job((run, step): Key, record: &str, error: Option<String>) -> Option<JobSummary> {
-    let mut parts = record.split('\t');
-    let (head, spec) = (parts.next()?, parts.next()?);
-    let [state, _fence, earlier, failures, crashes, _read, _recorded, at, who] =
-        head.split(' ').collect::<Vec<_>>().try_into().ok()?;
-    let (earlier, failures, crashes): (u32, u32, u32) =
-        (earlier.parse().ok()?, failures.parse().ok()?, crashes.parse().ok()?);
-    let state = match state {
-        "q" => JobState::Queued,
-        "l" | "g" => JobState::Leased { instance: who.parse().ok()?, deadline_ms: at.parse().ok()? },
-        "d" => JobState::Delayed { due_ms: at.parse().ok()? },
-        "x" => JobState::Dead { error: error.unwrap_or_default() },
-        _ => return None,
-    };
-    let queue = spec.split(' ').nth(2)?.parse().ok()?;
-    let attempt = state.attempt(ended(earlier, failures, crashes));
-    Some(JobSummary { run, step, queue, state, attempt, failures, crashes })
 }

@@ -1,9 +1,7 @@
 //! The names of keys, and how the texts within them are written: fields are set apart by spaces, which no id
 //! or name holds.
 
-use nq_core::def::OnFailure;
 use nq_core::id::{Name, QueueName, RunId};
-use nq_core::transaction::JobSpec;
 
 use super::Partition;
 
@@ -47,20 +45,6 @@ pub(super) fn slot(key: &str) -> u16 {
         })
     });
     crc % 16384
-}
-
-/// A spec as its record holds it: `<max crashes> <f|c> <queue> <held gather> …`.
-pub(super) fn spec_text(spec: &JobSpec) -> String {
-    let on_failure = match spec.on_failure {
-        OnFailure::Fail => 'f',
-        OnFailure::Continue => 'c',
-    };
-    let mut text = format!("{} {on_failure} {}", spec.max_crashes, spec.queue);
-    for gather in &spec.holds {
-        text.push(' ');
-        text.push_str(gather.as_str());
-    }
-    text
 }
 
 /// Any text as one word: what would end a word or a line, and what marks an empty or shortened one, is

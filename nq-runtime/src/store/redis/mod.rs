@@ -33,11 +33,11 @@
 //! | key | type | what it holds |
 //! |---|---|---|
 //! | `flow:<run>` | stream | the timeline: entry ids are `<ms>-<n>`; fields `t` type, `s` step, `a` attempt, `d` data as JSON |
-//! | `run:<run>` | hash | `status`, `flow`, `started` (µs), `ended` (ms), the last id as `ms` and `n`, `pending` steps; `gathers`: a line `<rank> <count> <fired> <worker>⇥<spec>` each; `lists`: `join` and `g:<worker>` for each key below that the run has; `j:<step>`: a job; `e:<step>`: why a dead one died |
+//! | `run:<run>` | hash | `status`, `flow`, `started` (µs), `ended` (ms), the last id as `ms` and `n`, `pending` steps; `more`: what only some runs have, as words; `gathers`: a line `<rank> <count> <fired> <worker>[ <name>=<value>]…⇥<spec>` each; `lists`: `join` and `g:<worker>` for each key below that the run has; `j:<step>`: a job; `e:<step>`: why a dead one died |
 //! | `join:<run>` | sorted set | unpaired events of joins, by name: `<worker> <side> <by> <position> <id> <key>` |
 //! | `gather:<run> <worker>` | list | the ids of the events that a gather has got |
-//! | `outbox:<run>` | list | jobs of a commit with more than 500 of them: `<worker>⇥<spec>⇥<entry> <key>`, their entries counted from the last `#<ms> <n>` |
-//! | `outbox` | set | the runs that have one |
+//! | `backlog:<run>` | list | jobs of a commit with more than 500 of them: `<worker>⇥<spec>⇥<entry> <key>`, their entries counted from the last `#<ms> <n>` |
+//! | `backlog` | set | the runs that have one |
 //! | `queue:<queue>` | stream | tickets of queued jobs: `r` run, `s` step and, where the input is small, a copy of its type `t` and data `d`. The group `mark` is made with the stream |
 //! | `leased:`, `delayed:`, `dead:<queue>` | sorted set | `<run> <step>` by deadline, by due time, by time of death |
 //! | `queues`, `flows`, `paused` | set | names |
@@ -53,11 +53,13 @@
 //! | `given:<instance>` | list | the job that an offer has brought, until it is read: `<number> <run> <flow> <step> <queue> <entry> <data of flow.started>` |
 //! | `meta` | hash | `version`, `partitions`, `epoch`; of the last tick `tick`, `spared`, `sweep`, `keepCompleted`, `keepFailed` |
 //!
-//! A job is `<state> <fence> <earlier> <failures> <crashes> <read> <recorded> <at> <instance>⇥<spec>⇥<inputs>`;
+//! A job is `<state> <fence> <earlier> <failures> <crashes> <read> <recorded> <at> <instance>[ <name>=<value>]…⇥<spec>⇥<inputs>`;
 //! its state is `q`ueued (`at` is its ticket), `l`eased (until), `g`iven by an
 //! offer and not heard of since (until), `d`elayed (until) or dead, `x` (since). A spec is
-//! `<max crashes> <f|c> <queue> <held gather> …`, `f` where its failure fails the run; inputs are `<id> <key>`.
-//! The record decides; tickets and indexes are hints, which the tick repairs.
+//! `<max crashes> <f|c> <queue>[ hold=<gather>]…[ <name>=<value>]…`, `f` where its failure fails the run; inputs are `<id> <key>`.
+//! The record decides; tickets and indexes are hints, which the tick repairs. What only some records have is named; a
+//! version that does not know a name keeps it. `version` counts the formats: an older one becomes this one when the
+//! namespace is opened, and instances of the older version end then; a newer one is refused.
 //!
 //! The keys of a run are made by its start and removed together by the tick when its retention is over; they
 //! also expire by themselves an hour later. A lane expires a week after its last turn.
@@ -110,6 +112,7 @@
 //! that take the places of others.
 
 mod acts;
+mod codec;
 mod errors;
 mod jobs;
 mod keys;

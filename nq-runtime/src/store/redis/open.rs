@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 
 use super::errors::{garbled, store_error};
 use super::keys::{prefix, slot};
+use super::library::Call;
 use super::link::Link;
 use super::options::{Durability, Options, Topology};
 use super::reader::BLOCK;
@@ -19,8 +20,9 @@ use super::{Clock, Partition, RedisStore};
 use crate::store::hints::Hints;
 
 const OP: &str = "open";
-/// The layout of keys that this version writes.
-const LAYOUT: &str = "1";
+/// The format of keys and records that this version writes, and the one before, which it can make into this.
+const FORMAT: &str = "2";
+const BEFORE: &str = "1";
 /// How long a call may take. One that takes longer is unknown.
 const ANSWER: Duration = Duration::from_secs(5);
 /// The retention that holds until the first tick says another: 7 days for what completed, 30 for the rest.
@@ -228,23 +230,38 @@ async fn agree(link: &Link, options: &Options) -> Result<u32, StoreError> {
 
 /// Makes sure that a partition is there and of this layout. Its epoch.
 async fn found(partition: &Partition, count: u32) -> Result<String, StoreError> {
-    let epoch = uuid::Uuid::from_u128(fastrand::u128(..)).simple().to_string();
     let defaults = [
-        ("version", LAYOUT.to_owned()),
+        ("version", FORMAT.to_owned()),
         ("partitions", count.to_string()),
-        ("epoch", epoch),
+        ("epoch", new_epoch()),
         ("keepCompleted", KEEP_MS[0].to_string()),
         ("keepFailed", KEEP_MS[1].to_string()),
     ];
     for (field, value) in defaults {
         partition.calls.send(OP, redis::cmd("HSETNX").arg(&partition.meta).arg(field).arg(value)).await?;
     }
-    let meta =
-        partition.calls.look(OP, redis::cmd("HMGET").arg(&partition.meta).arg(&["version", "epoch"])).await?;
-    let [version, epoch] = Reply::new(OP, meta)?.texts()?.try_into().map_err(|_| garbled(OP))?;
-    if version != LAYOUT {
-        let message = format!("the namespace has layout {version}; this version of nq knows layout {LAYOUT}");
+    let meta = async || {
+        let fields = ["version", "epoch"];
+        let meta = partition.calls.look(OP, redis::cmd("HMGET").arg(&partition.meta).arg(&fields)).await?;
+        <[String; 2]>::try_from(Reply::new(OP, meta)?.texts()?).map_err(|_| garbled(OP))
+    };
+    let [mut version, mut epoch] = meta().await?;
+    if version == BEFORE {
+        Call::new("migrate", partition)
+            .arg(BEFORE)
+            .arg(FORMAT)
+            .arg(new_epoch())
+            .run(&partition.calls)
+            .await?;
+        [version, epoch] = meta().await?;
+    }
+    if version != FORMAT {
+        let message = format!("the namespace has format {version}; this version of nq knows format {FORMAT}");
         return Err(StoreError::new(ErrorKind::Version, OP, message).key(&partition.meta));
     }
     Ok(epoch)
+}
+
+fn new_epoch() -> String {
+    uuid::Uuid::from_u128(fastrand::u128(..)).simple().to_string()
 }

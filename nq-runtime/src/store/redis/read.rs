@@ -3,6 +3,7 @@
 use nq_core::entry::Entry;
 use nq_core::id::RunId;
 use nq_core::limits::{MAX_READ_BYTES, MAX_READ_ENTRIES};
+use nq_core::more::More;
 use nq_core::record::RunRecord;
 use nq_core::status::RunStatus;
 use nq_core::store::{ErrorKind, Gathered, Read, StoreError};
@@ -96,7 +97,9 @@ impl RedisStore {
         const OP: &str = "run";
         let partition = self.partition(run);
         let mut command = redis::cmd("HMGET");
-        command.arg(partition.run(run)).arg(&["status", "flow", "started", "ended", "ms", "n", "pending"]);
+        command
+            .arg(partition.run(run))
+            .arg(&["status", "flow", "started", "ended", "ms", "n", "pending", "more"]);
         let reply = partition.calls.look(OP, &command).await.map_err(|error| error.key(run))?;
         let values = reply.into_sequence().unwrap_or_default();
         if values.first().is_none_or(|status| *status == Value::Nil) {
@@ -111,7 +114,7 @@ impl RedisStore {
     }
 }
 
-/// A run of which a reply says status, flow, start in µs, end, last id and pending steps.
+/// A run of which a reply says status, flow, start in µs, end, last id, pending steps, and what only some have.
 pub(super) fn summary(run: RunId, reply: &mut Reply) -> Result<RunRecord, StoreError> {
     let garbled = || super::errors::garbled("run");
     let status = RunStatus::parse(&reply.text()?).ok_or_else(garbled)?;
@@ -120,7 +123,8 @@ pub(super) fn summary(run: RunId, reply: &mut Reply) -> Result<RunRecord, StoreE
     let ended = reply.text()?;
     let ended_ms = if ended.is_empty() { None } else { Some(ended.parse().map_err(|_| garbled())?) };
     let last = nq_core::id::EntryId { ms: reply.number()?, n: reply.number()? };
-    Ok(RunRecord { run, flow, status, started_ms, ended_ms, last, pending: reply.number()? })
+    let (pending, more) = (reply.number()?, More::of_words(&reply.text()?));
+    Ok(RunRecord { run, flow, status, started_ms, ended_ms, last, pending, more })
 }
 
 /// A timeline counts its entries without a gap, so what is lost shows.

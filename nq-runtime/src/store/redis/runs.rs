@@ -17,7 +17,7 @@ use super::{Partition, RedisStore};
 
 const OP: &str = "runs";
 /// How many fields of a run the function answers.
-const FIELDS: usize = 7;
+const FIELDS: usize = 8;
 
 /// Where a run stands in the index: when it started, in µs, and its id.
 type Place = (u64, String);

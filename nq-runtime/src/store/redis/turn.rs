@@ -12,8 +12,9 @@ use nq_core::store::{Answer, ErrorKind, Lease, RenewAnswer, StoreError, TurnRepl
 use nq_core::transaction::{GatherSpec, Outcome, Transaction, Turn};
 use serde_json::json;
 
+use super::codec::spec_text;
 use super::errors::garbled;
-use super::keys::{spec_text, unword, word};
+use super::keys::{unword, word};
 use super::lanes::{Lane, Sending, silent};
 use super::library::Call;
 use super::options::Topology;

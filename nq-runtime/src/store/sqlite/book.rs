@@ -100,7 +100,7 @@ impl<'c> Book<'c> {
 
     fn load_job(&mut self, run: &RunId, key: i64, step: &StepId) -> Result<Option<CachedJob>, Failure> {
         let sql = "SELECT j.state, j.at, i.id, j.error, j.spec, j.fence, j.earlier, j.failures, j.crashes, \
-                   j.read, j.recorded, j.inputs, j.ms FROM jobs j LEFT JOIN instances i ON i.key = j.holder \
+                   j.read, j.recorded, j.inputs, j.ms, j.more FROM jobs j LEFT JOIN instances i ON i.key = j.holder \
                    WHERE j.run = ? AND j.worker = ? AND j.n = ?";
         let mut statement = self.db.prepare(sql)?;
         let mut rows = statement.query(params![key, step.worker().as_str(), Uint(step.cause().n)])?;
@@ -123,6 +123,7 @@ impl<'c> Book<'c> {
             crashes: row.get(8)?,
             read: row::optional_uint(row, 9)?,
             recorded: row.get(10)?,
+            more: row::more(run.as_str(), row, 13)?,
             state,
         };
         let saved = Some(schema::state_code(&record.state));

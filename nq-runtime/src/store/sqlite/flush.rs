@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::book::Book;
 use super::cache::{CachedJob, CachedRun};
 use super::errors::Failure;
-use super::row::Uint;
+use super::row::{self, Uint};
 use super::schema;
 
 /// A value as it stands in a column.
@@ -52,7 +52,7 @@ impl Book<'_> {
     }
 
     fn flush_record(&mut self, key: i64, run: &RunRecord, saved: Option<RunStatus>) -> Result<(), Failure> {
-        let RunRecord { last, pending, started_ms, ended_ms, .. } = run;
+        let RunRecord { last, pending, started_ms, ended_ms, more, .. } = run;
         let status = schema::status_code(run.status);
         match saved {
             None => {
@@ -66,9 +66,12 @@ impl Book<'_> {
                     ended_ms.map(Uint),
                     Uint(last.ms),
                     Uint(last.n),
-                    Uint(*pending)
+                    Uint(*pending),
+                    row::more_text(more)?
                 ];
-                self.db.execute("INSERT INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)?;
+                let sql = "INSERT INTO runs (key, id, flow, status, started_ms, ended_ms, last_ms, last_n, pending, \
+                           more) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                self.db.execute(sql, values)?;
             }
             // The columns with an index are written only when they change.
             Some(saved) if saved == run.status => {
@@ -118,11 +121,13 @@ impl Book<'_> {
         }
         let queue = queue.key;
         let inputs = json(&record.inputs)?;
-        let JobRecord { fence, earlier, failures, crashes, read, recorded, .. } = record;
-        let sql = "INSERT INTO jobs VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, \
-                   ?16, ?17) ON CONFLICT DO UPDATE SET state = ?6, at = ?7, holder = ?8, spec = ?9, \
+        let JobRecord { fence, earlier, failures, crashes, read, recorded, more, .. } = record;
+        let sql = "INSERT INTO jobs (run, worker, n, ms, queue, state, at, holder, spec, fence, earlier, failures, \
+                   crashes, read, recorded, inputs, error, more) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18) \
+                   ON CONFLICT DO UPDATE SET state = ?6, at = ?7, holder = ?8, spec = ?9, \
                    fence = ?10, earlier = ?11, failures = ?12, crashes = ?13, read = ?14, recorded = ?15, \
-                   error = ?17";
+                   error = ?17, more = ?18";
         let values = params![
             run,
             worker,
@@ -140,7 +145,8 @@ impl Book<'_> {
             read.map(Uint),
             recorded,
             inputs,
-            error
+            error,
+            row::more_text(more)?
         ];
         self.db.execute(sql, values)?;
         Ok(())

@@ -51,6 +51,7 @@ mod errors;
 mod files;
 mod flush;
 mod locks;
+mod migrate;
 mod open;
 mod options;
 mod read;

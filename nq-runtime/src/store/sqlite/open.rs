@@ -14,6 +14,7 @@ use super::db::Db;
 use super::errors::Failure;
 use super::files::Files;
 use super::locks::{Admission, Locks};
+use super::migrate::migrate;
 use super::reserve::is_full;
 use super::schema::{APPLICATION_ID, FORMAT, TABLES};
 use super::writer::Shared;
@@ -179,11 +180,13 @@ pub(super) fn admit(path: &Path, sqlite: i32) -> Result<Locks, StoreError> {
 
 /// Opens the connection that writes, and makes the tables in a new file. Called within the turnstile.
 fn read_write(path: &Path, log_bytes: u64) -> Result<Connection, StoreError> {
-    let conn = connect(path)?;
+    let mut conn = connect(path)?;
     // SQLite does not fail to open what it may only read.
     conn.execute_batch("BEGIN IMMEDIATE; ROLLBACK").map_err(|error| cannot(path, error))?;
     if is_new(Db(&conn), path)? {
         create(&conn).map_err(|error| cannot(path, error))?;
+    } else {
+        migrate(&mut conn).map_err(|error| cannot(path, error))?;
     }
     log_ahead(&conn, log_bytes).map_err(|error| cannot(path, error))?;
     Ok(conn)

@@ -4,6 +4,7 @@
 use nq_core::entry::Entry;
 use nq_core::id::{EntryId, InstanceId, Name, QueueName, RunId, StepId};
 use nq_core::ledger::{Damage, Records};
+use nq_core::more::More;
 use nq_core::record::{GatherRecord, Input, JobRecord, JobState, LaneRecord, RunRecord};
 use nq_core::transaction::GatherSpec;
 use rusqlite::params;
@@ -69,7 +70,7 @@ impl Records for Book<'_> {
         let (kind, data) = (kind.as_str(), json(&data)?);
         let step = step.map(|step| step.to_string());
         let crc = row::checksum(key, id, kind, step.as_deref(), attempt, &data);
-        let sql = "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+        let sql = "INSERT INTO entries (run, n, ms, type, step, attempt, data, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
         let appended =
             self.db.execute(sql, params![key, Uint(id.n), Uint(id.ms), kind, step, attempt, data, crc]);
         appended.map(drop).map_err(|failure| failure.about(run.as_str()))
@@ -163,16 +164,19 @@ impl Records for Book<'_> {
         let page = self.change(run)?;
         page.gathers = Some(gathers);
         let key = page.key;
-        let GatherRecord { gather: GatherSpec { spec, rank }, count, fired, late } = gather;
+        let GatherRecord { gather: GatherSpec { spec, rank }, count, fired, late, more } = gather;
         let fired = match (fired, late) {
             (true, _) => FIRED,
             (false, true) => LATE,
             (false, false) => 0,
         };
         let spec_key = self.spec_key(spec)?;
-        let sql = "INSERT INTO gathers VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
-                   ON CONFLICT DO UPDATE SET rank = ?3, spec = ?4, count = ?5, fired = ?6";
-        self.db.execute(sql, params![key, spec.worker.as_str(), rank, spec_key, Uint(*count), fired])?;
+        let sql = "INSERT INTO gathers (run, worker, rank, spec, count, fired, more) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+                   ON CONFLICT DO UPDATE SET rank = ?3, spec = ?4, count = ?5, fired = ?6, more = ?7";
+        let more = row::more_text(more)?;
+        self.db
+            .execute(sql, params![key, spec.worker.as_str(), rank, spec_key, Uint(*count), fired, more])?;
         Ok(())
     }
 
@@ -269,13 +273,15 @@ impl Book<'_> {
             return Ok(gathers.clone());
         }
         let key = page.key;
-        let sql = "SELECT spec, rank, count, fired FROM gathers WHERE run = ? ORDER BY rank, worker";
-        let rows: Vec<(i64, u32, u64, i64)> =
-            self.db.all(sql, [key], |row| Ok((row.get(0)?, row.get(1)?, row::uint(row, 2)?, row.get(3)?)))?;
+        let sql = "SELECT spec, rank, count, fired, more FROM gathers WHERE run = ? ORDER BY rank, worker";
+        let rows: Vec<(i64, u32, u64, i64, More)> = self.db.all(sql, [key], |row| {
+            let more = row::more(run.as_str(), row, 4)?;
+            Ok((row.get(0)?, row.get(1)?, row::uint(row, 2)?, row.get(3)?, more))
+        })?;
         let mut gathers = Vec::with_capacity(rows.len());
-        for (spec, rank, count, fired) in rows {
+        for (spec, rank, count, fired, more) in rows {
             let gather = GatherSpec { spec: self.spec(spec)?, rank };
-            gathers.push(GatherRecord { gather, count, fired: fired == FIRED, late: fired == LATE });
+            gathers.push(GatherRecord { gather, count, fired: fired == FIRED, late: fired == LATE, more });
         }
         if let Some(page) = self.known(run)? {
             page.gathers = Some(gathers.clone());

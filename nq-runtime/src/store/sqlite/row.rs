@@ -2,11 +2,13 @@
 
 use nq_core::entry::{Entry, EntryType};
 use nq_core::id::{EntryId, Name, QueueName, RunId, StepId};
+use nq_core::more::More;
 use nq_core::record::{JobState, RunRecord};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Error, Row};
 
 use super::errors::Failure;
+use super::flush::json;
 use super::schema;
 
 /// A number that is never negative, as a column has it: signed.
@@ -38,11 +40,11 @@ pub(super) fn optional_uint(row: &Row<'_>, column: usize) -> rusqlite::Result<Op
 }
 
 /// Finds the run of an id, as [`run`] takes it.
-pub(super) const RUN_BY_ID: &str = "SELECT r.key, r.id, f.name, r.status, r.started_ms, r.ended_ms, r.last_ms, r.last_n, r.pending \
+pub(super) const RUN_BY_ID: &str = "SELECT r.key, r.id, f.name, r.status, r.started_ms, r.ended_ms, r.last_ms, r.last_n, r.pending, r.more \
      FROM runs r JOIN flows f ON f.key = r.flow WHERE r.id = ?";
 
 /// Finds the run of a key, as [`run`] takes it.
-pub(super) const RUN_BY_KEY: &str = "SELECT r.key, r.id, f.name, r.status, r.started_ms, r.ended_ms, r.last_ms, r.last_n, r.pending \
+pub(super) const RUN_BY_KEY: &str = "SELECT r.key, r.id, f.name, r.status, r.started_ms, r.ended_ms, r.last_ms, r.last_n, r.pending, r.more \
      FROM runs r JOIN flows f ON f.key = r.flow WHERE r.key = ?";
 
 /// A run and its key.
@@ -55,6 +57,7 @@ pub(super) fn run(row: &Row<'_>) -> Result<(i64, RunRecord), Failure> {
         ended_ms: optional_uint(row, 5)?,
         last: EntryId { ms: uint(row, 6)?, n: uint(row, 7)? },
         pending: uint(row, 8)?,
+        more: more(&id, row, 9)?,
         run: run_id(&id)?,
     };
     Ok((row.get(0)?, record))
@@ -126,6 +129,19 @@ pub(super) fn state(
             return Err(Failure::corrupt(run, format!("a job is in state {code}, which stands for nothing")));
         }
     })
+}
+
+/// What only some rows have.
+pub(super) fn more(run: &str, row: &Row<'_>, column: usize) -> Result<More, Failure> {
+    let Some(text) = row.get_ref(column)?.as_str_or_null().map_err(rusqlite::Error::from)? else {
+        return Ok(More::default());
+    };
+    serde_json::from_str(text).map_err(|error| Failure::corrupt(run, format!("what only some have: {error}")))
+}
+
+/// The same as it stands in its column.
+pub(super) fn more_text(more: &More) -> Result<Option<String>, Failure> {
+    if more.is_empty() { Ok(None) } else { json(more).map(Some) }
 }
 
 /// A step from its columns.

@@ -10,9 +10,12 @@ pub(super) const APPLICATION_ID: u32 = 0x6e71_7374;
 
 /// `PRAGMA user_version`: the format of the tables below. Persisted; it rises with every change that an
 /// older nq could not work on.
-pub(super) const FORMAT: i64 = 1;
+pub(super) const FORMAT: i64 = 2;
 
 /// Makes the tables.
+///
+/// What every row of a table has stands in columns of its own; `more` is an object of what only some have, or NULL. A
+/// version of nq that does not know a field keeps it.
 ///
 /// Runs, queues, flows, instances and job specifications stand for their names everywhere else as small
 /// keys. The rows of an entry lie in the order in which they were written, so that a commit touches few
@@ -33,7 +36,7 @@ CREATE TABLE instances (
 CREATE TABLE runs (
     key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, flow INTEGER NOT NULL, status INTEGER NOT NULL,
     started_ms INTEGER NOT NULL, ended_ms INTEGER, last_ms INTEGER NOT NULL, last_n INTEGER NOT NULL,
-    pending INTEGER NOT NULL
+    pending INTEGER NOT NULL, more TEXT
 );
 CREATE INDEX runs_of_flow ON runs (flow, status);
 CREATE INDEX runs_ended ON runs (status, ended_ms) WHERE ended_ms IS NOT NULL;
@@ -49,7 +52,7 @@ CREATE TABLE jobs (
     queue INTEGER NOT NULL, state INTEGER NOT NULL, at INTEGER NOT NULL, holder INTEGER,
     spec INTEGER NOT NULL, fence INTEGER NOT NULL, earlier INTEGER NOT NULL, failures INTEGER NOT NULL,
     crashes INTEGER NOT NULL, read INTEGER, recorded INTEGER NOT NULL, inputs TEXT NOT NULL, error TEXT,
-    PRIMARY KEY (run, worker, n)
+    more TEXT, PRIMARY KEY (run, worker, n)
 ) WITHOUT ROWID;
 CREATE INDEX jobs_queued ON jobs (queue, at) WHERE state = 0;
 CREATE INDEX jobs_leased ON jobs (holder, at) WHERE state = 1;
@@ -57,7 +60,7 @@ CREATE INDEX jobs_delayed ON jobs (at) WHERE state = 2;
 CREATE INDEX jobs_dead ON jobs (queue) WHERE state = 3;
 CREATE TABLE gathers (
     run INTEGER NOT NULL, worker TEXT NOT NULL, rank INTEGER NOT NULL, spec INTEGER NOT NULL,
-    count INTEGER NOT NULL, fired INTEGER NOT NULL, PRIMARY KEY (run, worker)
+    count INTEGER NOT NULL, fired INTEGER NOT NULL, more TEXT, PRIMARY KEY (run, worker)
 ) WITHOUT ROWID;
 CREATE TABLE gathered (
     run INTEGER NOT NULL, worker TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (run, worker, n)

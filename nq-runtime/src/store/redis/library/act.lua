@@ -21,7 +21,7 @@ writes('act', function()
     for _, worker in ipairs(spec.holds) do
       if not fired[worker] then holds[#holds + 1] = worker end
     end
-    job.spec = table.concat({ spec.crashes, spec.fails and 'f' or 'c', spec.queue, unpack(holds) }, ' ')
+    job.spec = spec_holding(spec, holds)
     job.earlier = format('%d', job.earlier + job.failures + job.crashes)
     job.failures, job.crashes = '0', '0'
     job.state = 'q'

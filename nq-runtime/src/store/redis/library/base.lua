@@ -177,28 +177,44 @@ local function append_all(run, step, attempt, from, entries)
   run.last = run.ms .. '-' .. run.n
 end
 
--- A spec is `<max crashes> <f|c> <queue> <held gather> …`. Nil where it is not.
+-- A spec is `<max crashes> <f|c> <queue>` and a word `hold=<gather>` for each gather that it holds; what other words
+-- say is kept. A word without `=` is a held gather, as format 1 wrote it. Nil where it is no spec.
 local function spec_of(text)
   local spec = specs[text]
   if not spec then
     local crashes, failure, queue, rest = match(text, '^(%d+) (%a) (%S+)(.*)$')
     if not crashes then return nil end
-    spec = { crashes = tonumber(crashes), fails = failure == 'f', queue = queue, holds = {} }
-    for name in string.gmatch(rest, '%S+') do spec.holds[#spec.holds + 1] = name end
+    spec = { crashes = tonumber(crashes), fails = failure == 'f', queue = queue, holds = {}, more = '' }
+    for word in string.gmatch(rest, '%S+') do
+      local name, value = match(word, '^([^=]*)=(.*)$')
+      if not name or name == 'hold' then
+        spec.holds[#spec.holds + 1] = value or word
+      else
+        spec.more = spec.more .. ' ' .. word
+      end
+    end
     specs[text], spec_count = spec, spec_count + 1
   end
   return spec
 end
 
--- A gather is a line `<rank> <count> <fired> <worker>\t<spec>` of the field `gathers`, by rank. `fired` is 1 if it has
+-- A spec that is this one but for what it holds.
+local function spec_holding(spec, holds)
+  local words = { spec.crashes .. ' ' .. (spec.fails and 'f' or 'c') .. ' ' .. spec.queue }
+  for _, worker in ipairs(holds) do words[#words + 1] = ' hold=' .. worker end
+  return table.concat(words) .. spec.more
+end
+
+-- A gather is a line `<rank> <count> <fired> <worker>[ <more>]\t<spec>` of the field `gathers`, by rank. `fired` is 1 if it has
 -- fired, 2 if it has not and is newer than the run.
 local function gathers(run)
   if type(run.gathers) ~= 'table' then
     local list = {}
-    for rank, count, fired, worker, spec in string.gmatch(run.gathers or '', '(%d+) (%d+) (%d) (%S+)\t([^\n]*)\n') do
+    for rank, count, fired, worker, more, spec in
+      string.gmatch(run.gathers or '', '(%d+) (%d+) (%d) (%S+)([^\t\n]*)\t([^\n]*)\n') do
       list[#list + 1] =
         { rank = tonumber(rank), count = tonumber(count), fired = fired == '1', late = fired == '2', worker = worker,
-          spec = spec }
+          more = more, spec = spec }
     end
     run.gathers = list
   end
@@ -217,7 +233,7 @@ local function arm(run, holds)
       local at = #list + 1
       while at > 1 and list[at - 1].rank > declared.rank do at = at - 1 end
       table.insert(list, at, { rank = declared.rank, count = 0, fired = false, late = declared.late, worker = worker,
-        spec = declared.spec })
+        more = '', spec = declared.spec })
       run.changed = true
     end
   end
@@ -256,7 +272,7 @@ end
 -- Remembers the record of a job to write.
 local function record(run, job)
   set(run, 'j:' .. job.step, job.state .. ' ' .. job.fence .. ' ' .. job.earlier .. ' ' .. job.failures .. ' '
-    .. job.crashes .. ' ' .. job.read .. ' ' .. job.recorded .. ' ' .. job.at .. ' ' .. job.who .. '\t' .. job.spec
+    .. job.crashes .. ' ' .. job.read .. ' ' .. job.recorded .. ' ' .. job.at .. ' ' .. job.who .. job.more .. '\t' .. job.spec
     .. '\t' .. job.inputs)
 end
 
@@ -284,7 +300,7 @@ end
 -- Numbers of a job are text.
 local function fresh(step, spec, inputs)
   return { step = step, spec = spec, inputs = inputs, state = 'q', was = false, fence = '0', earlier = '0',
-    failures = '0', crashes = '0', read = '-', recorded = '0', at = '0', who = '-' }
+    failures = '0', crashes = '0', read = '-', recorded = '0', at = '0', who = '-', more = '' }
 end
 
 local function add(text, by)
@@ -309,7 +325,8 @@ local function close(run)
   if run.changed then
     local lines = {}
     for _, g in ipairs(run.gathers) do
-      lines[#lines + 1] = format('%d %d %d %s\t%s\n', g.rank, g.count, g.fired and 1 or g.late and 2 or 0, g.worker, g.spec)
+      lines[#lines + 1] = format('%d %d %d %s%s\t%s\n', g.rank, g.count, g.fired and 1 or g.late and 2 or 0, g.worker, g.more,
+        g.spec)
     end
     set(run, 'gathers', table.concat(lines))
   end

@@ -1,23 +1,24 @@
 -- What turns, acts and ticks share: the rules of `nq_core::ledger`, said again in Lua.
 
-local JOB = '^(%a) (%d+) (%d+) (%d+) (%d+) (%S+) (%d+) (%S+) (%S+)\t([^\t]*)\t(.*)$'
+-- What every job has stands in words of its own; what only some have follows as words that are kept as they are.
+local JOB = '^(%a) (%d+) (%d+) (%d+) (%d+) (%S+) (%d+) (%S+) (%S+)([^\t]*)\t([^\t]*)\t(.*)$'
 
 -- What is left of a job whose record cannot be read: enough to make a dead letter of it.
 local function broken(run, step, text)
   local spec = match(text, '\t(%d+ %a %S+[^\t]*)\t') or '1 f ' .. run.flow .. '/' .. (match(step, '^(.*)@') or step)
   return { broken = true, step = step, was = false, state = '?', fence = '0', earlier = '0', failures = '0',
-    crashes = '0', read = '-', recorded = '0', at = '0', who = '-', spec = spec, inputs = '' }
+    crashes = '0', read = '-', recorded = '0', at = '0', who = '-', more = '', spec = spec, inputs = '' }
 end
 
 -- A job that was given and not heard of since is `g` in its record, and leased like any other.
 local function parsed(run, step, text)
-  local state, fence, earlier, failures, crashes, read, recorded, at, who, spec, inputs = match(text, JOB)
+  local state, fence, earlier, failures, crashes, read, recorded, at, who, more, spec, inputs = match(text, JOB)
   if not state or not spec_of(spec) or (state ~= 'q' and not tonumber(at)) then return broken(run, step, text) end
   local is_given = state == 'g'
   if is_given then state = 'l' end
   return { step = step, was = state, state = state, fence = fence, earlier = earlier, failures = failures,
-    crashes = crashes, read = read, recorded = recorded, at = at, who = who, spec = spec, inputs = inputs,
-    given = is_given }
+    crashes = crashes, read = read, recorded = recorded, at = at, who = who, more = more, spec = spec,
+    inputs = inputs, given = is_given }
 end
 
 -- The run of this id and, if one is named, the unfinished job of this step. Nil where there is none.
@@ -292,12 +293,12 @@ end
 
 -- Jobs that a commit with too many of them has left for later, in pages. `#<ms> <n>` says before which entry
 -- the causes of those behind it are counted. Returns how many it enqueued.
-local function outbox(limit)
+local function backlog(limit)
   local moved = 0
   while moved < limit do
-    local id = call('SRANDMEMBER', P .. 'outbox')
+    local id = call('SRANDMEMBER', P .. 'backlog')
     if not id then return moved end
-    local key = P .. 'outbox:' .. id
+    local key = P .. 'backlog:' .. id
     local run = load_sound(id)
     local page = run and run.status == 'running' and call('LPOP', key, limit - moved + 1)
     if page then
@@ -321,7 +322,7 @@ local function outbox(limit)
       end
     end
     if not page then
-      call('SREM', P .. 'outbox', id)
+      call('SREM', P .. 'backlog', id)
       call('UNLINK', key)
     end
   end

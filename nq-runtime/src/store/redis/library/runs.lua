@@ -1,5 +1,5 @@
 -- Runs, newest first. ARGV: prefix, most, score and run of where the page before ended or two empty strings, flow or
--- empty, then statuses. Replies run, score, status, flow, started, ended, ms, n and pending of each. Every flow and status has an index of its own; this merges
+-- empty, then statuses. Replies run, score, status, flow, started, ended, ms, n, pending and more of each. Every flow and status has an index of its own; this merges
 -- them, a few of each at a time.
 reads('runs', function(ARGV)
   local P, most, score, before = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
@@ -42,12 +42,12 @@ reads('runs', function(ARGV)
       if newer(sources[i], sources[best]) then best = i end
     end
     local source = sources[best]
-    local h = redis.pcall('HMGET', P .. 'run:' .. source.id, 'status', 'flow', 'started', 'ended', 'ms', 'n', 'pending')
+    local h = redis.pcall('HMGET', P .. 'run:' .. source.id, 'status', 'flow', 'started', 'ended', 'ms', 'n', 'pending', 'more')
     if h[1] then
       taken = taken + 1
       reply[#reply + 1] = source.id
       reply[#reply + 1] = source.text
-      for i = 1, 7 do reply[#reply + 1] = h[i] or '' end
+      for i = 1, 8 do reply[#reply + 1] = h[i] or '' end
     end
     if not advance(source) then table.remove(sources, best) end
   end

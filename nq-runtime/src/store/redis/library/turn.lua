@@ -88,8 +88,9 @@ do
   end
   local function spec_in(names, spec)
     if not names then return spec end
-    local head, holds = match(spec, '^(%S+ %S+ %S+)(.*)$')
-    return head .. string.gsub(holds, '%S+', function(worker) return name_in(names, worker) end)
+    local known, holds = spec_of(spec), {}
+    for i, worker in ipairs(known.holds) do holds[i] = name_in(names, worker) end
+    return spec_holding(known, holds)
   end
 
   -- Applies one write, or says why nothing of it was. `D` where the run has ended by it.
@@ -161,14 +162,14 @@ do
       end
       p = p + 2 * holds
       run.pending = add(run.pending, jobs)
-      local key = P .. 'outbox:' .. id
+      local key = P .. 'backlog:' .. id
       call('RPUSH', key, '#' .. run.ms .. ' ' .. before)
       for i = p, names and p + jobs - 1 or 0 do
         local worker, spec, rest = match(ARGV[i], '^([^\t]*)\t([^\t]*)(\t.*)$')
         ARGV[i] = worker .. '\t' .. spec_in(names, spec) .. rest
       end
       for i = p, p + jobs - 1, 1000 do call('RPUSH', key, unpack(ARGV, i, math.min(i + 999, p + jobs - 1))) end
-      call('SADD', P .. 'outbox', id)
+      call('SADD', P .. 'backlog', id)
       p = p + jobs
     else
       for i = p + 1, p + 4 * jobs, 4 do
@@ -279,7 +280,7 @@ do
   -- Leases what an offer has brought and what the turn asks for, from where its arguments say; `first` only says
   -- what there is.
   local function lease_all(p, first, second, given_id, given_step, leases, leased, paused, ready)
-    if p <= #ARGV and not second then outbox(200) end
+    if p <= #ARGV and not second then backlog(200) end
     -- What was given and not heard of takes the place that it was offered.
     local surprised, tickets = take_given(leases, leased, given_id, given_step), 0
     while p < #ARGV do

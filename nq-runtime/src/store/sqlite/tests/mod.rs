@@ -3,6 +3,7 @@
 mod damage;
 mod disk;
 mod files;
+mod formats;
 mod keeping;
 mod log;
 mod opening;
@@ -15,6 +16,7 @@ use nq_core::conformance::TestClock;
 use nq_core::def::OnFailure;
 use nq_core::entry::{EntryType, NewEntry};
 use nq_core::id::{Name, StepId};
+use nq_core::more::More;
 use nq_core::store::{Answer, Lease, Retention};
 use nq_core::transaction::{JobSpec, NewJob, Outcome, Transaction, Want};
 use serde_json::json;
@@ -57,6 +59,7 @@ fn job(worker: &str) -> JobSpec {
         holds: Vec::new(),
         max_crashes: 5,
         on_failure: OnFailure::Fail,
+        more: More::default(),
     }
 }
 

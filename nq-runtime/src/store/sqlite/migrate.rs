@@ -1,0 +1,29 @@
+//! What makes a file of an older format one of this.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::schema::FORMAT;
+
+/// What leads from each format to the next: the first from format 1 to format 2.
+const STEPS: [&str; FORMAT as usize - 1] =
+    ["ALTER TABLE runs ADD COLUMN more TEXT; ALTER TABLE jobs ADD COLUMN more TEXT;
+     ALTER TABLE gathers ADD COLUMN more TEXT"];
+
+/// Brings a file to the format of this version, in one transaction: a crash leaves the one format or the other.
+pub(super) fn migrate(conn: &mut Connection) -> rusqlite::Result<()> {
+    if format(conn)? == FORMAT {
+        return Ok(());
+    }
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Another process may have done it meanwhile.
+    let first = usize::try_from(format(&tx)? - 1).unwrap_or_default();
+    for step in STEPS.iter().skip(first) {
+        tx.execute_batch(step)?;
+    }
+    tx.pragma_update(None, "user_version", FORMAT)?;
+    tx.commit()
+}
+
+fn format(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
