@@ -147,6 +147,10 @@ pub struct GatherRecord {
     /// has nothing else to do.
     #[serde(default)]
     pub late: bool,
+    /// The gather that it is part of, where the run had begun one gather under two names. What holds or reaches this
+    /// one counts for that one, and this one counts as fired.
+    #[serde(default)]
+    pub part_of: Option<Name>,
 }
 
 /// The last turn of an instance and what it was answered, so that a turn whose reply was lost gets the

@@ -4,6 +4,7 @@
 
 mod attempt;
 mod begin;
+mod gather;
 mod guard;
 mod handle;
 mod later;

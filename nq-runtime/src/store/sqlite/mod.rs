@@ -357,7 +357,7 @@ impl Queries for SqliteStore {
         let asked = gathered.clone();
         let look = move |db: db::Db<'_>| read::gathered(db, &asked);
         let page = self.look("gathered", Some(gathered.run.to_string()), look).await?;
-        page.ok_or_else(|| StoreError::no_run("gathered", &gathered.run))
+        page.ok_or_else(|| StoreError::no_run("gathered", &gathered.run))?
     }
 
     async fn run(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {

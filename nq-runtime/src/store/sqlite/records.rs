@@ -5,7 +5,7 @@ use nq_core::entry::Entry;
 use nq_core::id::{EntryId, InstanceId, Name, QueueName, RunId, StepId};
 use nq_core::ledger::{Damage, Records};
 use nq_core::record::{GatherRecord, Input, JobRecord, JobState, LaneRecord, RunRecord};
-use nq_core::transaction::GatherSpec;
+use nq_core::transaction::{GatherSpec, JobSpec};
 use rusqlite::params;
 use rusqlite::types::Value;
 
@@ -15,9 +15,11 @@ use super::errors::Failure;
 use super::flush::json;
 use super::row::{self, Uint};
 
-/// What `gathers.fired` says of a gather that has fired, and of one that has not and is newer than its run. Persisted.
+/// What `gathers.fired` says of a gather that has fired, of one that has not and is newer than its run, and of one that
+/// is part of the gather whose spec it has. Persisted.
 const FIRED: i64 = 1;
 const LATE: i64 = 2;
+const PART: i64 = 3;
 
 impl Records for Book<'_> {
     type Error = Failure;
@@ -163,13 +165,17 @@ impl Records for Book<'_> {
         let page = self.change(run)?;
         page.gathers = Some(gathers);
         let key = page.key;
-        let GatherRecord { gather: GatherSpec { spec, rank }, count, fired, late } = gather;
-        let fired = match (fired, late) {
-            (true, _) => FIRED,
-            (false, true) => LATE,
-            (false, false) => 0,
+        let GatherRecord { gather: GatherSpec { spec, rank }, count, fired, late, part_of } = gather;
+        let fired = match (part_of, fired, late) {
+            (Some(_), ..) => PART,
+            (None, true, _) => FIRED,
+            (None, false, true) => LATE,
+            (None, false, false) => 0,
         };
-        let spec_key = self.spec_key(spec)?;
+        let spec_key = match part_of {
+            Some(whole) => self.spec_key(&JobSpec { worker: whole.clone(), ..spec.clone() })?,
+            None => self.spec_key(spec)?,
+        };
         let sql = "INSERT INTO gathers VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
                    ON CONFLICT DO UPDATE SET rank = ?3, spec = ?4, count = ?5, fired = ?6";
         self.db.execute(sql, params![key, spec.worker.as_str(), rank, spec_key, Uint(*count), fired])?;
@@ -180,6 +186,16 @@ impl Records for Book<'_> {
         let key = self.change(run)?.key;
         self.db
             .execute("INSERT INTO gathered VALUES (?, ?, ?)", params![key, worker.as_str(), Uint(id.n)])?;
+        Ok(())
+    }
+
+    fn move_gathered(&mut self, run: &RunId, from: &Name, to: &Name) -> Result<(), Failure> {
+        let key = self.change(run)?.key;
+        let sql =
+            "INSERT OR IGNORE INTO gathered SELECT run, ?3, n FROM gathered WHERE run = ?1 AND worker = ?2";
+        self.db.execute(sql, params![key, from.as_str(), to.as_str()])?;
+        let sql = "DELETE FROM gathered WHERE run = ? AND worker = ?";
+        self.db.execute(sql, params![key, from.as_str()])?;
         Ok(())
     }
 
@@ -236,6 +252,19 @@ impl Records for Book<'_> {
         Ok(())
     }
 
+    fn take_arrivals(&mut self, run: &RunId, worker: &Name) -> Result<Vec<(u32, String, Input)>, Failure> {
+        let key = self.change(run)?.key;
+        let sql = "SELECT side, by, ms, n, key FROM arrivals WHERE run = ? AND worker = ? ORDER BY n, side";
+        let taken = self.db.all(sql, params![key, worker.as_str()], |row| {
+            let id = EntryId { ms: row::uint(row, 2)?, n: row::uint(row, 3)? };
+            Ok((row.get(0)?, row.get(1)?, Input { id, key: row.get(4)? }))
+        });
+        let taken = taken.map_err(|failure| failure.about(run.as_str()))?;
+        let sql = "DELETE FROM arrivals WHERE run = ? AND worker = ?";
+        self.db.execute(sql, params![key, worker.as_str()])?;
+        Ok(taken)
+    }
+
     fn unpaired(&mut self, run: &RunId, max: usize) -> Result<Vec<(Name, EntryId)>, Failure> {
         let page = self.change(run)?;
         if !page.arrivals {
@@ -269,13 +298,19 @@ impl Book<'_> {
             return Ok(gathers.clone());
         }
         let key = page.key;
-        let sql = "SELECT spec, rank, count, fired FROM gathers WHERE run = ? ORDER BY rank, worker";
-        let rows: Vec<(i64, u32, u64, i64)> =
-            self.db.all(sql, [key], |row| Ok((row.get(0)?, row.get(1)?, row::uint(row, 2)?, row.get(3)?)))?;
+        let sql = "SELECT spec, rank, count, fired, worker FROM gathers WHERE run = ? ORDER BY rank, worker";
+        let rows: Vec<(i64, u32, u64, i64, String)> = self.db.all(sql, [key], |row| {
+            Ok((row.get(0)?, row.get(1)?, row::uint(row, 2)?, row.get(3)?, row.get(4)?))
+        })?;
         let mut gathers = Vec::with_capacity(rows.len());
-        for (spec, rank, count, fired) in rows {
-            let gather = GatherSpec { spec: self.spec(spec)?, rank };
-            gathers.push(GatherRecord { gather, count, fired: fired == FIRED, late: fired == LATE });
+        for (spec, rank, count, fired, worker) in rows {
+            let (mut spec, mut part_of) = (self.spec(spec)?, None);
+            if fired == PART {
+                let part = row::name(run.as_str(), &worker)?;
+                part_of = Some(std::mem::replace(&mut spec.worker, part));
+            }
+            let (gather, late) = (GatherSpec { spec, rank }, fired == LATE);
+            gathers.push(GatherRecord { gather, count, fired: matches!(fired, FIRED | PART), late, part_of });
         }
         if let Some(page) = self.known(run)? {
             page.gathers = Some(gathers.clone());
