@@ -417,7 +417,7 @@ async fn another_operation_at_a_recorded_place_is_an_error_that_names_both() {
     on_each_store(with_probe, async |nq| {
         let run = nq.start::<changes_its_mind>(Charge { fail_at: 0 }).await.unwrap();
         let error = run.completed().await.unwrap_err().to_string();
-        assert!(error.contains(r#"recorded as `run "first"`, and is `run "second"` now"#), "{error}");
+        assert!(error.contains(r#"recorded as `ctx.run("first")`, and is `ctx.run("second")` now"#), "{error}");
     })
     .await;
 }
