@@ -22,8 +22,9 @@ use tracing::instrument::WithSubscriber;
 
 use super::JobKey;
 use super::gather;
-use super::guard::{Guard, panic_text, quietly};
+use super::guard::Guard;
 use super::link::{Link, Message};
+use super::panics::{Quiet, panic_text, quietly};
 use crate::client::Client;
 use crate::data::Provided;
 use crate::error::Error;
@@ -142,15 +143,14 @@ async fn run(begun: Begun, attempt: &Attempt) -> Message {
         }),
     };
 
-    let called = AssertUnwindSafe(call(handler, step.clone(), shared.dispatch.as_ref())).catch_unwind();
-    // In a box, so that it is dropped here and not where a panic of its drop would hide how the attempt ended.
-    let mut called = Box::pin(called);
+    // It is dropped below, and not where a panic of its drop would hide how the attempt ended.
+    let mut called = Quiet::new(call(handler, step.clone(), shared.dispatch.as_ref()));
     let limit = def.timeout_ms.map(|ms| tokio::time::sleep(Duration::from_millis(ms)));
     let mut ended = tokio::select! {
         returned = &mut called => match returned {
             Ok(Ok(result)) => Ended::Returned(result),
             Ok(Err(error)) => Ended::Failed(describe(error)),
-            Err(panic) => Ended::Panicked(panic_text(panic)),
+            Err(panic) => Ended::Panicked(panic),
         },
         () = maybe(limit) => Ended::TimedOut { ms: def.timeout_ms.unwrap_or_default(), then: None },
         kill = &mut killed => Ended::Killed(kill),

@@ -10,6 +10,7 @@ mod handle;
 mod later;
 pub(crate) mod link;
 mod logs;
+pub(crate) mod panics;
 mod slots;
 mod stop;
 mod turns;
