@@ -15,7 +15,7 @@ mod turn;
 use serde_json::{Value, json};
 
 pub use self::acts::{act, append, due, expire, spare, start};
-pub use self::damage::{Damage, condemn, unreadable};
+pub use self::damage::{Damage, condemn, fail, unreadable};
 pub use self::turn::{LaneError, arrived, turn};
 use crate::entry::{Entry, EntryType};
 use crate::id::{EntryId, InstanceId, Name, QueueName, RunId, StepId};
