@@ -129,7 +129,12 @@ async fn whatever_panics_fails_its_step_and_says_so() {
                 let run = nq.start::<bad>(bad_event).await.unwrap();
                 let ended = tokio::time::timeout(Duration::from_secs(20), run.completed()).await;
                 match ended.unwrap_or_else(|_| panic!("nothing was told that should say: {says}")) {
-                    Err(RunError::Failed { error, .. }) => assert!(error.contains(says), "{error}\n{says}"),
+                    Err(RunError::Failed { error, .. }) => {
+                        assert!(error.contains(says), "{error}\n{says}");
+                        // What panics in here says where. One of them fails, and another panics in the library.
+                        let here = !matches!(bad_event, Bad::DisplayFails | Bad::RuntimeDrop);
+                        assert_eq!(error.contains(", at tests/attempts.rs:"), here, "{error}");
+                    }
                     other => panic!("{other:?}"),
                 }
                 sound(&run).await;

@@ -188,7 +188,7 @@ async fn an_effect_gives_the_error_of_its_closure_back() {
         failed(nq::BoxError::from(declined.clone())).await,
         failed(nq::Error::from(failed(declined.clone()).await)).await,
     ] {
-        assert_eq!(error.to_string(), "the act of `charge card` failed");
+        assert_eq!(error.to_string(), "the act of `ctx.run(\"charge card\")` failed");
         assert!(error.is_from_act() && error.refusal().is_none() && error.effect() == "charge card");
         assert_eq!(error.downcast_ref(), Some(&declined));
         assert!(error.downcast_ref::<StepError>().is_none());
@@ -196,7 +196,7 @@ async fn an_effect_gives_the_error_of_its_closure_back() {
         let error = nq::Error::from(error);
         assert_eq!(error.downcast_ref(), Some(&declined));
         assert!(
-            error.report().ends_with("the act of `charge card` failed: the card was declined"),
+            error.report().ends_with("the act of `ctx.run(\"charge card\")` failed: the card was declined"),
             "{error:?}"
         );
         assert_eq!(error.report().matches("declined").count(), 1);
@@ -205,11 +205,11 @@ async fn an_effect_gives_the_error_of_its_closure_back() {
     let error = failed(anyhow::Error::from(declined.clone()).context("at the till")).await;
     assert_eq!(error.downcast_ref(), Some(&declined));
     let report = nq::Error::from(error).report();
-    assert_eq!(report, "the act of `charge card` failed: at the till: the card was declined");
+    assert_eq!(report, "the act of `ctx.run(\"charge card\")` failed: at the till: the card was declined");
     for error in
         [failed("a text").await, failed("a text".to_owned()).await, failed(anyhow::anyhow!("a text")).await]
     {
-        assert_eq!(nq::Error::from(error).report(), "the act of `charge card` failed: a text");
+        assert_eq!(nq::Error::from(error).report(), "the act of `ctx.run(\"charge card\")` failed: a text");
     }
 }
 
@@ -246,8 +246,8 @@ async fn a_refusal_of_nq_is_told_from_an_error_of_the_closure() {
     let error = nq::Error::from(large);
     assert!(error.is_fatal(), "another attempt would do the act again");
     let report = error.report();
-    assert!(report.starts_with("the effect `fetch` was refused: "), "{report}");
-    assert!(report.contains("the result of \"fetch\" has 2097154 bytes"), "{report}");
+    assert!(report.starts_with("`ctx.run(\"fetch\")` was refused: "), "{report}");
+    assert!(report.contains("the result of `ctx.run(\"fetch\")` has 2097154 bytes"), "{report}");
     // A closure may itself return such an error.
     let error = ctx.state().set("big", &"x".repeat(2 << 20)).unwrap_err();
     let error = failed(error).await;
@@ -266,9 +266,12 @@ async fn a_step_reports_the_effect_and_its_error_once() {
     };
     assert_eq!(
         error_of("declined").await,
-        ("the act of `charge card` failed: the card was declined".into(), 2)
+        ("the act of `ctx.run(\"charge card\")` failed: the card was declined".into(), 2)
     );
-    assert_eq!(error_of("fatal").await, ("the act of `charge card` failed: the card was declined".into(), 1));
+    assert_eq!(
+        error_of("fatal").await,
+        ("the act of `ctx.run(\"charge card\")` failed: the card was declined".into(), 1)
+    );
     let run = nq.start::<pay_or_not>(Order { how: "declined".into() }).await.unwrap();
     assert_eq!(run.completed().await.unwrap().result::<String>().unwrap().unwrap(), "declined");
     let run = nq.start::<pay_or_not>(Order { how: "away".into() }).await.unwrap();

@@ -158,6 +158,9 @@ async fn a_flow_with_several_entries_needs_one_named() {
         assert!(error.to_string().contains("`address`, `unpack`"), "{error}");
         let run = nq.start_json("shop", json!({ "zip": "1010" })).entry("address").await.unwrap();
         run.completed().await.unwrap();
+        let error = nq.start_json("address", json!({})).await.unwrap_err();
+        let says = "there is no flow `address`; `address` is a worker of flow `shop`: start the flow `shop`";
+        assert_eq!(error.to_string(), says);
         let error = nq.start_json("shopp", json!({})).await.unwrap_err();
         assert!(error.to_string().contains("did you mean `shop`?"), "{error}");
     })
@@ -417,7 +420,10 @@ async fn another_operation_at_a_recorded_place_is_an_error_that_names_both() {
     on_each_store(with_probe, async |nq| {
         let run = nq.start::<changes_its_mind>(Charge { fail_at: 0 }).await.unwrap();
         let error = run.completed().await.unwrap_err().to_string();
-        assert!(error.contains(r#"recorded as `run "first"`, and is `run "second"` now"#), "{error}");
+        assert!(
+            error.contains(r#"recorded as `ctx.run("first")`, and is `ctx.run("second")` now"#),
+            "{error}"
+        );
     })
     .await;
 }

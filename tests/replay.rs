@@ -91,10 +91,20 @@ async fn charged(_charged: Charged) {}
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operation_inside_of_an_act_is_an_error_and_the_act_is_not_done_again() {
     on_every_store(probed, async |nq| {
-        for what in ["emit", "set", "delete", "incr", "refresh", "checkpoint", "run", "scope"] {
+        for (what, written) in [
+            ("emit", "ctx.emit(charged)"),
+            ("set", "ctx.state().set(\"k\")"),
+            ("delete", "ctx.state().delete(\"k\")"),
+            ("incr", "ctx.state().incr(\"k\")"),
+            ("refresh", "ctx.state().refresh()"),
+            ("checkpoint", "ctx.checkpoint()"),
+            ("run", "ctx.run(\"nested\")"),
+            ("scope", "ctx.emit(charged)"),
+        ] {
             let run = nq.start::<inside>(begin(what)).await.unwrap();
             let error = failed(&run).await;
-            assert!(error.contains("was called inside of `ctx.run(\"charge\", …)`"), "{what}: {error}");
+            let says = format!("`{written}` was called inside of `ctx.run(\"charge\")`");
+            assert!(error.contains(&says), "{what}: {error}");
             assert!(error.contains("do it after the `ctx.run`"), "{what}: {error}");
             assert_eq!(attempts(&run).await, 1, "{what}");
         }
@@ -184,7 +194,7 @@ async fn a_handler_that_returns_before_what_is_recorded_is_told() {
     on_every_store(probed, async |nq| {
         let run = nq.start::<fewer>(begin("returns")).await.unwrap();
         let error = failed(&run).await;
-        assert!(error.contains("recorded `state.set k` as operation 2 of the step"), "{error}");
+        assert!(error.contains("recorded `ctx.state().set(\"k\")` as operation 2 of the step"), "{error}");
         assert_eq!(attempts(&run).await, 3, "newer code may do it: it is retried like any error");
         for what in ["fails earlier", "fails later"] {
             let run = nq.start::<fewer>(begin(what)).await.unwrap();
@@ -243,7 +253,9 @@ async fn an_operation_after_the_end_is_an_error_and_stands_in_the_timeline() {
                 };
                 assert_eq!(warned.len(), 1, "{warned:?}");
                 let message = warned[0].data["message"].as_str().unwrap();
-                assert!(message.contains("came after the attempt had ended"), "{message}");
+                let written = if what == "emit" { "ctx.emit(charged)" } else { "ctx.run(\"charge\")" };
+                let says = format!("`{written}` came after the attempt had ended");
+                assert!(message.starts_with(&says), "{message}");
                 let said = std::mem::take(&mut *probe.said.lock().unwrap());
                 assert_eq!(said.len(), 1);
                 assert!(said[0].ends_with("the attempt is over: its handler has returned"), "{said:?}");

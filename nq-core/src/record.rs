@@ -159,6 +159,22 @@ pub struct GatherRecord {
     pub more: More,
 }
 
+/// The name of a field of [`GatherRecord::more`]. Persisted.
+const PART_OF: &str = "partOf";
+
+impl GatherRecord {
+    /// The gather that it is part of, where the run had begun one gather under two names. What holds or reaches this
+    /// one counts for that one, and this one counts as fired.
+    pub fn part_of(&self) -> Option<Name> {
+        self.more.get(PART_OF)
+    }
+
+    /// Makes it part of another gather.
+    pub fn set_part_of(&mut self, whole: &Name) {
+        self.more.set(PART_OF, whole.as_str());
+    }
+}
+
 /// The last turn of an instance and what it was answered, so that a turn whose reply was lost gets the
 /// same answers and is not applied twice.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

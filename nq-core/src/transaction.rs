@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::def::OnFailure;
+use crate::def::{OnFailure, WorkerDef};
 use crate::entry::NewEntry;
 use crate::id::{InstanceId, Name, QueueName, RunId, StepId};
 use crate::more::More;
@@ -26,6 +26,15 @@ pub struct JobSpec {
     /// What only some jobs are.
     #[serde(flatten)]
     pub more: More,
+}
+
+impl JobSpec {
+    /// The job of a worker that says nothing of itself: it holds no gather, and what its failure means and how many
+    /// crashes are too many is as [`WorkerDef::DEFAULT`](crate::def::WorkerDef::DEFAULT) has it.
+    pub fn new(worker: Name, queue: QueueName) -> Self {
+        let WorkerDef { max_crashes, on_failure, .. } = WorkerDef::DEFAULT;
+        Self { worker, queue, holds: Vec::new(), max_crashes, on_failure, more: More::default() }
+    }
 }
 
 /// A job that an entry of the transaction causes.

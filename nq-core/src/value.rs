@@ -23,13 +23,13 @@ pub enum ValueError {
          pass its key"
     )]
     TooDeep {
-        /// The first array or object that is too deep, as a JSON pointer; the beginning of it where it is long.
+        /// The first array or object that is too deep, as a JSON pointer; without its middle where it is long.
         pointer: String,
     },
     /// Something in it cannot be written as JSON.
     #[error("{}{why}", at(.pointer))]
     NotJson {
-        /// Where, as a JSON pointer. Empty for the value itself.
+        /// Where, as a JSON pointer; without its middle where it is long. Empty for the value itself.
         pointer: String,
         /// What is wrong there.
         why: String,
@@ -204,10 +204,25 @@ impl Fault {
     }
 
     fn finish(self) -> ValueError {
-        /// Of the place of what lies deep, the beginning is what finds it.
+        /// Of the place of what lies deep, the way in and the last steps are what finds it.
+        const FIRST: usize = 6;
+        const LAST: usize = 3;
+        /// Long names are cut besides.
         const POINTER: usize = 400;
         let Inner { path, why } = *self.0;
-        let pointer = path.iter().rev().map(|segment| format!("/{segment}")).collect::<String>();
+        let left_out = path.len().saturating_sub(FIRST + LAST);
+        let mut pointer = String::new();
+        for (at, segment) in path.iter().rev().enumerate() {
+            match at {
+                // One segment is shorter than to say that it is left out.
+                FIRST.. if left_out > 1 && at < FIRST + left_out => {
+                    if at == FIRST {
+                        pointer.push_str(&format!("/… {left_out} levels …"));
+                    }
+                }
+                _ => pointer.extend(["/", segment]),
+            }
+        }
         let pointer = limits::cut_to(pointer, POINTER);
         match why {
             None => ValueError::TooDeep { pointer },

@@ -5,10 +5,8 @@
 
 use std::collections::HashMap;
 
-use nq_core::def::OnFailure;
 use nq_core::entry::{EntryType, NewEntry};
 use nq_core::id::{InstanceId, Name, QueueName, RunId};
-use nq_core::more::More;
 use nq_core::transaction::{JobSpec, NewJob, Outcome, Start, Transaction, Turn, Want};
 use nq_runtime::store::sqlite::{SqliteOptions, SqliteStore};
 use nq_runtime::store::{Lease, Store};
@@ -19,14 +17,7 @@ const STEPS: [&str; 3] = ["charge", "pack", "ship"];
 const LEASE_MS: u64 = 30_000;
 
 fn spec(step: usize) -> JobSpec {
-    JobSpec {
-        worker: Name::new(STEPS[step]).unwrap(),
-        queue: QueueName::of("order", STEPS[step]),
-        holds: Vec::new(),
-        max_crashes: 5,
-        on_failure: OnFailure::Fail,
-        more: More::default(),
-    }
+    JobSpec::new(Name::new(STEPS[step]).unwrap(), QueueName::of("order", STEPS[step]))
 }
 
 fn start(n: usize) -> Start {

@@ -179,7 +179,7 @@ impl<W: Worker> Ctx<W> {
                 }
             };
             // Read back also the first time, so that every attempt sees the same.
-            read(&format!("the result of {name:?}"), value).map_err(refused)
+            read(&format!("the result of `ctx.run({name:?})`"), value).map_err(refused)
         }
     }
 

@@ -101,8 +101,8 @@ impl EffectError {
 impl fmt::Display for EffectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.cause {
-            Cause::Act(_) => write!(f, "the act of `{}` failed", self.effect),
-            Cause::Refused(_) => write!(f, "the effect `{}` was refused", self.effect),
+            Cause::Act(_) => write!(f, "the act of `ctx.run({:?})` failed", self.effect),
+            Cause::Refused(_) => write!(f, "`ctx.run({:?})` was refused", self.effect),
         }
     }
 }

@@ -184,6 +184,9 @@ impl Builder {
 
     /// Starts an instance: it runs every worker of the program.
     ///
+    /// Puts a panic hook before the one that the program has, once: it notes where a worker panics, for the error of the
+    /// step, and calls the program's hook for this and every other panic.
+    ///
     /// ```no_run
     /// # async fn example() -> nq::Result<()> {
     /// let nq = nq::open("sqlite:orders.db").await?.start().await?;
@@ -201,6 +204,7 @@ impl Builder {
             handler.check(&self.provided).map_err(|missing| OpenError::Data { worker, missing })?;
         }
         let client = self.connect(&handlers)?;
+        engine::panics::note_places();
         let settings = Settings {
             instance: ids::instance_id(),
             lease: self.lease,

@@ -50,12 +50,24 @@ fn an_example_is_asked_and_compared_with_itself() {
     assert_eq!(code, 1);
     let told: serde_json::Value = serde_json::from_str(&told).unwrap();
     assert_eq!(told["breaks"], 1, "{told:#}");
+    assert_eq!(told["changes"].as_array().unwrap().len(), 1, "a renamed worker is not new besides: {told:#}");
     assert_eq!(told["changes"][0]["effect"], "breaks");
 
-    // What is suspicious stands at the worker.
+    // What is suspicious stands at the worker. A hint does not fail the check, and anything else does.
     let (code, told, _) = registry(&["--from", old, "--check"]);
+    assert_eq!(code, 0);
+    assert!(told.contains("no-timeout (a hint): worker `greet`"), "{told}");
+    assert!(told.contains("--> examples/hello.rs:"), "{told}");
+    let (code, told, _) = registry(&["--from", old, "--check", "--format", "json"]);
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((code, &told["findings"][0]["hint"]), (0, &serde_json::json!(true)));
+    let mut loose = document.clone();
+    loose.workers.iter_mut().for_each(|worker| worker.subscribes.clear());
+    loose.event_index.clear();
+    fs::write(&newer, loose.to_json()).unwrap();
+    let (code, told, _) = registry(&["--from", &newer, "--check"]);
     assert_eq!(code, 1);
-    assert!(told.contains("no-timeout: worker `greet`") && told.contains("--> examples/hello.rs:"), "{told}");
+    assert!(told.contains("unconsumed: worker `greet` emits"), "{told}");
 }
 
 #[test]

@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use crate::def::OnFailure;
 use crate::entry::{EntryType, NewEntry};
 use crate::id::{Name, QueueName, RunId};
-use crate::more::More;
 use crate::store::Lease;
 use crate::transaction::{
     Former, GatherArrival, GatherSpec, JobSpec, JoinArrival, LogLine, NewJob, Outcome, Renewal, Start,
@@ -29,14 +28,7 @@ pub(super) fn queue(worker: &str) -> QueueName {
 
 /// The job of a worker that leads to no gather.
 pub(super) fn job(worker: &str) -> JobSpec {
-    JobSpec {
-        worker: name(worker),
-        queue: queue(worker),
-        holds: Vec::new(),
-        max_crashes: 5,
-        on_failure: OnFailure::Fail,
-        more: More::default(),
-    }
+    JobSpec::new(name(worker), queue(worker))
 }
 
 impl JobSpec {

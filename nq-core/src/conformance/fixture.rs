@@ -238,14 +238,19 @@ impl Fixture {
         all.into_iter().filter(|entry| entry.kind.as_str() == kind).map(|entry| entry.data).collect()
     }
 
+    pub(super) async fn gathered_page(&self, gathered: &Gathered) -> Result<Vec<Entry>, StoreError> {
+        resend(async || self.store().gathered(gathered).await).await
+    }
+
     /// All that a gather has got up to a position, in pages of this size, as payloads.
     pub(super) async fn gathered(&self, run: &RunId, worker: &str, upto: u64, page: usize) -> Vec<Value> {
         let worker = build::name(worker);
         let mut all: Vec<Value> = Vec::new();
         loop {
             let from = all.len() as u64;
-            let next = Gathered { run: run.clone(), worker: worker.clone(), upto, from, limit: page };
-            let page = resend(async || self.store().gathered(&next).await).await.unwrap();
+            let next =
+                Gathered { run: run.clone(), worker: worker.clone(), upto, from, limit: page, seen: None };
+            let page = self.gathered_page(&next).await.unwrap();
             if page.is_empty() {
                 return all;
             }

@@ -25,10 +25,15 @@ pub struct Finding {
     pub message: String,
     /// What to do about it.
     pub help: String,
+    /// Whether it is only a hint: common and often intended, and no reason for a check to fail.
+    pub hint: bool,
 }
 
 /// The rules, by the names that `allow` takes.
 pub const RULES: [&str; 4] = ["unconsumed", "cycle", "unpaired", "no-timeout"];
+
+/// The rules that only give hints.
+const HINTS: [&str; 1] = ["no-timeout"];
 
 /// Everything suspicious that nobody said was intended, by file and line.
 pub fn check(document: &RegistryDocument) -> Vec<Finding> {
@@ -50,7 +55,8 @@ pub fn check(document: &RegistryDocument) -> Vec<Finding> {
 fn finding(rule: &'static str, worker: &Worker, message: String, help: impl Into<String>) -> Option<Finding> {
     let allowed = worker.allow.iter().any(|allowed| allowed == rule);
     let (file, line, worker_id) = (worker.file.clone(), worker.line, worker.id.clone());
-    (!allowed).then(|| Finding { file, line, rule, worker_id, message, help: help.into() })
+    let hint = HINTS.contains(&rule);
+    (!allowed).then(|| Finding { file, line, rule, worker_id, message, help: help.into(), hint })
 }
 
 /// An event that goes nowhere.

@@ -110,12 +110,13 @@ impl Changes {
             is.iter().filter(|(name, _)| !was.contains_key(*name)).map(|(_, (_, worker))| *worker).collect();
         let holds = (Graph::new(old.0, &flow, old.1).holds(), Graph::new(new.0, &flow, new.1).holds());
 
+        let mut renamed = BTreeSet::new();
         for (name, (step, worker)) in &was {
             self.about.worker = Some((*name).clone());
             let Some((now_step, now)) = is.get(name) else {
                 match heir(new.0, &flow, name) {
                     Some(heir) => self.taken_over(worker, heir),
-                    None => self.removed(name, worker, &added),
+                    None => renamed.extend(self.removed(name, worker, &added)),
                 }
                 continue;
             };
@@ -135,9 +136,9 @@ impl Changes {
                 }
             }
         }
-        // A worker of another name is not new.
+        // A worker of another name is not new, whether it says so or not.
         let heir = |worker: &&Worker| was.keys().any(|name| worker.takes_over(&flow, name));
-        for worker in added.into_iter().filter(|worker| !heir(worker)) {
+        for worker in added.into_iter().filter(|worker| !heir(worker) && !renamed.contains(&worker.name)) {
             let name = &worker.name;
             self.about.worker = Some(name.clone());
             let (effect, what) = if !worker.gathers.is_empty() {
@@ -169,7 +170,7 @@ impl Changes {
             self.about.worker = Some(worker.name.clone());
             match heir(new, &flow, &worker.name) {
                 Some(heir) => self.taken_over(worker, heir),
-                None => self.removed(&worker.name, worker, &[]),
+                None => drop(self.removed(&worker.name, worker, &[])),
             }
         }
     }
@@ -183,7 +184,8 @@ impl Changes {
         self.policy(worker, heir);
     }
 
-    fn removed(&mut self, name: &str, worker: &Worker, added: &[&Worker]) {
+    /// A worker is gone. The name that it seems to have now.
+    fn removed(&mut self, name: &str, worker: &Worker, added: &[&Worker]) -> Option<String> {
         let alike = |new: &&&Worker| {
             new.path == worker.path
                 || (new.file == worker.file
@@ -191,7 +193,8 @@ impl Changes {
                     && new.emits == worker.emits
                     && new.input == worker.input)
         };
-        match added.iter().find(alike) {
+        let now = added.iter().find(alike);
+        match now {
             Some(new) => self.push(
                 Effect::Breaks,
                 "workerRenamed",
@@ -203,6 +206,7 @@ impl Changes {
                 format!("worker `{name}` is gone: nothing runs its queued jobs any more"),
             ),
         }
+        now.map(|new| new.name.clone())
     }
 
     fn moved(&mut self, old: &Step, new: &Step, was: &Worker, is: &Worker) {

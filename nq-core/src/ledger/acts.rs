@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::damage::{Damage, Taken, condemn, readable, take};
+use super::former::standing;
 use super::{Page, Records};
 use crate::entry::EntryType;
 use crate::id::{EntryId, RunId, StepId};
@@ -67,9 +68,8 @@ pub fn act<R: Records>(
         page.end(RunStatus::Cancelled, json!({ "reason": reason }))?;
     }
     if let Some(mut job) = job {
-        let fired: Vec<_> =
-            page.gathers()?.iter().filter(|g| g.fired).map(|g| g.gather.spec.worker.clone()).collect();
-        job.spec.holds.retain(|gather| !fired.contains(gather));
+        let gathers = page.gathers()?;
+        job.spec.holds.retain(|held| !standing(gathers, held).is_some_and(|at| gathers[at].fired));
         page.count(&job.spec.holds, 1)?;
         job.earlier += job.failures + job.crashes;
         (job.failures, job.crashes) = (0, 0);

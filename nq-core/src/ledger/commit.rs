@@ -2,11 +2,11 @@
 
 use super::damage::{Damage, condemn, readable};
 use super::{Page, Records, former};
-use crate::id::EntryId;
+use crate::id::Name;
 use crate::limits;
 use crate::record::{Input, JobState};
 use crate::store::Answer;
-use crate::transaction::{JoinArrival, Outcome, Transaction};
+use crate::transaction::{JobSpec, JoinArrival, Outcome, Transaction};
 
 /// Applies a transaction, or says why nothing of it was.
 pub(super) fn commit<R: Records>(records: &mut R, tx: &Transaction, now_ms: u64) -> Result<Answer, R::Error> {
@@ -34,7 +34,7 @@ pub(super) fn commit<R: Records>(records: &mut R, tx: &Transaction, now_ms: u64)
     }
 
     let former = former::known(records, tx)?;
-    let tx = former.as_ref().unwrap_or(tx);
+    let (tx, apart) = former.as_ref().map_or((tx, &[][..]), |known| (&known.tx, &known.apart[..]));
     let mut page = Page::new(records, run, now_ms);
     let mut ids = Vec::with_capacity(tx.entries.len());
     for entry in &tx.entries {
@@ -51,8 +51,12 @@ pub(super) fn commit<R: Records>(records: &mut R, tx: &Transaction, now_ms: u64)
         let cause = ids[new.cause];
         page.enqueue(&new.spec, cause, vec![Input { id: cause, key: new.key.clone() }])?;
     }
+    for (worker, join) in apart {
+        page.unite(worker, join)?;
+    }
     for arrival in &tx.joins {
-        page.arrive(arrival, ids[arrival.entry])?;
+        let this = Input { id: ids[arrival.entry], key: arrival.key.clone() };
+        page.arrive(&arrival.spec, arrival.sides, arrival.side, &arrival.by, this)?;
     }
 
     match &tx.outcome {
@@ -101,23 +105,38 @@ fn refuse<R: Records>(
 
 impl<R: Records> Page<'_, R> {
     /// An event arrives at a join: the step runs if every other side has a partner, else it waits there.
-    fn arrive(&mut self, arrival: &JoinArrival, id: EntryId) -> Result<(), R::Error> {
-        let (run, worker) = (self.run.run.clone(), &arrival.spec.worker);
-        let this = Input { id, key: arrival.key.clone() };
-        let others = (0..arrival.sides).filter(|side| *side != arrival.side);
-        for side in others {
-            if !self.records.has_arrival(&run, worker, side, &arrival.by)? {
-                return self.records.put_arrival(&run, worker, arrival.side, &arrival.by, &this);
+    fn arrive(
+        &mut self,
+        spec: &JobSpec,
+        sides: u32,
+        side: u32,
+        by: &str,
+        this: Input,
+    ) -> Result<(), R::Error> {
+        let (run, worker) = (self.run.run.clone(), &spec.worker);
+        for other in (0..sides).filter(|other| *other != side) {
+            if !self.records.has_arrival(&run, worker, other, by)? {
+                return self.records.put_arrival(&run, worker, side, by, &this);
             }
         }
-        let mut inputs = Vec::with_capacity(arrival.sides as usize);
-        for side in 0..arrival.sides {
-            if side == arrival.side {
+        let mut inputs = Vec::with_capacity(sides as usize);
+        for other in 0..sides {
+            if other == side {
                 inputs.push(this.clone());
-            } else if let Some(input) = self.records.take_arrival(&run, worker, side, &arrival.by)? {
+            } else if let Some(input) = self.records.take_arrival(&run, worker, other, by)? {
                 inputs.push(input);
             }
         }
-        self.enqueue(&arrival.spec, id, inputs)
+        // What waited under another name of the join may be older than what it pairs with.
+        let cause = inputs.iter().map(|input| input.id).max().unwrap_or(this.id);
+        self.enqueue(spec, cause, inputs)
+    }
+
+    /// What waits at a join under this name arrives under the name that the run goes on with.
+    fn unite(&mut self, worker: &Name, join: &JoinArrival) -> Result<(), R::Error> {
+        for (side, by, input) in self.records.take_arrivals(&self.run.run, worker)? {
+            self.arrive(&join.spec, join.sides, side, &by, input)?;
+        }
+        Ok(())
     }
 }

@@ -93,6 +93,17 @@ pub fn condemn<R: Records>(
     Ok(Some(RunStatus::Failed))
 }
 
+/// Ends a run of which something cannot be read that does not even say which step it is about.
+pub fn fail<R: Records>(records: &mut R, run: &RunId, error: &str, now_ms: u64) -> Result<(), R::Error> {
+    let Ok(Some(run)) = readable::<R, _>(records.run(run))? else { return Ok(()) };
+    if run.status.is_terminal() {
+        return Ok(());
+    }
+    let mut page = Page::new(records, run, now_ms);
+    page.end(RunStatus::Failed, json!({ "error": error }))?;
+    page.close().map(drop)
+}
+
 /// A job whose record is sound and whose input cannot be read dies as any other step does.
 pub(super) fn spoil<R: Records>(
     records: &mut R,

@@ -15,7 +15,7 @@ mod turn;
 use serde_json::{Value, json};
 
 pub use self::acts::{act, append, due, expire, spare, start};
-pub use self::damage::{Damage, condemn, unreadable};
+pub use self::damage::{Damage, condemn, fail, unreadable};
 pub use self::turn::{LaneError, arrived, turn};
 use crate::entry::{Entry, EntryType};
 use crate::id::{EntryId, InstanceId, Name, QueueName, RunId, StepId};
@@ -24,6 +24,8 @@ use crate::more::More;
 use crate::record::{GatherRecord, Input, JobRecord, JobState, LaneRecord, RunRecord};
 use crate::status::RunStatus;
 use crate::transaction::{GatherSpec, JobSpec};
+
+use self::former::standing;
 
 /// The records of a store, held still for the length of one act.
 ///
@@ -72,6 +74,9 @@ pub trait Records {
     fn put_gather(&mut self, run: &RunId, gather: &GatherRecord) -> Result<(), Self::Error>;
     /// Adds an event to the list of a gather.
     fn push_gathered(&mut self, run: &RunId, worker: &Name, id: EntryId) -> Result<(), Self::Error>;
+    /// Moves the events of one gather to the list of another, which stays in the order emitted. An event that both
+    /// have is there once.
+    fn move_gathered(&mut self, run: &RunId, from: &Name, to: &Name) -> Result<(), Self::Error>;
 
     /// Takes the first unpaired event from one side of a join.
     fn take_arrival(
@@ -94,6 +99,9 @@ pub trait Records {
         by: &str,
         input: &Input,
     ) -> Result<(), Self::Error>;
+    /// Takes all unpaired events of a join, with the side and the value of each, in the order emitted.
+    fn take_arrivals(&mut self, run: &RunId, worker: &Name)
+    -> Result<Vec<(u32, String, Input)>, Self::Error>;
     /// The unpaired events of a run, at most `max`, by worker and position.
     fn unpaired(&mut self, run: &RunId, max: usize) -> Result<Vec<(Name, EntryId)>, Self::Error>;
 
@@ -167,13 +175,8 @@ impl<'a, R: Records> Page<'a, R> {
             let late = self.own.as_ref().is_some_and(|own| !own.contains(&spec.spec.worker));
             let known = self.gathers()?;
             if known.iter().all(|known| known.gather.spec.worker != spec.spec.worker) {
-                known.push(GatherRecord {
-                    gather: spec.clone(),
-                    count: 0,
-                    fired: false,
-                    late,
-                    more: More::default(),
-                });
+                let (gather, count, fired, more) = (spec.clone(), 0, false, More::default());
+                known.push(GatherRecord { gather, count, fired, late, more });
                 known.sort_by_key(|known| known.gather.rank);
             }
         }
@@ -182,15 +185,17 @@ impl<'a, R: Records> Page<'a, R> {
 
     /// An event arrives at a gather. One that no job has held is armed by it.
     fn gather(&mut self, worker: &Name, id: EntryId) -> Result<(), R::Error> {
-        self.records.push_gathered(&self.run.run, worker, id)?;
-        let known = |known: &GatherRecord| known.gather.spec.worker == *worker;
-        if !self.gathers()?.iter().any(known) {
-            self.arm(std::slice::from_ref(worker))?;
-            if let Some(armed) = self.gathers()?.iter().find(|armed| known(armed)).cloned() {
-                self.records.put_gather(&self.run.run, &armed)?;
-            }
+        let gathers = self.gathers()?;
+        if let Some(at) = standing(gathers, worker) {
+            let worker = gathers[at].gather.spec.worker.clone();
+            return self.records.push_gathered(&self.run.run, &worker, id);
         }
-        Ok(())
+        self.arm(std::slice::from_ref(worker))?;
+        let gathers = self.gathers()?;
+        if let Some(armed) = standing(gathers, worker).map(|at| gathers[at].clone()) {
+            self.records.put_gather(&self.run.run, &armed)?;
+        }
+        self.records.push_gathered(&self.run.run, worker, id)
     }
 
     /// Adds `by` to the counts of the run and of these gathers. A gather that has fired is not armed again.
@@ -199,9 +204,12 @@ impl<'a, R: Records> Page<'a, R> {
         if holds.is_empty() {
             return Ok(());
         }
+        let gathers = self.gathers()?;
         let mut changed = Vec::new();
-        for gather in self.gathers()? {
-            if !gather.fired && holds.contains(&gather.gather.spec.worker) {
+        for held in holds {
+            let Some(at) = standing(gathers, held) else { continue };
+            let gather = &mut gathers[at];
+            if !gather.fired {
                 gather.count = gather.count.saturating_add_signed(by);
                 changed.push(gather.clone());
             }

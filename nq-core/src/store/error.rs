@@ -90,6 +90,38 @@ impl StoreError {
         self
     }
 
+    /// The same, whose message says which store it was: its URL without user and password, or the path of its file. What
+    /// is about one run or queue of it needs no name of the store, and neither does an error that says it already.
+    ///
+    /// ```
+    /// use nq_core::store::{ErrorKind, StoreError};
+    ///
+    /// let away = StoreError::new(ErrorKind::Unavailable, "turn", "Redis cannot be reached").of("redis://shop:6379");
+    /// assert_eq!(away.to_string(), "turn: Redis cannot be reached (`redis://shop:6379`)");
+    /// let taken = StoreError::new(ErrorKind::Conflict, "start", "the id is taken").of("redis://shop:6379");
+    /// assert_eq!(taken.to_string(), "start: the id is taken");
+    /// ```
+    #[must_use]
+    pub fn of(mut self, store: &str) -> Self {
+        let about_store = match self.kind {
+            ErrorKind::Unavailable
+            | ErrorKind::Lost
+            | ErrorKind::Version
+            | ErrorKind::Config
+            | ErrorKind::Closed => true,
+            ErrorKind::Conflict
+            | ErrorKind::NotFound
+            | ErrorKind::Lane
+            | ErrorKind::Corrupt
+            | ErrorKind::TooLarge => false,
+        };
+        let said = self.message.contains(store) || self.key.as_deref().is_some_and(|key| key.contains(store));
+        if about_store && !said {
+            self.message = format!("{} (`{store}`)", self.message);
+        }
+        self
+    }
+
     /// The same, because of this.
     #[must_use]
     pub fn source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {

@@ -36,6 +36,9 @@ pub trait Queries: Send + Sync {
     /// emitted after position `upto`; at most `limit` and at most about 8 MiB, but never an empty page
     /// while there is something for it. A gather that has got nothing, or is not known: an empty answer. A
     /// run that is not there: [`ErrorKind::NotFound`].
+    ///
+    /// A store that does not have what the reader has `seen`, or has another entry in its place, was set back to an
+    /// older state: [`ErrorKind::Lost`], never a shorter list.
     async fn gathered(&self, gathered: &Gathered) -> Result<Vec<Entry>, StoreError>;
 
     /// What is known of one run; none if it is not there. All of it is of one moment: a status that is terminal

@@ -83,4 +83,36 @@ pub struct Gathered {
     pub from: u64,
     /// At most this many, and never more than [`crate::limits::MAX_READ_ENTRIES`].
     pub limit: usize,
+    /// An entry of the run that the reader knows of, such as the cause of the step that gathers: what is in the list up
+    /// to there was in it before that entry was.
+    pub seen: Option<EntryId>,
+}
+
+impl Gathered {
+    /// Refuses the read of someone who is ahead of the store: `last` is the last entry of the run, and `there` the one
+    /// at the position of the entry that the reader has [seen](Self::seen).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Lost`].
+    ///
+    /// ```
+    /// use nq_core::id::{EntryId, RunId};
+    /// use nq_core::store::{ErrorKind, Gathered};
+    ///
+    /// let (run, worker) = (RunId::new("r").unwrap(), "sum".parse().unwrap());
+    /// let seen = EntryId { ms: 1_000, n: 7 };
+    /// let gathered = Gathered { run, worker, upto: 7, from: 0, limit: 100, seen: Some(seen) };
+    /// assert!(gathered.follows(EntryId { ms: 2_000, n: 9 }, Some(seen)).is_ok());
+    /// let error = gathered.follows(EntryId { ms: 900, n: 5 }, None).unwrap_err();
+    /// assert_eq!(error.kind, ErrorKind::Lost);
+    /// ```
+    pub fn follows(&self, last: EntryId, there: Option<EntryId>) -> Result<(), StoreError> {
+        match self.seen {
+            Some(seen) if there != Some(seen) => {
+                Err(StoreError::lost("gathered", &self.run, format_args!("entry `{seen}`"), last))
+            }
+            _ => Ok(()),
+        }
+    }
 }

@@ -89,7 +89,8 @@ fn a_value_of_any_depth_is_refused_and_given_up() {
     let error = measure(&value).unwrap_err();
     assert_eq!(write(&value).map(|_| ()), Err(error.clone()));
     dismantle(value);
-    assert!(error.to_string().starts_with("at `/0/0/0/"), "{error}");
+    let says = format!("at `/0/0/0/0/0/0/… {} levels …/0/0/0` it is nested deeper", MAX_DEPTH - 9);
+    assert!(error.to_string().starts_with(&says), "{error}");
     give_up(nested(100_000), &error);
     give_up(nested(MAX_DEPTH + 1), &error);
 }
@@ -129,4 +130,27 @@ fn what_json_does_not_have_is_refused_with_its_place() {
         "at `/pairs`: a map has a key that is no string; write it as a list of pairs"
     );
     assert!(write(&u128::MAX).unwrap_err().to_string().contains("out of range"));
+}
+
+#[test]
+fn a_long_way_to_a_fault_is_shown_without_its_middle() {
+    for (depth, pointer) in [
+        (9, "/0/1/2/3/4/5/6/7/8"),
+        (10, "/0/1/2/3/4/5/6/7/8/9"),
+        (11, "/0/1/2/3/4/5/… 2 levels …/8/9/10"),
+        (MAX_DEPTH, "/0/1/2/3/4/5/… 55 levels …/61/62/63"),
+    ] {
+        struct Way(usize, usize);
+        impl Serialize for Way {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let Self(at, end) = *self;
+                if at == end {
+                    return serializer.serialize_f64(f64::NAN);
+                }
+                serializer.collect_map([(at.to_string(), Way(at + 1, end))])
+            }
+        }
+        let error = write(&Way(0, depth)).unwrap_err();
+        assert_eq!(error.to_string(), format!("at `{pointer}`: JSON has no number for NaN"));
+    }
 }

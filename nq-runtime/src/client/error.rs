@@ -11,10 +11,12 @@ use super::near::hint;
 #[non_exhaustive]
 pub enum StartError {
     /// The program has no such flow.
-    #[error("there is no flow `{flow}`{}", hint(.near.as_deref()))]
+    #[error("there is no flow `{flow}`{}", instead(.flow, .worker_of, .near.as_deref()))]
     NoFlow {
         /// The name that was asked for.
         flow: String,
+        /// The flows that have a worker of this name.
+        worker_of: Vec<String>,
         /// A flow with a similar name.
         near: Option<String>,
     },
@@ -51,7 +53,7 @@ pub enum StartError {
          and pass its key"
     )]
     TooDeep {
-        /// Where, as a JSON pointer.
+        /// Where, as a JSON pointer; without its middle where it is long.
         pointer: String,
         /// The limit.
         limit: usize,
@@ -93,6 +95,15 @@ pub struct Violation {
     /// What is wrong there.
     pub message: String,
 }
+/// What to write in place of a name that no flow has.
+fn instead(name: &str, worker_of: &[String], near: Option<&str>) -> String {
+    match worker_of {
+        [] => hint(near),
+        [flow] => format!("; `{name}` is a worker of flow `{flow}`: start the flow `{flow}`"),
+        flows => format!("; `{name}` is a worker of the flows {}: start one of these", list(flows)),
+    }
+}
+
 fn list(names: &[String]) -> String {
     let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
     if names.is_empty() { "nothing".into() } else { names.join(", ") }

@@ -227,7 +227,10 @@ fn no_flow(registry: &Registry, flow: &str) -> StartError {
     // A name from outside may be of any length.
     let flow = limits::cut_to(flow, MAX_ID_LEN);
     let near = nearest(&flow, registry.flows.keys().map(Name::as_str));
-    StartError::NoFlow { flow, near }
+    let has = |other: &Flow| other.steps.keys().any(|worker| worker.as_str() == flow);
+    let worker_of = registry.flows.values().filter(|other| has(other)).map(|other| other.name.to_string());
+    let worker_of = worker_of.collect();
+    StartError::NoFlow { flow, worker_of, near }
 }
 
 fn entry<'f>(flow: &'f Flow, name: Option<&str>) -> Result<&'f FlowStep, StartError> {

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use nq_core::decide::{Attempt, End, decide};
+use nq_core::def::WorkerDef;
 use nq_core::entry::{Entry, EntryType};
 use nq_core::id::step_key;
-use nq_core::limits::{self, MAX_READ_ENTRIES, duration_ms};
+use nq_core::limits::{self, duration_ms};
 use nq_core::registry::Flow;
-use nq_core::store::{Arrived, ErrorKind, Gathered, Lease, Read, Store, StoreError};
+use nq_core::store::{Arrived, ErrorKind, Lease, Read, Store, StoreError};
 use nq_core::transaction::Outcome;
 use nq_core::value;
 use serde_json::Value;
@@ -20,8 +21,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::instrument::WithSubscriber;
 
 use super::JobKey;
-use super::guard::{Guard, panic_text, quietly};
+use super::gather;
+use super::guard::Guard;
 use super::link::{Link, Message};
+use super::panics::{Quiet, panic_text, quietly};
 use crate::client::Client;
 use crate::data::Provided;
 use crate::error::Error;
@@ -112,7 +115,7 @@ async fn run(begun: Begun, attempt: &Attempt) -> Message {
     // An engine that is gone has let go of the attempt.
     let mut killed = pin!(async { kill.await.unwrap_or(Kill::Lost) });
     let prepared = tokio::select! {
-        prepared = prepare(&*shared.store, &lease, def.gathers.is_empty()) => prepared,
+        prepared = prepare(&shared, &lease, attempt, &flow, def) => prepared,
         kill = &mut killed => return finish(&shared, attempt, &flow, handler, None, Ended::Killed(kill)),
     };
     let (inputs, own) = match prepared {
@@ -140,15 +143,14 @@ async fn run(begun: Begun, attempt: &Attempt) -> Message {
         }),
     };
 
-    let called = AssertUnwindSafe(call(handler, step.clone(), shared.dispatch.as_ref())).catch_unwind();
-    // In a box, so that it is dropped here and not where a panic of its drop would hide how the attempt ended.
-    let mut called = Box::pin(called);
+    // It is dropped below, and not where a panic of its drop would hide how the attempt ended.
+    let mut called = Quiet::new(call(handler, step.clone(), shared.dispatch.as_ref()));
     let limit = def.timeout_ms.map(|ms| tokio::time::sleep(Duration::from_millis(ms)));
     let mut ended = tokio::select! {
         returned = &mut called => match returned {
             Ok(Ok(result)) => Ended::Returned(result),
             Ok(Err(error)) => Ended::Failed(describe(error)),
-            Err(panic) => Ended::Panicked(panic_text(panic)),
+            Err(panic) => Ended::Panicked(panic),
         },
         () = maybe(limit) => Ended::TimedOut { ms: def.timeout_ms.unwrap_or_default(), then: None },
         kill = &mut killed => Ended::Killed(kill),
@@ -205,26 +207,21 @@ fn unprepared(error: StoreError) -> Error {
 
 /// What the attempt needs beyond its lease: the list of a gather, and what earlier attempts have recorded.
 async fn prepare(
-    store: &dyn Store,
+    shared: &Shared,
     lease: &Lease,
-    has_inputs: bool,
+    attempt: &Attempt,
+    flow: &Flow,
+    def: &WorkerDef,
 ) -> Result<(Vec<Arrived>, Vec<Entry>), StoreError> {
+    let store = &*shared.store;
     let mut inputs = lease.inputs.clone();
-    if !has_inputs {
-        let mut gathered = Gathered {
-            run: lease.run.clone(),
-            worker: lease.step.worker().clone(),
-            upto: lease.step.cause().n,
-            from: 0,
-            limit: MAX_READ_ENTRIES,
-        };
-        loop {
-            let page = patiently(|| store.gathered(&gathered)).await?;
-            if page.is_empty() {
-                break;
-            }
-            gathered.from += page.len() as u64;
-            inputs.extend(page.into_iter().map(|entry| nq_core::ledger::arrived(entry, String::new())));
+    if !def.gathers.is_empty() {
+        // In boxes, so that the task of an attempt that gathers nothing has no room for them.
+        inputs.extend(Box::pin(gather::list(store, lease)).await?);
+        if lease.attempt == 1
+            && let Some(line) = Box::pin(gather::apart(store, lease, attempt, flow, def)).await?
+        {
+            shared.link.log(&lease.run, line);
         }
     }
     let mut own = Vec::new();

@@ -1,11 +1,7 @@
 //! The end of an attempt: told to the engine once, whatever becomes of the task that it ran on. An engine that hears
 //! nothing renews the lease for ever.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use nq_core::id::{RunId, StepId};
-use nq_core::limits;
 use nq_core::store::Lease;
 use nq_core::transaction::{Outcome, Transaction};
 use tokio_util::sync::CancellationToken;
@@ -62,26 +58,5 @@ impl Sentinel {
 impl Drop for Sentinel {
     fn drop(&mut self) {
         self.0.send(Message::RuntimeGone);
-    }
-}
-
-/// Does something that runs code of the program: what the panic says, if it panics.
-pub(super) fn quietly<T>(act: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(act)).map_err(panic_text)
-}
-
-/// What a panic says.
-pub(super) fn panic_text(panic: Box<dyn Any + Send>) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    let text = text.map(limits::cut);
-    // The payload is the program's, and its drop may panic too. What that panic carries is not dropped at all.
-    match catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-        Ok(()) => text.unwrap_or_else(|| "without a message".into()),
-        Err(again) => {
-            std::mem::forget(again);
-            let text = text.unwrap_or_else(|| "without a message".into());
-            format!("{text} (and what it carried panicked when it was dropped)")
-        }
     }
 }

@@ -7,7 +7,7 @@ use nq_core::store::{ErrorKind, StoreError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::guard::panic_text;
+use super::panics::panic_text;
 use super::{Engine, Sentinel, Settings, Starting};
 
 /// The most of a grace period that is kept for handing back what has not finished.

@@ -4,11 +4,13 @@
 
 mod attempt;
 mod begin;
+mod gather;
 mod guard;
 mod handle;
 mod later;
 pub(crate) mod link;
 mod logs;
+pub(crate) mod panics;
 mod slots;
 mod stop;
 mod turns;

@@ -50,7 +50,7 @@ pub enum StepError {
     TooDeep {
         /// The event, key or operation.
         what: String,
-        /// Where, as a JSON pointer.
+        /// Where, as a JSON pointer; without its middle where it is long.
         pointer: String,
         /// The limit.
         limit: usize,
@@ -67,7 +67,7 @@ pub enum StepError {
     },
     /// An operation was called inside of the act of a `ctx.run`.
     #[error(
-        "`{now}` was called inside of `ctx.run({name:?}, …)`: once the result is recorded, no attempt runs the act \
+        "`{now}` was called inside of `ctx.run({name:?})`: once the result is recorded, no attempt runs the act \
          again, so the operation would be lost. Return from the act what it needs, and do it after the `ctx.run`"
     )]
     InsideRun {
@@ -78,7 +78,7 @@ pub enum StepError {
     },
     /// An act was done, and its result cannot be recorded.
     #[error(
-        "the act of `ctx.run({name:?}, …)` is done, but its result cannot be recorded, so the step fails for good \
+        "the act of `ctx.run({name:?})` is done, but its result cannot be recorded, so the step fails for good \
          rather than do the act again: {error}"
     )]
     Unrecorded {

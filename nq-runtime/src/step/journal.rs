@@ -10,6 +10,7 @@ use nq_core::limits;
 use nq_core::state::{Change, changes_with_op};
 use serde_json::Value;
 
+use super::CHECKPOINT;
 use super::error::StepError;
 use crate::state::REFRESH;
 
@@ -40,7 +41,7 @@ pub(crate) struct Journal {
     poison: BTreeMap<String, String>,
 }
 
-/// An operation that is in the timeline.
+/// An operation that is in the timeline. Errors show it as a handler writes it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Recorded {
     Emit(String),
@@ -66,18 +67,20 @@ impl Recorded {
 impl fmt::Display for Recorded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Emit(event) => write!(f, "event.emitted {event}"),
+            Self::Emit(event) => write!(f, "ctx.emit({event})"),
             Self::Change(change, _) => describe(change).fmt(f),
-            Self::Effect(name, _) => write!(f, "run {name:?}"),
+            Self::Effect(name, _) if name == CHECKPOINT => f.write_str("ctx.checkpoint()"),
+            Self::Effect(name, _) if name == REFRESH => f.write_str("ctx.state().refresh()"),
+            Self::Effect(name, _) => write!(f, "ctx.run({name:?})"),
         }
     }
 }
 
 fn describe(change: &Change) -> String {
     match change {
-        Change::Set { key, .. } => format!("state.set {key}"),
-        Change::Delete { key } => format!("state.delete {key}"),
-        Change::Incr { key, .. } => format!("state.incr {key}"),
+        Change::Set { key, .. } => format!("ctx.state().set({key:?})"),
+        Change::Delete { key } => format!("ctx.state().delete({key:?})"),
+        Change::Incr { key, .. } => format!("ctx.state().incr({key:?})"),
     }
 }
 

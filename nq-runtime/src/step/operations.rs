@@ -118,7 +118,7 @@ impl Step {
         name: &str,
         result: impl Serialize,
     ) -> Result<Written, StepError> {
-        self.json(|| format!("the result of {name:?}"), result).map_err(|error| {
+        self.json(|| format!("the result of `ctx.run({name:?})`"), result).map_err(|error| {
             let error = StepError::Unrecorded { name: name.into(), error: Box::new(error) };
             self.poison(position, &error);
             error

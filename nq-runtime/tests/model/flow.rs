@@ -3,7 +3,6 @@
 use nq_core::def::OnFailure;
 use nq_core::entry::{EntryType, NewEntry};
 use nq_core::id::{Name, QueueName, RunId};
-use nq_core::more::More;
 use nq_core::store::Lease;
 use nq_core::transaction::{
     GatherArrival, GatherSpec, JobSpec, JoinArrival, NewJob, Outcome, Renewal, Transaction,
@@ -31,12 +30,10 @@ pub(super) fn job(worker: &str) -> JobSpec {
         _ => &[],
     };
     JobSpec {
-        worker: name(worker),
-        queue: QueueName::of("f", worker),
         holds: holds.iter().map(|gather| name(gather)).collect(),
         max_crashes: 2,
         on_failure: if worker == "a" { OnFailure::Fail } else { OnFailure::Continue },
-        more: More::default(),
+        ..JobSpec::new(name(worker), QueueName::of("f", worker))
     }
 }
 

@@ -379,6 +379,7 @@ impl World {
                 upto: u64::MAX >> 11,
                 from: 0,
                 limit: 999,
+                seen: None,
             };
             let got = self.resend(async || self.store.gathered(&all).await).await.unwrap();
             lines.push(format!("{gather} {:?}", got.iter().map(|entry| entry.id.n).collect::<Vec<_>>()));

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nq_core::id::RunId;
-use nq_core::store::Store;
+use nq_core::store::{Queries, Read, Store};
 use nq_runtime::store::redis::RedisStore;
 use serde_json::json;
 
@@ -76,6 +76,20 @@ async fn functions_that_the_server_forgets_are_sent_again() {
         }
     };
     work_through(&store, 150, flushes).await;
+}
+
+#[tokio::test]
+async fn many_who_find_the_functions_forgotten_send_them_once() {
+    let server = RedisServer::start(EVERY_SECOND);
+    let store = open(&server.url("")).await;
+    store.start(&start("r", json!(1))).await.unwrap();
+    server.command(&["FUNCTION", "FLUSH"]);
+    server.command(&["CONFIG", "RESETSTAT"]);
+    let all = Read::after(super::flow::run_id("r"), 0);
+    let pages = futures_util::future::join_all((0..200).map(|_| store.read(&all))).await;
+    assert!(pages.into_iter().all(|page| page.unwrap().len() == 1));
+    let stats = server.command(&["INFO", "commandstats"]);
+    assert!(stats.contains("cmdstat_function|load:calls=1,"), "{stats}");
 }
 
 #[tokio::test]

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use nq_core::def::OnFailure;
 use nq_core::entry::{EntryType, NewEntry};
 use nq_core::id::{InstanceId, Name, QueueName, RunId};
-use nq_core::more::More;
 use nq_core::status::RunStatus;
 use nq_core::store::{Answer, Lease, Queries, Read, Retention, Store, StoreError, Tick, TurnReply};
 use nq_core::transaction::{JobSpec, NewJob, Outcome, Start, Transaction, Turn, Want};
@@ -28,14 +26,7 @@ pub(crate) fn queue(worker: &str) -> QueueName {
 }
 
 pub(crate) fn spec(worker: &str) -> JobSpec {
-    JobSpec {
-        worker: Name::new(worker).unwrap(),
-        queue: queue(worker),
-        holds: Vec::new(),
-        max_crashes: 50,
-        on_failure: OnFailure::Fail,
-        more: More::default(),
-    }
+    JobSpec { max_crashes: 50, ..JobSpec::new(Name::new(worker).unwrap(), queue(worker)) }
 }
 
 pub(crate) fn start(run: &str, input: Value) -> Start {

@@ -57,7 +57,8 @@ async fn who_reads_does_not_see_that_a_connection_ends() {
     let (_server, proxy, store) = behind_a_proxy().await;
     let run = run_id("r");
     store.start(&start("r", json!({ "order": 7 }))).await.unwrap();
-    let gathered = Gathered { run: run.clone(), worker: "a".parse().unwrap(), upto: 9, from: 0, limit: 9 };
+    let gathered =
+        Gathered { run: run.clone(), worker: "a".parse().unwrap(), upto: 9, from: 0, limit: 9, seen: None };
     let (runs, jobs) =
         (RunsQuery { limit: 9, ..RunsQuery::default() }, JobsQuery { limit: 9, ..JobsQuery::default() });
     let of_run = JobsQuery { run: Some(run.clone()), ..jobs.clone() };

@@ -19,8 +19,9 @@ use nq_core::export::{RegistryDocument, check, diff, dot, mermaid};
 /// process before it opens anything. With `-p` a library is linked into a program of its own.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Exit codes: 0 nothing to tell, 1 --check found something, or --diff found a change that \
-    breaks or may break runs in flight, 2 wrong usage, or the program could not be asked."
+    after_help = "Exit codes: 0 nothing to tell, or only hints and changes that are safe, 1 --check found something \
+    that is more than a hint, or --diff a change that breaks or may break runs in flight, 2 wrong usage, or the program \
+    could not be asked."
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -38,7 +39,8 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Say what is legal but suspicious. Intended things are said in the code: `#[nq::worker(allow = ["…"])]`
+    /// Say what is legal but suspicious. `no-timeout` is a hint: it is told, and the check does not fail for it. Intended
+    /// things are said in the code: `#[nq::worker(allow = ["…"])]`
     /// with `unconsumed`, `cycle`, `unpaired` or `no-timeout`, and for a crate without workers
     /// `[package.metadata.nq] allow = ["no-workers"]` in its Cargo.toml.
     #[arg(long)]

@@ -7,18 +7,19 @@ use serde_json::{Value, json};
 
 use super::Format;
 
-/// The findings, and whether there are any.
+/// The findings, and whether one of them is more than a hint.
 pub(super) fn findings(findings: &[Finding], format: Format) -> (String, bool) {
     let text = match format {
         Format::Json => lines(&json!({ "findings": findings })),
         _ if findings.is_empty() => "nothing suspicious\n".to_owned(),
         _ => findings.iter().fold(String::new(), |mut text, found| {
-            let Finding { rule, message, help, file, line, .. } = found;
-            let _ = writeln!(text, "{rule}: {message}\n  --> {file}:{line}\n  help: {help}\n");
+            let Finding { rule, message, help, file, line, hint, .. } = found;
+            let hint = if *hint { " (a hint)" } else { "" };
+            let _ = writeln!(text, "{rule}{hint}: {message}\n  --> {file}:{line}\n  help: {help}\n");
             text
         }),
     };
-    (text, !findings.is_empty())
+    (text, findings.iter().any(|found| !found.hint))
 }
 
 /// The changes, and whether one breaks, or may break, a run.

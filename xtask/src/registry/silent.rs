@@ -45,6 +45,7 @@ fn finding(package: &Package) -> Finding {
              where it is intended, `[package.metadata.nq] allow = [\"no-workers\"]` in its Cargo.toml",
             name.replace('-', "_")
         ),
+        hint: false,
     }
 }
 

@@ -204,7 +204,8 @@ pub(super) async fn a_gather_whose_list_is_damaged_is_told_so(t: &Fixture) {
     damage_entry(t, &run, 4, "{");
     let lease = one.lease("g").await;
     let worker = name("g");
-    let gathered = Gathered { run: run.clone(), worker, upto: lease.step.cause().n, from: 0, limit: 9 };
+    let gathered =
+        Gathered { run: run.clone(), worker, upto: lease.step.cause().n, from: 0, limit: 9, seen: None };
     let error = loop {
         match t.store().gathered(&gathered).await {
             Err(error) if error.is_retryable() => {}

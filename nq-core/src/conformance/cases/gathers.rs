@@ -1,6 +1,7 @@
 //! Gathers and counts: a gather fires once, when nothing before it is pending, and never early.
 
 use super::prelude::*;
+use crate::id::EntryId;
 
 /// The one gather of most cases.
 fn g() -> [GatherSpec; 1] {
@@ -107,7 +108,8 @@ pub(super) async fn the_list_of_a_long_fan_comes_in_bounded_pages(t: &Fixture) {
     let (run, mut one, lease) = open(t).await;
     let tx = (0..1_500).fold(write(&lease), |tx, n| tx.emit("done", json!(n)).gather("g"));
     one.commit(tx.complete()).await;
-    let all = Gathered { run: run.clone(), worker: name("g"), upto: 9_999, from: 0, limit: usize::MAX };
+    let all =
+        Gathered { run: run.clone(), worker: name("g"), upto: 9_999, from: 0, limit: usize::MAX, seen: None };
     let page = t.store().gathered(&all).await;
     if let Ok(page) = page {
         assert_eq!(page.len(), MAX_READ_ENTRIES);
@@ -116,7 +118,7 @@ pub(super) async fn the_list_of_a_long_fan_comes_in_bounded_pages(t: &Fixture) {
 }
 
 pub(super) async fn the_list_of_a_run_that_is_gone_is_not_empty_but_missing(t: &Fixture) {
-    let gone = Gathered { run: run_id("gone"), worker: name("g"), upto: 9, from: 0, limit: 9 };
+    let gone = Gathered { run: run_id("gone"), worker: name("g"), upto: 9, from: 0, limit: 9, seen: None };
     let error = loop {
         match t.store().gathered(&gone).await {
             Err(error) if error.is_retryable() => {}
@@ -124,6 +126,28 @@ pub(super) async fn the_list_of_a_run_that_is_gone_is_not_empty_but_missing(t: &
         }
     };
     assert_eq!(error.kind, ErrorKind::NotFound);
+}
+
+pub(super) async fn one_who_has_seen_more_than_there_is_gets_no_shorter_list(t: &Fixture) {
+    let (run, mut one, lease) = open(t).await;
+    let tx = (0..3).fold(write(&lease), |tx, n| tx.emit("done", json!(n)).gather("g"));
+    one.commit(tx.complete()).await;
+    let cause = one.lease("g").await.step.cause();
+    let page = async |from, seen| {
+        let page =
+            Gathered { run: run.clone(), worker: name("g"), upto: cause.n, from, limit: 2, seen: Some(seen) };
+        t.gathered_page(&page).await
+    };
+    for (from, length) in [(0, 2), (2, 1), (3, 0)] {
+        assert_eq!(page(from, cause).await.unwrap().len(), length);
+        // As if the store had been set back: what the reader knows of is not there, or another entry is in its place.
+        let (beyond, later) = (EntryId { n: cause.n + 9, ..cause }, EntryId { ms: cause.ms + 1, ..cause });
+        for seen in [beyond, later, EntryId { ms: cause.ms - 1, ..cause }] {
+            let error = page(from, seen).await.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Lost, "{error}");
+            assert!(error.to_string().contains(&format!("`{seen}`")), "{error}");
+        }
+    }
 }
 
 pub(super) async fn a_gather_waits_for_steps_that_its_steps_cause(t: &Fixture) {

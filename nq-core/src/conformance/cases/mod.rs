@@ -205,6 +205,7 @@ macro_rules! __conformance_cases {
                 the_list_ends_where_it_is_asked_to
                 the_list_of_a_long_fan_comes_in_bounded_pages
                 the_list_of_a_run_that_is_gone_is_not_empty_but_missing
+                one_who_has_seen_more_than_there_is_gets_no_shorter_list
                 a_gather_waits_for_steps_that_its_steps_cause
                 a_gather_waits_for_a_step_that_retries
                 a_gather_waits_for_a_step_whose_holder_died
@@ -276,6 +277,10 @@ macro_rules! __conformance_cases {
                 what_holds_a_renamed_gather_is_counted_by_its_former_name
                 a_run_that_does_not_know_the_former_name_takes_the_new_one
                 a_join_that_was_renamed_goes_on_under_its_former_name
+                a_gather_that_was_begun_under_two_names_becomes_one
+                a_gather_of_two_former_names_goes_on_under_the_likelier
+                a_gather_that_has_fired_takes_no_part_of_another_name
+                what_waits_under_two_names_of_a_join_pairs
             }
             jobs {
                 a_queue_counts_its_jobs_by_state

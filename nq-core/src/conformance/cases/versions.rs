@@ -170,3 +170,96 @@ pub(super) async fn a_join_that_was_renamed_goes_on_under_its_former_name(t: &Fi
     one.finish("j").await;
     assert_eq!(t.summary(&run).await.status, RunStatus::Completed);
 }
+
+pub(super) async fn a_gather_that_was_begun_under_two_names_becomes_one(t: &Fixture) {
+    let old = [gather(job("old"), 0)];
+    let run = t.start_with("r", job("a").holding(&["old"]), &old).await;
+    let mut one = t.peer("one");
+    let lease = one.lease("a").await;
+    let parts = (0..4)
+        .fold(write(&lease).arming(&old), |tx, n| tx.emit("part", json!(n)).to(job("b").holding(&["old"])));
+    one.commit(parts.complete()).await;
+    let leases = one.leases("b", 4).await;
+    let former =
+        |lease: &Lease, text: &str| write(lease).emit("done", json!(text)).gather("old").arming(&old);
+    one.commit(former(&leases[0], "v").complete()).await;
+    // A version that calls it `g` and does not say that it was `old`; then one that says so.
+    let silent = part(&leases[1], "w").emit("more", json!(1)).to(job("c").holding(&["g"]));
+    one.commit(silent.complete()).await;
+    one.commit(part(&leases[2], "x").formerly("g", was("old")).complete()).await;
+    // Instances of both versions before are still there.
+    one.commit(former(&leases[3], "y").complete()).await;
+    assert_eq!((t.counts("old").await.queued, t.counts("g").await.queued), (0, 0), "`c` leads to it");
+    let last = one.lease("c").await;
+    one.commit(part(&last, "z").complete()).await;
+    assert_eq!((t.counts("old").await.queued, t.counts("g").await.queued), (0, 1));
+    let lease = one.lease("g").await;
+    assert_eq!(list(t, &run, &lease).await, ["v", "w", "x", "y", "z"]);
+    assert!(t.gathered(&run, "old", lease.step.cause().n, 10).await.is_empty());
+    one.commit(done(&lease)).await;
+    assert_eq!(t.summary(&run).await.status, RunStatus::Completed);
+    assert_eq!((t.counts("old").await.queued, t.counts("g").await.queued), (0, 0), "it fires once");
+}
+
+pub(super) async fn a_gather_of_two_former_names_goes_on_under_the_likelier(t: &Fixture) {
+    let (older, old) = ([gather(job("older"), 0)], [gather(job("old"), 0)]);
+    let run = t.start_with("r", job("a").holding(&["older"]), &older).await;
+    let mut one = t.peer("one");
+    let lease = one.lease("a").await;
+    let parts = (0..3).fold(write(&lease).arming(&older), |tx, n| {
+        tx.emit("part", json!(n)).to(job("b").holding(&["older"]))
+    });
+    one.commit(parts.emit("done", json!("w")).gather("older").complete()).await;
+    let leases = one.leases("b", 3).await;
+    one.commit(write(&leases[0]).emit("done", json!("x")).gather("old").arming(&old).complete()).await;
+    let said = part(&leases[1], "y").formerly("g", was("old")).formerly("g", was("older"));
+    one.commit(said.complete()).await;
+    one.commit(write(&leases[2]).emit("done", json!("z")).gather("older").arming(&older).complete()).await;
+    let queued = (t.counts("older").await.queued, t.counts("old").await.queued, t.counts("g").await.queued);
+    assert_eq!(queued, (0, 1, 0));
+    let lease = one.lease("old").await;
+    assert_eq!(list(t, &run, &lease).await, ["w", "x", "y", "z"]);
+    one.commit(done(&lease)).await;
+    assert_eq!(t.summary(&run).await.status, RunStatus::Completed);
+}
+
+pub(super) async fn a_gather_that_has_fired_takes_no_part_of_another_name(t: &Fixture) {
+    let old = [gather(job("old"), 0)];
+    let run = t.start_with("r", job("a").holding(&["old"]), &old).await;
+    let mut one = t.peer("one");
+    let lease = one.lease("a").await;
+    one.commit(part(&lease, "x").emit("aside", json!(1)).to(job("b")).complete()).await;
+    assert_eq!((t.counts("old").await.queued, t.counts("g").await.queued), (1, 0));
+    let aside = one.lease("b").await;
+    one.commit(part(&aside, "y").formerly("g", was("old")).complete()).await;
+    let lease = one.lease("old").await;
+    assert!(list(t, &run, &lease).await.is_empty());
+    one.commit(done(&lease)).await;
+    let lease = one.lease("g").await;
+    assert_eq!(list(t, &run, &lease).await, ["x", "y"]);
+}
+
+pub(super) async fn what_waits_under_two_names_of_a_join_pairs(t: &Fixture) {
+    let run = t.start("r", job("a")).await;
+    let mut one = t.peer("one");
+    let lease = one.lease("a").await;
+    let to_b = write(&lease).emit("l", json!("first left")).join(job("old"), 0, 2).emit("p", json!(1));
+    one.commit(to_b.to(job("b")).complete()).await;
+    // A version that calls it `j` and does not say that it was `old`; then one that says so.
+    let lease = one.lease("b").await;
+    let silent = write(&lease).emit("r", json!("right")).join(job("j"), 1, 2).emit("p", json!(1));
+    one.commit(silent.to(job("c")).complete()).await;
+    assert_eq!((t.counts("old").await.queued, t.counts("j").await.queued), (0, 0));
+    let lease = one.lease("c").await;
+    let said = write(&lease).emit("l", json!("second left")).join(job("j"), 0, 2).formerly("j", was("old"));
+    one.commit(said.complete()).await;
+    assert_eq!((t.counts("old").await.queued, t.counts("j").await.queued), (1, 0));
+    let lease = one.lease("old").await;
+    let inputs: Vec<_> = lease.inputs.iter().map(|input| input.payload.clone()).collect();
+    assert_eq!(inputs, ["first left", "right"]);
+    assert_eq!(lease.step.cause(), lease.inputs[1].id, "the later of the two");
+    one.commit(done(&lease)).await;
+    let unpaired = t.data(&run, "flow.completed").await[0]["unpaired"].clone();
+    assert_eq!(unpaired.as_array().unwrap().len(), 1, "{unpaired}");
+    assert_eq!(unpaired[0]["stepName"], "old");
+}

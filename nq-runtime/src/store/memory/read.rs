@@ -48,12 +48,21 @@ fn bytes(value: &Value) -> usize {
     }
 }
 
+impl RunMaps {
+    fn last(&self) -> EntryId {
+        self.entries.last().map_or(EntryId { ms: 0, n: 0 }, |entry| entry.id)
+    }
+
+    /// The id of the entry at a position.
+    fn id_at(&self, n: u64) -> Option<EntryId> {
+        self.entries.get(usize::try_from(n.checked_sub(1)?).ok()?).map(|entry| entry.id)
+    }
+}
+
 impl Maps {
     pub(super) fn read(&self, read: &Read) -> Result<Vec<Entry>, StoreError> {
         let run = self.known("read", &read.run)?;
-        let last = run.entries.last().map_or(EntryId { ms: 0, n: 0 }, |entry| entry.id);
-        let at = |n: u64| run.entries.get(usize::try_from(n.checked_sub(1)?).ok()?).map(|entry| entry.id);
-        read.follows(last, read.seen.and_then(|seen| at(seen.n)))?;
+        read.follows(run.last(), read.seen.and_then(|seen| run.id_at(seen.n)))?;
         let upto = read.upto.map_or(run.entries.len(), |upto| run.entries.len().min(upto as usize));
         let entries = run.entries.get(read.after as usize..upto).unwrap_or_default().iter();
         let wanted = |entry: &&Entry| read.types.is_empty() || read.types.contains(&entry.kind);
@@ -66,8 +75,9 @@ impl Maps {
     }
 
     pub(super) fn gathered(&self, gathered: &Gathered) -> Result<Vec<Entry>, StoreError> {
-        let Gathered { run, worker, upto, from, limit } = gathered;
+        let Gathered { run, worker, upto, from, limit, seen } = gathered;
         let run = self.known("gathered", run)?;
+        gathered.follows(run.last(), seen.and_then(|seen| run.id_at(seen.n)))?;
         let ids = run.gathered.get(worker).map(Vec::as_slice).unwrap_or_default();
         let ids = ids.get(*from as usize..).unwrap_or_default().iter().take_while(|id| id.n <= *upto);
         Ok(Page::new(*limit).fill(ids.filter_map(|id| run.entries.get(id.n as usize - 1))))

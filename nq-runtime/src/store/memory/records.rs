@@ -327,6 +327,16 @@ impl Records for Maps {
         Ok(())
     }
 
+    fn move_gathered(&mut self, run: &RunId, from: &Name, to: &Name) -> Result<(), Infallible> {
+        let gathered = &mut self.maps(run).gathered;
+        let moved = gathered.remove(from).unwrap_or_default();
+        let list = gathered.entry(to.clone()).or_default();
+        list.extend(moved);
+        list.sort_unstable();
+        list.dedup();
+        Ok(())
+    }
+
     fn take_arrival(
         &mut self,
         run: &RunId,
@@ -362,6 +372,16 @@ impl Records for Maps {
         let key = (worker.clone(), side, by.to_owned());
         self.maps(run).joins.entry(key).or_default().push_back(input.clone());
         Ok(())
+    }
+
+    fn take_arrivals(&mut self, run: &RunId, worker: &Name) -> Result<Vec<(u32, String, Input)>, Infallible> {
+        let joins = &mut self.maps(run).joins;
+        let mut taken = Vec::new();
+        for ((_, side, by), inputs) in joins.extract_if(.., |(joining, ..), _| joining == worker) {
+            taken.extend(inputs.into_iter().map(|input| (side, by.clone(), input)));
+        }
+        taken.sort_by_key(|(.., input)| input.id);
+        Ok(taken)
     }
 
     fn unpaired(&mut self, run: &RunId, max: usize) -> Result<Vec<(Name, EntryId)>, Infallible> {

@@ -74,11 +74,12 @@ impl Call {
     pub(super) async fn run(&self, link: &Link) -> Result<Value, StoreError> {
         let mut told = 0;
         loop {
+            let loads = link.loads();
             let reply =
                 if self.reads { link.read(&self.command).await } else { link.raw(&self.command).await };
             match reply {
                 Ok(reply) => return Ok(reply),
-                Err(error) => self.tell(link, error, &mut told).await?,
+                Err(error) => self.tell(link, error, loads, &mut told).await?,
             }
         }
     }
@@ -89,6 +90,7 @@ impl Call {
         both.add_command(self.command.clone()).add_command(then.clone());
         let mut told = 0;
         loop {
+            let loads = link.loads();
             let replies = link.send_all(&both).await.and_then(|replies| {
                 let mut replies = replies.into_iter().map(Value::extract_error);
                 let mut next = || replies.next().unwrap_or(Ok(Value::Nil));
@@ -96,26 +98,28 @@ impl Call {
             });
             match replies {
                 Ok(replies) => return Ok(replies),
-                Err(error) => self.tell(link, error, &mut told).await?,
+                Err(error) => self.tell(link, error, loads, &mut told).await?,
             }
         }
     }
 
     /// Gives the server the library, if the error says that it does not know it.
-    async fn tell(&self, link: &Link, error: RedisError, told: &mut u32) -> Result<(), StoreError> {
-        /// Someone may make it forget as often as it is told, and many tell it at once.
-        const TIMES: u32 = 50;
+    async fn tell(
+        &self,
+        link: &Link,
+        error: RedisError,
+        loads: u64,
+        told: &mut u32,
+    ) -> Result<(), StoreError> {
+        /// Someone may make it forget as often as it is told.
+        const TIMES: u32 = 5;
         let unknown = error.detail() == Some("Function not found");
         *told += 1;
-        let told = if unknown && *told <= TIMES { load(link).await } else { Err(error) };
+        let told = if unknown && *told <= TIMES {
+            link.load(redis::cmd("FUNCTION").arg("LOAD").arg(&LIBRARY.code), loads).await
+        } else {
+            Err(error)
+        };
         told.map_err(|error| link.error(self.op, error))
-    }
-}
-
-/// Gives the server the library. Another may have done so meanwhile.
-async fn load(link: &Link) -> Result<(), RedisError> {
-    match link.raw(redis::cmd("FUNCTION").arg("LOAD").arg(&LIBRARY.code)).await {
-        Err(error) if !error.detail().is_some_and(|detail| detail.ends_with("already exists")) => Err(error),
-        _ => Ok(()),
     }
 }

@@ -2,7 +2,7 @@
 //! Calls on a connection that is away fail at once; that it is away, and back, is said once each.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -39,6 +39,9 @@ pub(super) struct Link {
     said: Arc<AtomicBool>,
     state: Mutex<State>,
     connecting: tokio::sync::Mutex<()>,
+    /// How many times the server was given the library over it.
+    loads: AtomicU64,
+    loading: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -61,8 +64,9 @@ impl Link {
         home: Option<Handle>,
         said: Arc<AtomicBool>,
     ) -> Self {
-        let (state, connecting) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { options, slot, timeout, home, said, state, connecting }
+        let (state, connecting, loading) =
+            (Mutex::default(), tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
+        Self { options, slot, timeout, home, said, state, connecting, loads: AtomicU64::new(0), loading }
     }
 
     /// Sends a command.
@@ -141,6 +145,29 @@ impl Link {
         replies.inspect_err(|error| self.failed(generation, error))
     }
 
+    /// How many times the server was given the library over it.
+    pub(super) fn loads(&self) -> u64 {
+        self.loads.load(Ordering::Relaxed)
+    }
+
+    /// Gives the server the library by this command, once for all whose calls it did not know: `before` is how many
+    /// times that had been when the call was made.
+    pub(super) async fn load(&self, command: &Cmd, before: u64) -> Result<(), RedisError> {
+        let _one_at_a_time = self.loading.lock().await;
+        if self.loads() != before {
+            return Ok(());
+        }
+        match self.raw(command).await {
+            // Over another connection, or by another process.
+            Err(error) if !error.detail().is_some_and(|detail| detail.ends_with("already exists")) => {
+                return Err(error);
+            }
+            _ => {}
+        }
+        self.loads.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Makes a connection if there is none. An error means that nothing can have been sent since.
     pub(super) async fn reach(&self) -> Result<(), RedisError> {
         self.connection().await.map(drop)
@@ -179,7 +206,7 @@ impl Link {
         match made {
             Ok(connection) => {
                 if self.said.swap(false, Ordering::Relaxed) {
-                    tracing::info!("Redis is back");
+                    tracing::info!(store = self.options.shown, "Redis is back");
                 }
                 state.failures = 0;
                 state.not_before = None;
@@ -190,7 +217,8 @@ impl Link {
             }
             Err(error) => {
                 if !self.said.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(%error, "Redis cannot be reached; it is tried again until it is back");
+                    let store = &self.options.shown;
+                    tracing::warn!(store, %error, "Redis cannot be reached; it is tried again until it is back");
                 }
                 state.away(&error);
                 Err(error)

@@ -201,6 +201,11 @@ impl RedisStore {
         self.partitions.len() == 1
     }
 
+    /// An error that says which store it was.
+    fn named(&self, error: StoreError) -> StoreError {
+        error.of(&self.options.shown)
+    }
+
     fn partition(&self, run: &RunId) -> &Partition {
         &self.partitions[self.partition_index(run)]
     }
@@ -215,65 +220,65 @@ impl fmt::Debug for RedisStore {
 #[async_trait]
 impl Store for RedisStore {
     async fn turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {
-        self.take_turn(turn).await
+        self.take_turn(turn).await.map_err(|error| self.named(error))
     }
 
     async fn start(&self, start: &Start) -> Result<Started, StoreError> {
-        self.begin(start).await
+        self.begin(start).await.map_err(|error| self.named(error))
     }
 
     async fn act(&self, run: &RunId, act: &Act) -> Result<Acted, StoreError> {
-        self.act_on(run, act).await
+        self.act_on(run, act).await.map_err(|error| self.named(error))
     }
 
     async fn append(&self, run: &RunId, lines: &[LogLine]) -> Result<(), StoreError> {
-        self.append_lines(run, lines).await
+        self.append_lines(run, lines).await.map_err(|error| self.named(error))
     }
 
     async fn wait(&self, interest: &Interest, timeout: Duration) -> Result<(), StoreError> {
-        self.wait_for(interest, timeout).await
+        self.wait_for(interest, timeout).await.map_err(|error| self.named(error))
     }
 
     async fn offer(&self, offer: &Offer, take: &Take, timeout: Duration) -> Result<(), StoreError> {
-        self.take_offer(offer, take, timeout).await
+        self.take_offer(offer, take, timeout).await.map_err(|error| self.named(error))
     }
 
     async fn tick(&self, tick: &Tick) -> Result<Ticked, StoreError> {
-        self.tick_all(tick).await
+        self.tick_all(tick).await.map_err(|error| self.named(error))
     }
 
     async fn leave(&self, instance: &InstanceId) -> Result<(), StoreError> {
-        self.forget_instance(instance).await
+        self.forget_instance(instance).await.map_err(|error| self.named(error))
     }
 
     async fn pause(&self, queue: &QueueName, paused: bool) -> Result<(), StoreError> {
-        self.pause_queue(queue, paused).await
+        self.pause_queue(queue, paused).await.map_err(|error| self.named(error))
     }
 }
 
 #[async_trait]
 impl Queries for RedisStore {
     async fn read(&self, read: &Read) -> Result<Vec<Entry>, StoreError> {
-        self.read_entries(read).await
+        self.read_entries(read).await.map_err(|error| self.named(error))
     }
 
     async fn gathered(&self, gathered: &Gathered) -> Result<Vec<Entry>, StoreError> {
-        self.read_gathered(gathered).await
+        self.read_gathered(gathered).await.map_err(|error| self.named(error))
     }
 
     async fn run(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {
-        self.summary(run).await
+        self.summary(run).await.map_err(|error| self.named(error))
     }
 
     async fn runs(&self, query: &RunsQuery) -> Result<RunsPage, StoreError> {
-        self.list_runs(query).await
+        self.list_runs(query).await.map_err(|error| self.named(error))
     }
 
     async fn queues(&self) -> Result<Vec<QueueCounts>, StoreError> {
-        self.count_queues().await
+        self.count_queues().await.map_err(|error| self.named(error))
     }
 
     async fn jobs(&self, query: &JobsQuery) -> Result<Vec<JobSummary>, StoreError> {
-        self.list_jobs(query).await
+        self.list_jobs(query).await.map_err(|error| self.named(error))
     }
 }

@@ -49,6 +49,11 @@ impl RedisStore {
 
     async fn open_with(url: &str, clock: Option<Clock>) -> Result<Self, StoreError> {
         let options = Options::parse(url)?;
+        let shown = options.shown.clone();
+        Self::open_as(options, clock).await.map_err(|error| error.of(&shown))
+    }
+
+    async fn open_as(options: Options, clock: Option<Clock>) -> Result<Self, StoreError> {
         let home = Home::new()?;
         let said = Arc::new(AtomicBool::new(false));
         let link = |slot, timeout, home: Option<Handle>| {

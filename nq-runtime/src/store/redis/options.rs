@@ -23,6 +23,8 @@ pub(super) struct Options {
     pub(super) allow_volatile: bool,
     /// How long replicas or a disk may take to confirm.
     pub(super) confirm: Duration,
+    /// The URL as errors show it: without user and password.
+    pub(super) shown: String,
 }
 
 /// Files in PEM form. They are read for each connection, so that they can be renewed in place.
@@ -61,8 +63,8 @@ pub(super) enum Durability {
 impl Options {
     /// Reads a URL: `redis[s][+sentinel|+cluster]://[user:password@]host[:port][,host…][/master][/db][?option=value&…]`.
     pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
-        // The password stays out of what is said about the URL.
-        let bad = |message: String| StoreError::new(ErrorKind::Config, "open", message);
+        let shown = shown(url);
+        let bad = |message: String| StoreError::new(ErrorKind::Config, "open", message).key(&shown);
         let (scheme, rest) = url.split_once("://").ok_or_else(|| bad(form("it has no `://`")))?;
         let (tls, topology) = match scheme {
             "redis" => (false, Topology::Single),
@@ -91,7 +93,14 @@ impl Options {
                 }
             })
             .collect::<Result<_, _>>()
-            .map_err(|host: String| bad(form(&format!("`{host}` is no host and port"))))?;
+            .map_err(|host: String| {
+                // It may be the beginning of a password.
+                if path.contains('@') || query.contains('@') {
+                    bad(form("write `/` and `?` in a user or password as `%2F` and `%3F`"))
+                } else {
+                    bad(form(&format!("`{host}` is no host and port")))
+                }
+            })?;
 
         // A slash at the end says nothing.
         let mut path = path.strip_suffix('/').unwrap_or(path).split('/').filter(|path| !path.is_empty());
@@ -124,6 +133,7 @@ impl Options {
             durability: Durability::Relaxed,
             allow_volatile: false,
             confirm: Duration::from_secs(2),
+            shown: shown.clone(),
         };
         let mut set = Vec::new();
         for option in query.split('&').filter(|option| !option.is_empty()) {
@@ -193,6 +203,23 @@ impl Options {
             }
         }
         Ok(())
+    }
+}
+
+/// A URL without what stands before its hosts, which may be a password. Where that cannot be told from the rest, the
+/// rest is left out, too.
+fn shown(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.split_once(':').map_or(url, |(scheme, _)| scheme).to_owned();
+    };
+    let (hosts, query) = rest.split_once('?').map_or((rest, None), |(hosts, query)| (hosts, Some(query)));
+    let login = hosts.contains('@');
+    let hosts = hosts.rsplit_once('@').map_or(hosts, |(_, hosts)| hosts);
+    match query {
+        // A password that holds a `?` ends behind it.
+        Some(query) if !login && query.contains('@') => format!("{scheme}://…"),
+        Some(query) => format!("{scheme}://{hosts}?{query}"),
+        None => format!("{scheme}://{hosts}"),
     }
 }
 
@@ -268,6 +295,33 @@ mod tests {
         assert_eq!(options.db, 2);
         let options = Options::parse("redis+cluster://[::1]:7001,b").unwrap();
         assert_eq!(options.hosts, [("::1".to_owned(), 7001), ("b".to_owned(), 6379)]);
+    }
+
+    #[test]
+    fn what_is_said_of_a_url_holds_no_password() {
+        for (url, says) in [
+            ("redis://localhost:6379/2?namespace=a", "redis://localhost:6379/2?namespace=a"),
+            ("rediss://worker:secret@h:1/2?partitions=3", "rediss://h:1/2?partitions=3"),
+            ("redis://:secret@h", "redis://h"),
+            ("redis://secret@h", "redis://h"),
+            ("redis://worker:sec@ret@h/1", "redis://h/1"),
+            ("redis://worker:sec/ret@h/1", "redis://h/1"),
+            ("redis://worker:sec?ret@h/1", "redis://…"),
+            ("redis+cluster://u:secret@a:1,b:2", "redis+cluster://a:1,b:2"),
+            ("redis:worker:secret@h", "redis"),
+        ] {
+            assert_eq!(shown(url), says);
+            match Options::parse(url) {
+                Ok(options) => assert_eq!(options.shown, says),
+                Err(error) => {
+                    let error = error.to_string();
+                    assert!(
+                        error.starts_with(&format!("open `{says}`: ")) && !error.contains("sec"),
+                        "{error}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl RedisStore {
 
     pub(super) async fn read_gathered(&self, gathered: &Gathered) -> Result<Vec<Entry>, StoreError> {
         const OP: &str = "gathered";
-        let Gathered { run, worker, upto, from, limit } = gathered;
+        let Gathered { run, worker, upto, from, limit, seen } = gathered;
         let partition = self.partition(run);
         let mut call = Call::reading(OP, partition);
         call.arg(run.as_str())
@@ -80,12 +80,17 @@ impl RedisStore {
             .arg(*upto)
             .arg((*from).min(u64::from(u32::MAX)))
             .arg((*limit).min(MAX_READ_ENTRIES))
-            .arg(MAX_READ_BYTES);
+            .arg(MAX_READ_BYTES)
+            .arg(seen.map(|seen| seen.to_string()).unwrap_or_default());
         let reply = call.run(&partition.calls).await.map_err(|error| error.key(run))?;
         if reply == Value::Nil {
             return Err(StoreError::no_run(OP, run));
         }
         let mut reply = Reply::new(OP, reply)?;
+        if reply.text()? == "lost" {
+            // None of those that the store has is the one that was seen.
+            gathered.follows(reply.parse()?, None)?;
+        }
         let mut entries = Vec::new();
         while !reply.is_empty() {
             entries.push(reply.entry(run)?);

@@ -1,5 +1,8 @@
 //! Takes the replies of functions apart.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
 use nq_core::entry::{Entry, EntryType};
 use nq_core::id::{EntryId, RunId};
 use nq_core::store::{ErrorKind, StoreError};
@@ -64,7 +67,7 @@ impl Reply {
 
     /// Tells the log of what a function could not do, which comes next.
     pub(super) fn log_failures(&mut self) -> Result<(), StoreError> {
-        for failure in self.list()?.texts()? {
+        for failure in self.list()?.texts()?.into_iter().filter(|failure| is_news(failure)) {
             tracing::error!(%failure, "damaged keys are left as they are");
         }
         Ok(())
@@ -104,6 +107,18 @@ pub(super) fn lossy(value: Value) -> String {
     }
 }
 
+/// Whether the log has not been told of this yet. Every turn and tick finds again what is damaged and stays so.
+fn is_news(failure: &str) -> bool {
+    /// How many failures are remembered. Where there are more, all are told again.
+    const REMEMBERED: usize = 1_000;
+    static TOLD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    if told.len() >= REMEMBERED {
+        told.clear();
+    }
+    told.insert(failure.to_owned())
+}
+
 /// The data of an entry, or what is wrong with the entry. One that is missing comes without type and data.
 pub(super) fn data_of(id: EntryId, kind: &str, value: Value) -> Result<serde_json::Value, String> {
     let n = id.n;
@@ -116,5 +131,19 @@ pub(super) fn data_of(id: EntryId, kind: &str, value: Value) -> Result<serde_jso
             serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))
         }
         _ => Err(damaged("its data".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stays_damaged_is_told_once() {
+        let told: Vec<_> = ["r: damaged", "s: damaged", "r: damaged"].into_iter().map(is_news).collect();
+        assert_eq!(told, [true, true, false]);
+        // However much is damaged, little of it is remembered.
+        assert_eq!((0..5_000).filter(|run| is_news(&format!("{run}: damaged"))).count(), 5_000);
+        assert!(is_news("r: damaged"), "it was told long ago");
     }
 }

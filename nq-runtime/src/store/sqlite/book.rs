@@ -26,11 +26,20 @@ pub(super) struct Book<'c> {
     pub(super) tight: bool,
     /// The runs that earlier tries of the call at hand have found damaged.
     pub(super) damaged: HashMap<RunId, Damage>,
+    /// The runs that this batch ends, since a row of one of their jobs does not say which step it is; and why.
+    pub(super) nameless: Vec<(RunId, String)>,
 }
 
 impl<'c> Book<'c> {
     pub(super) fn new(conn: &'c Connection, store: String) -> Self {
-        Self { db: Db(conn), cache: Cache::default(), store, tight: false, damaged: HashMap::new() }
+        Self {
+            db: Db(conn),
+            cache: Cache::default(),
+            store,
+            tight: false,
+            damaged: HashMap::new(),
+            nameless: Vec::new(),
+        }
     }
 
     /// A run that exists.

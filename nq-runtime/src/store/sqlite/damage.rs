@@ -1,7 +1,8 @@
 //! What is done with rows that cannot be read: they harm the run that they belong to, and nothing else.
 
 use nq_core::id::{RunId, StepId};
-use nq_core::ledger::Damage;
+use nq_core::ledger::{self, Damage};
+use nq_core::limits;
 use rusqlite::types::Value;
 use rusqlite::{Params, Row, params};
 
@@ -36,19 +37,35 @@ impl Book<'_> {
     ) -> Result<Vec<T>, Failure> {
         let rows = self.db.all(sql, params, |row| match job_key(row).and_then(|(r, s)| take(row, r, s)) {
             Ok(job) => Ok(Ok(job)),
-            Err(failure) => Ok(Err(([row.get(4)?, row.get(1)?, row.get(3)?], failure))),
+            Err(failure) => Ok(Err(([row.get(4)?, row.get(1)?, row.get(3)?], row.get(0).ok(), failure))),
         })?;
         let mut jobs = Vec::with_capacity(rows.len());
         for row in rows {
             match row {
                 Ok(job) => jobs.push(job),
-                Err((key, failure)) => {
+                Err((key, run, failure)) => {
                     tracing::error!(%failure, "a job that cannot be read is a dead letter");
                     self.bury_row(key, &failure.to_string())?;
+                    let run: Option<String> = run;
+                    if let Some(run) = run.and_then(|run| RunId::new(run).ok()) {
+                        let error = format!("a step of run `{run}` cannot be read from the store: {failure}");
+                        self.nameless.push((run, limits::cut(error)));
+                    }
                 }
             }
         }
         Ok(jobs)
+    }
+
+    /// Ends the runs of jobs that this batch has found and cannot name.
+    pub(super) fn end_nameless(&mut self, now_ms: u64) -> Result<(), Failure> {
+        for (run, error) in std::mem::take(&mut self.nameless) {
+            // Where not even its end can be written, the log has been told.
+            if !self.damaged.get(&run).is_some_and(|damage| damage.beyond_repair) {
+                ledger::fail(self, &run, &error, now_ms)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether the ticket of a job that cannot be read still stands for it.

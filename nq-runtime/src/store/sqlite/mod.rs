@@ -142,6 +142,11 @@ impl SqliteStore {
     }
 
     async fn open_with(setup: Setup) -> Result<Self, StoreError> {
+        let asked = setup.options.path.display().to_string();
+        Self::open_as(setup).await.map_err(|error| error.of(&asked))
+    }
+
+    async fn open_as(setup: Setup) -> Result<Self, StoreError> {
         let shared = Arc::new(Shared::default());
         let clock = setup.clock.clone();
         let (messages, receiver) = channel();
@@ -168,12 +173,17 @@ impl SqliteStore {
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.send(op, Message::Task(Box::new(Call { op, key, act, answer: None, reply })))?;
-        answer.await.map_err(|_| self.closed(op))?
+        answer.await.map_err(|_| self.closed(op))?.map_err(|error| self.named(error))
+    }
+
+    /// An error that says which store it was.
+    fn named(&self, error: StoreError) -> StoreError {
+        error.of(&self.path.display().to_string())
     }
 
     fn send(&self, op: &'static str, message: Message) -> Result<(), StoreError> {
         if let Some(ended) = self.shared.ended(op) {
-            return Err(ended);
+            return Err(self.named(ended));
         }
         let messages = self.messages.as_ref().ok_or_else(|| self.closed(op))?;
         messages.send(message).map_err(|_| self.closed(op))
@@ -187,17 +197,15 @@ impl SqliteStore {
         look: impl FnOnce(db::Db<'_>) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
         if let Some(ended) = self.shared.ended(op) {
-            return Err(ended);
+            return Err(self.named(ended));
         }
         let readers = self.readers.as_ref().ok_or_else(|| self.closed(op))?;
-        readers.look(op, key, look).await
+        readers.look(op, key, look).await.map_err(|error| self.named(error))
     }
 
     fn closed(&self, op: &'static str) -> StoreError {
-        self.shared.ended(op).unwrap_or_else(|| {
-            StoreError::new(ErrorKind::Closed, op, "the thread that writes has ended")
-                .key(self.path.display())
-        })
+        let ended = || StoreError::new(ErrorKind::Closed, op, "the thread that writes has ended");
+        self.named(self.shared.ended(op).unwrap_or_else(ended))
     }
 }
 
@@ -358,7 +366,7 @@ impl Queries for SqliteStore {
         let asked = gathered.clone();
         let look = move |db: db::Db<'_>| read::gathered(db, &asked);
         let page = self.look("gathered", Some(gathered.run.to_string()), look).await?;
-        page.ok_or_else(|| StoreError::no_run("gathered", &gathered.run))
+        page.ok_or_else(|| StoreError::no_run("gathered", &gathered.run))?
     }
 
     async fn run(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {

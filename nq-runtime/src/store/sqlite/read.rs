@@ -21,15 +21,7 @@ use super::{row, schema};
 /// The entries of a page, or why the reader cannot go on; none if there is no such run.
 pub(super) fn read(db: Db<'_>, read: &Read) -> Result<Option<Result<Vec<Entry>, StoreError>>, Failure> {
     let Some((key, run)) = db.first(row::RUN_BY_ID, [read.run.as_str()], row::run)? else { return Ok(None) };
-    let there = match read.seen {
-        Some(seen) if seen.n == run.last.n => Some(run.last),
-        Some(seen) if seen.n < run.last.n => {
-            let sql = "SELECT ms FROM entries WHERE run = ? AND n = ?";
-            let ms = db.first(sql, params![key, seen.n as i64], |row| Ok(row.get::<_, Uint>(0)?.0))?;
-            ms.map(|ms| EntryId { ms, n: seen.n })
-        }
-        _ => None,
-    };
+    let there = id_at(db, key, run.last, read.seen)?;
     if let Err(lost) = read.follows(run.last, there) {
         return Ok(Some(Err(lost)));
     }
@@ -72,6 +64,19 @@ pub(super) fn read(db: Db<'_>, read: &Read) -> Result<Option<Result<Vec<Entry>, 
         unbroken(&read.run, &page, complete, (0..upto.saturating_sub(read.after)).map(position))?;
     }
     Ok(Some(Ok(page)))
+}
+
+/// The entry of a run at the position of the one that a reader has seen.
+fn id_at(db: Db<'_>, key: i64, last: EntryId, seen: Option<EntryId>) -> Result<Option<EntryId>, Failure> {
+    match seen {
+        Some(seen) if seen.n == last.n => Ok(Some(last)),
+        Some(seen) if seen.n < last.n => {
+            let sql = "SELECT ms FROM entries WHERE run = ? AND n = ?";
+            let ms = db.first(sql, params![key, seen.n as i64], |row| Ok(row.get::<_, Uint>(0)?.0))?;
+            Ok(ms.map(|ms| EntryId { ms, n: seen.n }))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// Collects entries until a page is full. True if it holds all that there were.
@@ -122,16 +127,22 @@ fn missing(run: &RunId, position: u64) -> Failure {
 }
 
 /// The events of a gather; none if there is no such run.
-pub(super) fn gathered(db: Db<'_>, gathered: &Gathered) -> Result<Option<Vec<Entry>>, Failure> {
-    let Gathered { run, worker, upto, from, limit } = gathered;
-    let Some((key, _)) = db.first(row::RUN_BY_ID, [run.as_str()], row::run)? else { return Ok(None) };
+pub(super) fn gathered(
+    db: Db<'_>,
+    gathered: &Gathered,
+) -> Result<Option<Result<Vec<Entry>, StoreError>>, Failure> {
+    let Gathered { run, worker, upto, from, limit, seen } = gathered;
+    let Some((key, record)) = db.first(row::RUN_BY_ID, [run.as_str()], row::run)? else { return Ok(None) };
+    if let Err(lost) = gathered.follows(record.last, id_at(db, key, record.last, *seen)?) {
+        return Ok(Some(Err(lost)));
+    }
     let sql = "SELECT g.n, e.ms, e.type, e.step, e.attempt, e.data, e.crc FROM \
                (SELECT run, n FROM gathered WHERE run = ? AND worker = ? AND n <= ? ORDER BY n LIMIT ? OFFSET ?) g \
                LEFT JOIN entries e ON e.run = g.run AND e.n = g.n ORDER BY g.n";
     let (upto, from) = (Uint((*upto).min(i64::MAX as u64)), Uint((*from).min(i64::MAX as u64)));
     let limit = (*limit).min(MAX_READ_ENTRIES);
     let values = params![key, worker.as_str(), upto, limit as i64, from];
-    Ok(Some(page(db, sql, values, run, key, limit)?.0))
+    Ok(Some(Ok(page(db, sql, values, run, key, limit)?.0)))
 }
 
 /// What is known of a run.

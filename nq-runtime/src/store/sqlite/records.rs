@@ -187,6 +187,16 @@ impl Records for Book<'_> {
         Ok(())
     }
 
+    fn move_gathered(&mut self, run: &RunId, from: &Name, to: &Name) -> Result<(), Failure> {
+        let key = self.change(run)?.key;
+        let sql =
+            "INSERT OR IGNORE INTO gathered SELECT run, ?3, n FROM gathered WHERE run = ?1 AND worker = ?2";
+        self.db.execute(sql, params![key, from.as_str(), to.as_str()])?;
+        let sql = "DELETE FROM gathered WHERE run = ? AND worker = ?";
+        self.db.execute(sql, params![key, from.as_str()])?;
+        Ok(())
+    }
+
     fn take_arrival(
         &mut self,
         run: &RunId,
@@ -238,6 +248,19 @@ impl Records for Book<'_> {
         let sql = "INSERT INTO arrivals (run, worker, by, side, n, ms, key) VALUES (?, ?, ?, ?, ?, ?, ?)";
         self.db.execute(sql, params![key, worker.as_str(), by, side, Uint(id.n), Uint(id.ms), input.key])?;
         Ok(())
+    }
+
+    fn take_arrivals(&mut self, run: &RunId, worker: &Name) -> Result<Vec<(u32, String, Input)>, Failure> {
+        let key = self.change(run)?.key;
+        let sql = "SELECT side, by, ms, n, key FROM arrivals WHERE run = ? AND worker = ? ORDER BY n, side";
+        let taken = self.db.all(sql, params![key, worker.as_str()], |row| {
+            let id = EntryId { ms: row::uint(row, 2)?, n: row::uint(row, 3)? };
+            Ok((row.get(0)?, row.get(1)?, Input { id, key: row.get(4)? }))
+        });
+        let taken = taken.map_err(|failure| failure.about(run.as_str()))?;
+        let sql = "DELETE FROM arrivals WHERE run = ? AND worker = ?";
+        self.db.execute(sql, params![key, worker.as_str()])?;
+        Ok(taken)
     }
 
     fn unpaired(&mut self, run: &RunId, max: usize) -> Result<Vec<(Name, EntryId)>, Failure> {

@@ -327,7 +327,10 @@ impl<'c> Writer<'c> {
         if self.has_changed()? {
             self.shared.hints.all();
         }
-        act(&mut self.book, self.locks, (self.clock)())?;
+        self.book.nameless.clear();
+        let now_ms = (self.clock)();
+        act(&mut self.book, self.locks, now_ms)?;
+        self.book.end_nameless(now_ms)?;
         self.book.flush()?;
         self.log.keep_room(removes)?;
         self.book.db.execute("COMMIT", [])?;

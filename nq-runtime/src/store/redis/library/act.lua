@@ -14,12 +14,9 @@ writes('act', function()
     if ended and ended ~= job.earlier + job.failures + job.crashes then return 'nothing' end
     -- It arms no gather again that has fired already.
     local spec, holds = spec_of(job.spec), {}
-    local fired = {}
-    for _, gather in ipairs(gathers(run)) do
-      if gather.fired then fired[gather.worker] = true end
-    end
     for _, worker in ipairs(spec.holds) do
-      if not fired[worker] then holds[#holds + 1] = worker end
+      local gather = gather_of(run, worker)
+      if not (gather and gather.fired) then holds[#holds + 1] = worker end
     end
     job.spec = spec_holding(spec, holds)
     job.earlier = format('%d', job.earlier + job.failures + job.crashes)

@@ -206,15 +206,15 @@ local function spec_holding(spec, holds)
 end
 
 -- A gather is a line `<rank> <count> <fired> <worker>[ <more>]\t<spec>` of the field `gathers`, by rank. `fired` is 1 if it has
--- fired, 2 if it has not and is newer than the run.
+-- fired, 2 if it has not and is newer than the run, 3 if it is part of another, whose name stands in place of the spec.
 local function gathers(run)
   if type(run.gathers) ~= 'table' then
     local list = {}
     for rank, count, fired, worker, more, spec in
       string.gmatch(run.gathers or '', '(%d+) (%d+) (%d) (%S+)([^\t\n]*)\t([^\n]*)\n') do
       list[#list + 1] =
-        { rank = tonumber(rank), count = tonumber(count), fired = fired == '1', late = fired == '2', worker = worker,
-          more = more, spec = spec }
+        { rank = tonumber(rank), count = tonumber(count), fired = fired == '1' or fired == '3', late = fired == '2',
+          worker = worker, more = more, spec = spec, part_of = fired == '3' and spec }
     end
     run.gathers = list
   end
@@ -239,13 +239,24 @@ local function arm(run, holds)
   end
 end
 
+-- The gather that this name stands for. Nil if no job has held it.
+local function gather_of(run, worker)
+  for _ = 1, #gathers(run) do
+    local found
+    for _, gather in ipairs(run.gathers) do
+      if gather.worker == worker then found = gather end
+    end
+    if not found or not found.part_of then return found end
+    worker = found.part_of
+  end
+end
+
 -- Counts a gather up or down, unless it has fired.
 local function count_gather(run, worker, by)
-  for _, gather in ipairs(gathers(run)) do
-    if gather.worker == worker and not gather.fired then
-      gather.count = math.max(gather.count + by, 0)
-      run.changed = true
-    end
+  local gather = gather_of(run, worker)
+  if gather and not gather.fired then
+    gather.count = math.max(gather.count + by, 0)
+    run.changed = true
   end
 end
 
@@ -325,8 +336,8 @@ local function close(run)
   if run.changed then
     local lines = {}
     for _, g in ipairs(run.gathers) do
-      lines[#lines + 1] = format('%d %d %d %s%s\t%s\n', g.rank, g.count, g.fired and 1 or g.late and 2 or 0, g.worker, g.more,
-        g.spec)
+      local fired = g.part_of and 3 or g.fired and 1 or g.late and 2 or 0
+      lines[#lines + 1] = format('%d %d %d %s%s\t%s\n', g.rank, g.count, fired, g.worker, g.more, g.spec)
     end
     set(run, 'gathers', table.concat(lines))
   end

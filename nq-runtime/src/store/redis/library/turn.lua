@@ -57,29 +57,91 @@ do
       end
     end
     if #taken > 0 then call('ZREM', zset, unpack(taken)) end
-    enqueue(run, worker, spec, id, table.concat(inputs, ' '), #inputs == 1 and kind or nil, #inputs == 1 and data or nil)
+    -- What waited under another name of the join may be older than what it pairs with.
+    local cause = id
+    for _, input in ipairs(inputs) do
+      local other = match(input, '^%S+')
+      if tonumber(match(other, '-(%d+)')) > tonumber(match(cause, '-(%d+)')) then cause = other end
+    end
+    enqueue(run, worker, spec, cause, table.concat(inputs, ' '), #inputs == 1 and kind or nil, #inputs == 1 and data or nil)
+  end
+
+  -- The first unpaired event, or all of them, of a join. Nil or nothing if there are none.
+  local function waiting(run, worker, all)
+    if not listed(run, 'join') then return all and {} or nil end
+    local found = call('ZRANGEBYLEX', P .. 'join:' .. run.id, '[' .. worker .. ' ', '(' .. worker .. '!', 'LIMIT', 0,
+      all and -1 or 1)
+    if all then return found end
+    return found[1]
   end
 
   -- Joins and gathers that the run has begun under a former name: for the name of today the former one and its spec.
   -- Nil if there are none. ARGV has name, former name and spec of each that may be one.
+  --
+  -- A run may have begun one under two names: a version that had the new name and did not know the former one has
+  -- worked on it. Then also, for the name of a gather that becomes part of another, that one; and for the name of today
+  -- of a join, its other names.
   local function begun(run, from, count)
-    local names
+    local names, parts, apart = {}, nil, {}
     for i = from, from + 3 * count - 1, 3 do
-      local worker, was = ARGV[i], ARGV[i + 1]
-      local known, today = false, names and names[worker]
-      for _, gather in ipairs(gathers(run)) do
-        known = known or gather.worker == was
-        today = today or gather.worker == worker
-      end
-      if not known and not today and listed(run, 'join') then
-        known = call('ZRANGEBYLEX', P .. 'join:' .. run.id, '[' .. was .. ' ', '(' .. was .. '!', 'LIMIT', 0, 1)[1]
-      end
-      if known and not today then
-        names = names or {}
-        names[worker] = { worker = was, spec = ARGV[i + 2] }
+      local worker, was, spec = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+      local before = gather_of(run, was)
+      if before then
+        local whole = gather_of(run, names[worker] and names[worker].worker or worker)
+        if not whole then
+          names[worker] = { worker = before.worker, spec = spec }
+        elseif whole ~= before and not whole.fired and not before.fired then
+          parts = parts or {}
+          parts[#parts + 1] = { before, whole }
+        end
+      elseif waiting(run, was) then
+        if not names[worker] then
+          names[worker] = { worker = was, spec = spec }
+          apart[worker] = waiting(run, worker) and { worker } or {}
+        elseif apart[worker] then
+          table.insert(apart[worker], was)
+        end
       end
     end
-    return names
+    return next(names) and names, parts, apart
+  end
+
+  -- Makes a gather part of another, which then waits for what holds either, and gets what either has got.
+  local function unite_gathers(run, part, whole)
+    local key = P .. 'gather:' .. run.id .. ' '
+    if listed(run, 'g:' .. part.worker) then
+      local seen, ids = {}, {}
+      for _, worker in ipairs({ part.worker, whole.worker }) do
+        for _, id in ipairs(call('LRANGE', key .. worker, 0, -1)) do
+          if not seen[id] then
+            seen[id] = tonumber(match(id, '-(%d+)'))
+            ids[#ids + 1] = id
+          end
+        end
+      end
+      table.sort(ids, function(a, b) return seen[a] < seen[b] end)
+      call('UNLINK', key .. part.worker, key .. whole.worker)
+      many('RPUSH', key .. whole.worker, ids)
+      list(run, 'g:' .. whole.worker)
+    end
+    -- Where one of them was there from the first, whatever leads to the gather holds one of the two.
+    whole.count, whole.late = whole.count + part.count, whole.late and part.late
+    part.count, part.fired, part.part_of, part.spec = 0, true, whole.worker, whole.worker
+    run.changed = true
+  end
+
+  -- What waits at a join under these names arrives under the name that the run goes on with.
+  local function unite_joins(run, others, worker, spec, sides)
+    for _, other in ipairs(others) do
+      local found, zset = {}, P .. 'join:' .. run.id
+      for i, member in ipairs(waiting(run, other, true)) do
+        local side, by, n, id, key = match(member, '^%S+ (%d+) (%S+) (%d+) (%S+) (%S+)$')
+        found[i] = { tonumber(side), by, tonumber(n), id, key }
+        call('ZREM', zset, member)
+      end
+      table.sort(found, function(a, b) return a[3] < b[3] or (a[3] == b[3] and a[1] < b[1]) end)
+      for _, one in ipairs(found) do arrive(run, worker, spec, sides, one[1], one[2], one[4], one[5]) end
+    end
   end
 
   -- A name, and the names of the gathers that a spec holds, as the run knows them.
@@ -110,9 +172,11 @@ do
 
     local former = tonumber(ARGV[at + 7])
     local before, from = run.n, at + 8 + 3 * former
-    local names = former > 0 and begun(run, at + 8, former) or nil
+    local names, parts, apart
+    if former > 0 then names, parts, apart = begun(run, at + 8, former) end
     local entries = tonumber(ARGV[from])
     if entries > 0 then append_all(run, step, ARGV[at + 3], from + 1, entries) end
+    for _, pair in ipairs(parts or {}) do unite_gathers(run, pair[1], pair[2]) end
     -- The id, type and data of an entry of this write.
     local function cause(i)
       local e = from + 2 * i
@@ -138,6 +202,8 @@ do
       local lists = {}
       for i = p + 1, p + 2 * arrivals, 2 do
         local worker = name_in(names, ARGV[i])
+        local whole = gather_of(run, worker)
+        if whole then worker = whole.worker end
         if not lists[worker] then lists[worker] = {} end
         table.insert(lists[worker], (cause(ARGV[i + 1])))
       end
@@ -183,7 +249,14 @@ do
     for i = p + 1, p + 7 * joins, 7 do
       local c, kind, data = cause(ARGV[i + 5])
       local worker, spec = ARGV[i], ARGV[i + 1]
-      if names and names[worker] then worker, spec = names[worker].worker, names[worker].spec end
+      if names and names[worker] then
+        local others = apart[worker]
+        worker, spec = names[worker].worker, names[worker].spec
+        if others then
+          unite_joins(run, others, worker, spec_in(names, spec), tonumber(ARGV[i + 2]))
+          apart[ARGV[i]] = nil
+        end
+      end
       arrive(run, worker, spec_in(names, spec), tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3]), ARGV[i + 4], c, ARGV[i + 6], kind, data)
     end
 

@@ -1,5 +1,7 @@
 //! Files that are not what nq wrote: what is damaged is found, and never taken for what happened.
 
+use nq_core::status::RunStatus;
+
 use super::*;
 
 /// A closed store with two finished runs.
@@ -89,4 +91,41 @@ async fn no_flipped_bit_changes_what_is_read() {
         }
     }
     assert!(found > 0 && harmless > 0, "{found} found, {harmless} harmless");
+}
+
+#[tokio::test]
+async fn a_job_that_does_not_even_say_which_step_it_is_fails_its_run() {
+    for sql in [
+        "UPDATE jobs SET n = 'x' WHERE run = 1",
+        "UPDATE jobs SET ms = -1 WHERE run = 1",
+        "UPDATE jobs SET worker = 'a b' WHERE run = 1",
+        "UPDATE jobs SET worker = x'00ff' WHERE run = 1",
+    ] {
+        for held in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let store = open(folder.path()).await;
+            store.start(&begin("r")).await.unwrap();
+            if held {
+                assert_eq!(Peer::new("dead").lease(&store, "a", 1).await.len(), 1);
+            }
+            store.start(&begin("s")).await.unwrap();
+            drop(store);
+            shell(folder.path()).execute_batch(sql).unwrap();
+            let store = open(folder.path()).await;
+            let mut peer = Peer::new("i");
+            let leases = peer.lease(&store, "a", 9).await;
+            let runs: Vec<_> = leases.iter().map(|lease| lease.run.as_str()).collect();
+            assert_eq!(runs, ["s"], "{sql}");
+            let failed = store.run(&run_id("r")).await.unwrap().unwrap();
+            assert_eq!((failed.status, failed.pending), (RunStatus::Failed, 0), "{sql}, held: {held}");
+            let all = timeline(&store, "r").await.unwrap();
+            let error = all.last().unwrap().data["error"].as_str().unwrap().to_owned();
+            assert!(error.starts_with("a step of run `r` cannot be read from the store: "), "{error}");
+            // It is told once, and others go on.
+            assert!(peer.lease(&store, "a", 9).await.is_empty());
+            assert_eq!(timeline(&store, "r").await.unwrap(), all);
+            peer.write(&store, done(&leases[0])).await;
+            assert_eq!(store.run(&run_id("s")).await.unwrap().unwrap().status, RunStatus::Completed);
+        }
+    }
 }

@@ -37,6 +37,8 @@ async fn a_full_disk_is_an_answer_and_leaves_nothing_behind() {
     assert!(error.is_retryable());
     assert_eq!((error.op, error.key.as_deref()), ("append", Some("r")));
     assert!(error.to_string().contains("disk is full"), "{error}");
+    let path = folder.path().canonicalize().unwrap().join("nq.db");
+    assert!(error.to_string().ends_with(&format!(" (`{}`)", path.display())), "{error}");
     assert_eq!(timeline(&store, "r").await.unwrap(), before, "nothing half-written");
     limit_pages(&store, None).await;
     store.append(&run_id("r"), &block).await.unwrap();

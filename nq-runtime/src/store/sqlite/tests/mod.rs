@@ -13,10 +13,8 @@ mod volume;
 use std::path::Path;
 
 use nq_core::conformance::TestClock;
-use nq_core::def::OnFailure;
 use nq_core::entry::{EntryType, NewEntry};
 use nq_core::id::{Name, StepId};
-use nq_core::more::More;
 use nq_core::store::{Answer, Lease, Retention};
 use nq_core::transaction::{JobSpec, NewJob, Outcome, Transaction, Want};
 use serde_json::json;
@@ -53,14 +51,7 @@ fn queue(worker: &str) -> QueueName {
 }
 
 fn job(worker: &str) -> JobSpec {
-    JobSpec {
-        worker: Name::new(worker).unwrap(),
-        queue: queue(worker),
-        holds: Vec::new(),
-        max_crashes: 5,
-        on_failure: OnFailure::Fail,
-        more: More::default(),
-    }
+    JobSpec::new(Name::new(worker).unwrap(), queue(worker))
 }
 
 /// The beginning of a run whose entry worker is `a`.
