@@ -1,5 +1,5 @@
 //! The model test: one random sequence of operations happens to two stores, and whatever can be seen of them
-//! is the same after each. What fails is shrunk to the few operations that matter.
+//! is the same after each of them. What fails is shrunk to the few operations that matter.
 //!
 //! The sequences are the same in every run. To try others, set `PROPTEST_RNG_SEED`; to try more,
 //! `PROPTEST_CASES`.
@@ -32,10 +32,10 @@ async fn compare(mut first: World, mut second: World, ops: &[Op]) -> Result<(), 
     for op in ops {
         let (left, right) = (first.apply(op).await, second.apply(op).await);
         prop_assert_eq!(left, right, "after {:?}", op);
-    }
-    let (left, right) = (first.dump().await, second.dump().await);
-    for at in 0..left.len().max(right.len()) {
-        prop_assert_eq!(left.get(at), right.get(at), "in line {} of what is left", at);
+        let (left, right) = (first.dump().await, second.dump().await);
+        for at in 0..left.len().max(right.len()) {
+            prop_assert_eq!(left.get(at), right.get(at), "in line {} of what there is after {:?}", at, op);
+        }
     }
     Ok(())
 }
@@ -80,18 +80,18 @@ fn faulty(plan: Plan) -> World {
 
 #[test]
 fn the_same_happens_twice_alike() {
-    check(100, async || (memory(), memory()));
+    check(40, async || (memory(), memory()));
 }
 
 #[test]
 fn a_store_that_loses_every_reply_once_ends_like_one_that_loses_none() {
-    check(150, async || (faulty(Plan::Healthy), faulty(Plan::EveryOther(Fault::After))));
+    check(60, async || (faulty(Plan::Healthy), faulty(Plan::EveryOther(Fault::After))));
 }
 
 #[test]
 fn a_store_that_goes_wrong_at_random_ends_like_one_that_does_not() {
     let random = Plan::Random { seed: 11, before: 0.2, after: 0.2 };
-    check(150, async || (faulty(Plan::Healthy), faulty(random.clone())));
+    check(60, async || (faulty(Plan::Healthy), faulty(random.clone())));
 }
 
 #[cfg(feature = "sqlite")]
@@ -99,7 +99,7 @@ fn a_store_that_goes_wrong_at_random_ends_like_one_that_does_not() {
 fn the_embedded_store_is_like_memory() {
     use nq_runtime::store::sqlite::{SqliteOptions, SqliteStore};
 
-    check(40, async || {
+    check(25, async || {
         let (clock, folder) = (TestClock::new(), tempfile::tempdir().unwrap());
         let options = SqliteOptions { path: folder.path().join("nq.db") };
         let store = {
@@ -119,7 +119,7 @@ fn redis_is_like_memory() {
 
     let server = support::redis::RedisServer::start(support::redis::EVERY_SECOND);
     let count = AtomicU32::new(0);
-    check(40, async || {
+    check(25, async || {
         let count = count.fetch_add(1, Ordering::Relaxed);
         let (url, clock) = (server.url(&format!("namespace=model{count}")), TestClock::new());
         let store = {

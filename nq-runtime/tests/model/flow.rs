@@ -74,7 +74,7 @@ pub(super) fn transaction(lease: &Lease, write: &Write, count: u64, delay_ms: u6
     let said = match write.end {
         End::Complete => Some(EntryType::StepCompleted),
         End::Effect => Some(EntryType::StepEffect),
-        End::Retry | End::Later(_) => Some(EntryType::StepRetrying),
+        End::Retry | End::Later(_) | End::Postponed(_) => Some(EntryType::StepRetrying),
         End::Fail => Some(EntryType::StepFailed),
         End::Release => None,
     };
@@ -85,6 +85,7 @@ pub(super) fn transaction(lease: &Lease, write: &Write, count: u64, delay_ms: u6
         End::Effect => Outcome::Continue,
         End::Retry => Outcome::Retry { delay_ms: 0 },
         End::Later(_) => Outcome::Retry { delay_ms },
+        End::Postponed(_) => Outcome::Postpone { delay_ms },
         End::Fail => Outcome::Fail { error: "no".into() },
         End::Release => Outcome::Release,
     };

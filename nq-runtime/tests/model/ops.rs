@@ -12,6 +12,8 @@ pub(crate) enum Op {
     Start { run: usize, input: u8 },
     /// An instance takes a turn.
     Turn { peer: usize, writes: Vec<Write>, renew: Option<Pick>, want: Option<Want> },
+    /// An instance offers to take a job of the entry worker, a run begins, and the instance takes a turn.
+    Offered { peer: usize, run: usize },
     /// An instance sends its last turn again.
     Resend { peer: usize },
     /// An instance sends a turn with a number that is off by this.
@@ -87,6 +89,8 @@ pub(crate) enum End {
     Retry,
     /// It runs again after this many steps of time.
     Later(u64),
+    /// The same, and nothing is counted against it.
+    Postponed(u64),
     /// It is dead.
     Fail,
     /// It is given back.
@@ -109,6 +113,7 @@ fn end() -> impl Strategy<Value = End> {
         2 => Just(End::Effect),
         1 => Just(End::Retry),
         1 => (1_u64..9).prop_map(End::Later),
+        1 => (0_u64..9).prop_map(End::Postponed),
         1 => Just(End::Fail),
         1 => Just(End::Release),
     ]
@@ -139,6 +144,7 @@ fn op() -> impl Strategy<Value = Op> {
         30 => turn(),
         6 => run().prop_map(|run| Op::Start { run, input: 0 }),
         1 => run().prop_map(|run| Op::Start { run, input: 1 }),
+        3 => (peer(), run()).prop_map(|(peer, run)| Op::Offered { peer, run }),
         3 => peer().prop_map(|peer| Op::Resend { peer }),
         1 => (peer(), prop_oneof![Just(-1_i64), Just(1)]).prop_map(|(peer, by)| Op::OffLane { peer, by }),
         1 => run().prop_map(|run| Op::Cancel { run }),

@@ -4,6 +4,7 @@
 use std::any::Any;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use nq_core::conformance::TestClock;
 use nq_core::entry::{EntryType, NewEntry};
@@ -12,8 +13,8 @@ use nq_core::record::JobState;
 use nq_core::state::State;
 use nq_core::status::RunView;
 use nq_core::store::{
-    Answer, Gathered, JobSummary, JobsQuery, Lease, Read, RenewAnswer, Retention, RunsQuery, Started, Store,
-    StoreError, Tick,
+    Answer, Gathered, JobSummary, JobsQuery, Lease, Offer, Read, RenewAnswer, Retention, RunsQuery, Started,
+    Store, StoreError, Take, Tick,
 };
 use nq_core::transaction::{Act, LogLine, Outcome, Start, Transaction, Turn, Want};
 use serde_json::{Value, json};
@@ -112,6 +113,7 @@ impl World {
                 }
                 self.turn(*peer, turn).await
             }
+            Op::Offered { peer, run } => self.offered(*peer, *run).await,
             Op::Resend { peer } => match self.peers[*peer].last.clone() {
                 Some(last) => self.turn(*peer, last).await,
                 None => Value::Null,
@@ -166,7 +168,7 @@ impl World {
 
     /// How long it takes until an attempt that ends like this runs again.
     fn delay_ms(&mut self, end: End) -> u64 {
-        let End::Later(steps) = end else { return 0 };
+        let (End::Later(steps @ 1..) | End::Postponed(steps @ 1..)) = end else { return 0 };
         // Without a clock, never.
         let Some(now_ms) = self.clock.as_ref().map(|clock| clock.now_ms()) else { return 1 << 40 };
         let mut due_ms = now_ms + steps * STEP_MS;
@@ -186,6 +188,24 @@ impl World {
             Ok(Started::Existing) => json!("existing"),
             Err(failure) => error(failure),
         }
+    }
+
+    /// Whether a store gives the job to the instance that has offered to take it, or brings it by the turn, is its own
+    /// affair: after the turn the one looks like the other.
+    async fn offered(&mut self, peer: usize, run: usize) -> Value {
+        let queue = job("a").queue;
+        let mut turn = self.next(peer);
+        let offer = Offer {
+            instance: turn.instance.clone(),
+            queues: vec![queue.clone()],
+            lease_ms: turn.lease_ms,
+            turn: turn.number - 1,
+        };
+        let take: Take = Arc::new(|_| {});
+        let offered = self.resend(async || self.store.offer(&offer, &take, Duration::ZERO).await).await;
+        let started = self.start(run, 0).await;
+        turn.wants.push(Want { queue, max: 1 });
+        json!([offered.map_err(error).err(), started, self.turn(peer, turn).await])
     }
 
     async fn turn(&mut self, peer: usize, turn: Turn) -> Value {
