@@ -17,6 +17,8 @@ pub mod error;
 pub mod extract;
 pub mod handler;
 mod ids;
+mod lines;
+mod link;
 mod linked;
 pub mod log;
 pub mod open;

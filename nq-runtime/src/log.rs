@@ -19,8 +19,8 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::engine::link::Link;
 use crate::handler::{Handler, Proven};
+use crate::link::Link;
 use crate::step::Step;
 
 /// The target of the span that a step runs in.

@@ -16,9 +16,9 @@ use crate::client::Client;
 #[cfg(doc)]
 use crate::data::Data;
 use crate::data::{MissingData, Provided};
-use crate::engine::link::Link;
 use crate::engine::{self, EngineHandle, Settings, Shared, Starting};
 use crate::handler::{self, Handler, RegistryError};
+use crate::link::Link;
 use crate::{ask, ids, log, store};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

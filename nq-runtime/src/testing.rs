@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::client::Client;
 use crate::ctx::Ctx;
 use crate::data::Provided;
-use crate::engine::link::Link;
+use crate::link::Link;
 use crate::step::{Inner, Journal, Step};
 use crate::store::memory::MemoryStore;
 

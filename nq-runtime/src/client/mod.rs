@@ -18,7 +18,7 @@ pub use self::jobs::QueueError;
 pub use self::runs::{Runs, RunsError};
 use self::schema::Schemas;
 pub use self::start::{FlowRef, StartRun};
-use crate::engine::link::Link;
+use crate::link::Link;
 use crate::open::Builder;
 use crate::run::Run;
 use crate::store::memory::MemoryStore;

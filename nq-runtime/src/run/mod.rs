@@ -16,7 +16,7 @@ use nq_core::transaction::Act;
 use serde_json::Value;
 
 pub use self::completed::{Completed, ResultError, RunError};
-use crate::engine::link::{Link, Message};
+use crate::link::{Link, Message};
 use crate::patience::Reader;
 use crate::state::state_at;
 use crate::unserved::waits;

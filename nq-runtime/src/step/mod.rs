@@ -21,7 +21,7 @@ pub(crate) use self::operations::CHECKPOINT;
 pub(crate) use self::values::fits;
 use crate::client::Client;
 use crate::data::{Data, Provided};
-use crate::engine::link::Link;
+use crate::link::Link;
 use crate::state::StateCache;
 
 /// The step at hand, as extractors see it. Cheap to clone.
