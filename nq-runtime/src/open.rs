@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nq_core::limits::{MAX_PAYLOAD_BYTES, duration_ms};
-use nq_core::registry::{Registry, WiringError};
+use nq_core::registry::WiringError;
 use nq_core::store::{Retention, Store, StoreError};
 use tokio::runtime::Handle;
 use tracing::level_filters::LevelFilter;
@@ -246,16 +246,9 @@ impl Builder {
     }
 
     fn connect(&self, handlers: &[&'static Handler]) -> Result<Client, OpenError> {
-        let registry = Arc::new(wired(handlers)?);
+        let registry = Arc::new(handler::wired(handlers)?);
         Ok(Client::new(self.store.clone(), registry, self.max_payload))
     }
-}
-
-/// The registry of these workers.
-pub(crate) fn wired(handlers: &[&'static Handler]) -> Result<Registry, OpenError> {
-    let defs = handlers.iter().map(|handler| handler.def);
-    let events = handlers.iter().flat_map(|handler| handler.events.iter().copied());
-    Ok(Registry::new(defs, events)?)
 }
 
 /// A subscriber for log lines of steps, where the program has none: they reach the timeline all the same.

@@ -78,7 +78,7 @@ impl Runs<'_> {
         if let Some(error) = self.bad {
             return Err(error.into());
         }
-        Ok(self.client.store.runs(&self.query).await?)
+        Ok(self.client.store().runs(&self.query).await?)
     }
 
     /// Every run, page by page.

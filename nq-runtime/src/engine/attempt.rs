@@ -22,10 +22,10 @@ use super::prepare::{prepare, unprepared};
 use crate::client::Client;
 use crate::data::Provided;
 use crate::error::Error;
+use crate::folds::StateCache;
 use crate::handler::Handler;
 use crate::link::{Link, Message};
 use crate::log;
-use crate::state::StateCache;
 use crate::step::{Inner, Journal, Step};
 
 /// What every attempt of an instance shares.

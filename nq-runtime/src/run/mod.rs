@@ -16,9 +16,9 @@ use nq_core::transaction::Act;
 use serde_json::Value;
 
 pub use self::completed::{Completed, ResultError, RunError};
+use crate::folds::state_at;
 use crate::link::{Link, Message};
 use crate::patience::Reader;
-use crate::state::state_at;
 use crate::unserved::waits;
 
 /// One run. Cheap to clone; what it says is asked of the store each time.

@@ -60,6 +60,7 @@ mod records;
 mod reserve;
 mod row;
 mod schema;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod tick;
@@ -90,10 +91,12 @@ use self::book::Book;
 use self::checkpoint::{LOG_BYTES, Log};
 use self::errors::Failure;
 use self::locks::Locks;
+use self::open::Setup;
 pub use self::options::SqliteOptions;
 use self::readers::Readers;
 use self::reserve::Reserve;
-use self::writer::{Call, Clock, Message, Shared, Writer};
+use self::shared::{Clock, Shared};
+use self::writer::{Call, Message, Writer};
 use super::clock;
 
 /// A store in one SQLite database. Dropping it waits for the write that is under way, and closes the file.
@@ -105,16 +108,6 @@ pub struct SqliteStore {
     /// None once the store is being dropped.
     readers: Option<Readers>,
     shared: Arc<Shared>,
-    clock: Clock,
-}
-
-/// What the writer works with.
-struct Setup {
-    options: SqliteOptions,
-    /// The version of SQLite, as a number.
-    sqlite: i32,
-    /// The length of a write-ahead log that is brought into the database.
-    log_bytes: u64,
     clock: Clock,
 }
 
