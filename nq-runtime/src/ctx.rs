@@ -60,6 +60,15 @@ impl<W: Worker> Ctx<W> {
     }
 
     /// The number of the attempt, from 1.
+    ///
+    /// ```
+    /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> {
+    /// if ctx.attempt() > 1 {
+    ///     println!("{} of {} is tried again", ctx.step_id(), ctx.run_id());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn attempt(&self) -> u32 {
         self.step.attempt().number
     }
@@ -94,6 +103,14 @@ impl<W: Worker> Ctx<W> {
     }
 
     /// Emits an untyped event, one that the worker's `emits` names by a string.
+    ///
+    /// ```
+    /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> {
+    /// // The worker has `emits = ["order.audited"]`.
+    /// ctx.emit_named("order.audited", serde_json::json!({ "order": 7 }))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn emit_named(&self, event: &str, payload: impl Serialize) -> Result<(), StepError> {
         if W::DEF.emits.iter().all(|declared| declared.name != event) {
             let worker = W::DEF.name.to_owned();
@@ -227,11 +244,35 @@ impl<W: Worker> Ctx<W> {
     }
 
     /// Returns when the step should stop: its run has ended, its lease is lost, or the instance shuts down.
+    ///
+    /// ```
+    /// # async fn copy() -> std::io::Result<()> { Ok(()) }
+    /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> {
+    /// tokio::select! {
+    ///     copied = copy() => copied?,
+    ///     () = ctx.stopping() => return Err(nq::Error::msg("told to stop")),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn stopping(&self) {
         self.step.inner.stop.cancelled().await;
     }
 
     /// Whether the step should stop.
+    ///
+    /// ```
+    /// # async fn copy(_: u32) -> std::io::Result<()> { Ok(()) }
+    /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> {
+    /// for chunk in 0..100 {
+    ///     if ctx.is_stopping() {
+    ///         break;
+    ///     }
+    ///     copy(chunk).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn is_stopping(&self) -> bool {
         self.step.inner.stop.is_cancelled()
     }

@@ -78,6 +78,10 @@ impl LogLayer {
     }
 
     /// Keeps the events of all crates.
+    ///
+    /// ```
+    /// let layer = nq::log::layer().level(tracing::Level::WARN).all_crates();
+    /// ```
     #[must_use]
     pub fn all_crates(mut self) -> Self {
         self.all_crates = true;

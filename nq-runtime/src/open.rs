@@ -273,6 +273,14 @@ impl Nq {
     /// Stops leasing, lets running steps finish within the grace period, hands back the others, and names
     /// them in the program's log. It returns within that period also where the store does not answer, with an error. An
     /// instance that has ended by itself says why.
+    ///
+    /// ```
+    /// # async fn example() -> nq::Result<()> {
+    /// let nq = nq::open("memory:").await?.start().await?;
+    /// nq.shutdown().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn shutdown(self) -> Result<(), StoreError> {
         self.engine.stop(self.grace).await
     }

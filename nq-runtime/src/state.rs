@@ -47,6 +47,13 @@ impl StateHandle {
     }
 
     /// The value of a key; none if it is not set.
+    ///
+    /// ```
+    /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> {
+    /// let receipt: Option<String> = ctx.state().get("receipt").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StepError> {
         let base = self.base().await?;
         let mut state = State::default();
@@ -60,6 +67,15 @@ impl StateHandle {
     }
 
     /// Every key with its value.
+    ///
+    /// ```
+    /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> {
+    /// for (key, value) in ctx.state().all().await? {
+    ///     println!("{key}: {value}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn all(&self) -> Result<BTreeMap<String, Value>, StepError> {
         let mut state = State::clone(&*self.base().await?);
         for (_, change) in &self.step.journal().overlay {
@@ -90,6 +106,13 @@ impl StateHandle {
     ///
     /// The sum is made when the state is read, by parallel steps too, so nothing here can tell whether it has
     /// reached an end. Read it as the type that it fits: `get::<i64>` of a sum above `i64::MAX` is an error.
+    ///
+    /// ```
+    /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> {
+    /// ctx.state().incr("parcels", 1)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn incr(&self, key: &str, by: i64) -> Result<(), StepError> {
         fits(KEY, key)?;
         self.change(Change::Incr { key: key.into(), by }, key.len())

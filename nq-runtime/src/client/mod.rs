@@ -137,11 +137,27 @@ impl Client {
     }
 
     /// Every worker, event and flow of the program.
+    ///
+    /// ```
+    /// # async fn example(nq: nq::Client) -> nq::Result<()> {
+    /// for flow in nq.registry().flows.keys() {
+    ///     println!("{flow}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn registry(&self) -> &Arc<Registry> {
         &self.parts.registry
     }
 
     /// The store itself.
+    ///
+    /// ```
+    /// # async fn example(nq: nq::Client) -> nq::Result<()> {
+    /// let nq = nq::Builder::new(nq.store().clone()).concurrency(4).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.parts.store
     }

@@ -44,6 +44,13 @@ impl<'a> FlowRef<'a> {
     }
 
     /// Starts a run of this flow with an input from elsewhere.
+    ///
+    /// ```
+    /// # async fn example(nq: nq::Client, body: nq::Json) -> nq::Result<()> {
+    /// let run = nq.flow("order").start_json(body).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn start_json(&self, input: Value) -> StartRun<'a> {
         let written = match value::measure(&input) {
             Ok(bytes) => Ok(Written { value: input, bytes }),
@@ -85,12 +92,28 @@ impl<'a> StartRun<'a> {
 
     /// Gives the run this id, of 1 to 200 bytes without white space. Starting again with the same id and input starts nothing and finds the run;
     /// with another input it is an error.
+    ///
+    /// ```
+    /// # async fn example(nq: nq::Client, body: nq::Json) -> nq::Result<()> {
+    /// let run = nq.start_json("order", body.clone()).id("order-7").await?;
+    /// let found = nq.start_json("order", body).id("order-7").await?;
+    /// assert_eq!(run.id(), found.id());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
         self
     }
 
     /// Names the entry worker, where the flow has several.
+    ///
+    /// ```
+    /// # async fn example(nq: nq::Client, body: nq::Json) -> nq::Result<()> {
+    /// let run = nq.start_json("order", body).entry("import_order").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn entry(mut self, entry: impl Into<String>) -> Self {
         self.entry = Some(entry.into());
         self

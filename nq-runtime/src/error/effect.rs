@@ -65,6 +65,15 @@ impl EffectError {
     }
 
     /// Why nq did not run the closure, or could not record what it returned; none if the closure returned the error.
+    ///
+    /// ```
+    /// fn judge(error: nq::EffectError) -> nq::Error {
+    ///     match error.refusal() {
+    ///         Some(refusal) => nq::Error::msg(format!("{}: {refusal}", error.effect())),
+    ///         None => nq::Error::retry_after(error, std::time::Duration::from_secs(60)),
+    ///     }
+    /// }
+    /// ```
     pub fn refusal(&self) -> Option<&StepError> {
         match &self.cause {
             Cause::Refused(error) => Some(error),

@@ -85,6 +85,11 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// An error that says this.
+    ///
+    /// ```
+    /// let error = nq::Error::msg("the card has expired");
+    /// assert_eq!(error.to_string(), "the card has expired");
+    /// ```
     pub fn msg(message: impl Into<String>) -> Self {
         Self(message.into().into())
     }
@@ -148,6 +153,12 @@ impl Error {
 
     /// The error and what lies beneath it, outermost first; the first thousand of them, where an error is its own
     /// cause.
+    ///
+    /// ```
+    /// fn is_of_the_network(error: &nq::Error) -> bool {
+    ///     error.chain().any(|error| error.is::<std::io::Error>())
+    /// }
+    /// ```
     pub fn chain(&self) -> impl Iterator<Item = &(dyn StdError + 'static)> {
         // An advice says how the error above it is retried, and is no cause of it.
         sources(&*self.0).filter(|error| !error.is::<Advice>()).map(innermost)
@@ -161,12 +172,27 @@ impl Error {
     /// The error of this type that it was made from: as the worker returned it, or as the closure of
     /// [`Ctx::run`](crate::ctx::Ctx::run) did, also out of [`fatal`](Self::fatal) and
     /// [`retry_after`](Self::retry_after). If it was made from another, it comes back as it was.
+    ///
+    /// ```
+    /// let error = nq::Error::from("x".parse::<u32>().unwrap_err());
+    /// let error: std::num::ParseIntError = error.downcast()?;
+    /// # Ok::<(), nq::Error>(())
+    /// ```
     pub fn downcast<E: StdError + 'static>(self) -> Result<E, Self> {
         downcast(self.0).map_err(Self)
     }
 
     /// The error and its causes in one line, as it stands in the timeline: at most 16 KiB. Of an error that says
     /// more, the end is left out, with a mark that says how much.
+    ///
+    /// ```
+    /// #[derive(Debug, thiserror::Error)]
+    /// #[error("while charging")]
+    /// struct Charging(#[from] std::num::ParseIntError);
+    ///
+    /// let error = nq::Error::from(Charging("x".parse::<u32>().unwrap_err()));
+    /// assert_eq!(error.report(), "while charging: invalid digit found in string");
+    /// ```
     pub fn report(&self) -> String {
         /// What is kept for the causes of an error that says very much.
         const CAUSES: usize = 1024;

@@ -25,6 +25,19 @@ use crate::folds::StateCache;
 use crate::link::Link;
 
 /// The step at hand, as extractors see it. Cheap to clone.
+///
+/// ```
+/// use nq::{Extract, Step};
+///
+/// /// Whether the worker has failed so often that it should take the long way round.
+/// struct Careful(bool);
+///
+/// impl<W> Extract<W> for Careful {
+///     fn extract(step: &Step) -> nq::Result<Self> {
+///         Ok(Self(step.attempt().failures > 2))
+///     }
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Step {
     pub(crate) inner: Arc<Inner>,

@@ -84,6 +84,18 @@ impl<W: Worker> Ctx<W> {
     }
 
     /// The events of this type that wait for the commit, in the order emitted.
+    ///
+    /// ```
+    /// # #[nq::event]
+    /// # struct OrderPaid { receipt: String }
+    /// # async fn charge<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> { Ok(()) }
+    /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> {
+    /// charge(ctx.clone()).await.unwrap();
+    /// let receipts: Vec<_> = ctx.emitted::<OrderPaid>().into_iter().map(|paid| paid.receipt).collect();
+    /// assert_eq!(receipts, ["r-17"]);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn emitted<E: Event>(&self) -> Vec<E> {
         let of_type = |kind| match kind {
             OperationKind::Emit { event, payload } if *event == *E::DEF.name => {
@@ -144,6 +156,15 @@ impl<W: Worker> TestCtx<W> {
     }
 
     /// A step that is told to stop from the beginning: [`Ctx::is_stopping`] is true.
+    ///
+    /// ```
+    /// # async fn example(_: W) -> nq::Result<()> {
+    /// let ctx = nq::Ctx::test().stopping().build();
+    /// # let ctx: nq::Ctx<W> = ctx;
+    /// assert!(ctx.is_stopping());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stopping(self) -> Self {
         self.stop.cancel();
         self

@@ -116,6 +116,18 @@ impl SqliteStore {
     ///
     /// Fails with [`ErrorKind::Config`] where the path or the rights are wrong, [`ErrorKind::Version`] where
     /// the file is not nq's or of a newer one, [`ErrorKind::Corrupt`] where it is damaged.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use nq::store::sqlite::{SqliteOptions, SqliteStore};
+    ///
+    /// # async fn example() -> nq::Result<()> {
+    /// let store = SqliteStore::open(SqliteOptions::parse("sqlite:orders.db")?).await?;
+    /// let nq = nq::Builder::new(Arc::new(store)).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn open(options: SqliteOptions) -> Result<Self, StoreError> {
         Self::with_clock(options, clock::now_ms).await
     }
