@@ -19,8 +19,7 @@ pub use nq_core::status::{RunStatus, RunView, StepStatus, StepView};
 pub use nq_runtime::client::{Client, FlowRef, QueueError, Runs, RunsError, StartError, StartRun, Violation};
 pub use nq_runtime::ctx::Ctx;
 pub use nq_runtime::data::{Data, MissingData, Provided};
-pub use nq_runtime::effect::EffectError;
-pub use nq_runtime::error::{AnyError, BoxError, Error, Result};
+pub use nq_runtime::error::{AnyError, BoxError, EffectError, Error, Result};
 pub use nq_runtime::extract::Extract;
 pub use nq_runtime::log;
 pub use nq_runtime::open::{Builder, Nq, OpenError, open};
@@ -28,7 +27,7 @@ pub use nq_runtime::run::{Completed, ResultError, Run, RunError};
 pub use nq_runtime::state::StateHandle;
 pub use nq_runtime::step::{Step, StepError};
 pub use nq_runtime::store;
-pub use nq_runtime::testing::TestCtx;
+pub use nq_runtime::testing;
 pub use nq_runtime::unserved::Unserved;
 /// Any JSON value: the input of a worker that takes what has no type of its own.
 pub use serde_json::Value as Json;

@@ -16,9 +16,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use nq::prelude::*;
-use nq::store::faulty::{Faulty, Plan};
 use nq::store::memory::MemoryStore;
 use nq::store::{JobState, JobsQuery};
+use nq::testing::{Faulty, Plan};
 use nq::{Builder, EntryType, Run, RunError};
 use serde::{Serialize, Serializer};
 use support::every_store::on_every_store;

@@ -15,11 +15,11 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use nq::prelude::*;
 use nq::store::Store;
-use nq::store::faulty::{Fault, Faulty, Plan};
 use nq::store::memory::MemoryStore;
 #[cfg(feature = "redis")]
 use nq::store::redis::RedisStore;
 use nq::store::sqlite::{SqliteOptions, SqliteStore};
+use nq::testing::{Fault, Faulty, Plan};
 use nq::{Builder, EntryType, InstanceId, Nq, QueueName, Run};
 use nq_core::transaction::{Turn, Want};
 use support::sound::sound;

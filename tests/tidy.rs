@@ -1,11 +1,16 @@
-//! What the compiler does not check about the sources: their openings, their words, their size, and what
-//! nq-core keeps away from.
+//! What the compiler does not check about the sources: their openings, their words, their size, what imports what, and
+//! what nq-core keeps away from.
+
+#[path = "support/imports.rs"]
+mod imports;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use self::imports::Imports;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -182,6 +187,86 @@ fn core_names_no_clock_no_disk_no_network_and_no_chance() {
     let core: Vec<_> = sources().into_iter().filter(|(name, _)| of_core(name)).collect();
     assert!(core.len() > 10);
     check(&core, |_, text| holds(text, &banned));
+}
+
+/// The circles of imports between files, said in words.
+fn circles(files: &[(String, String)]) -> Vec<String> {
+    let imports = Imports::of(files);
+    imports.circles().iter().map(|circle| imports.say(circle)).collect()
+}
+
+/// Whether a file may import in a circle others for which the same holds: the acts of a store and the contract that they
+/// serve have grown into each other.
+fn is_entangled(package: &str, file: &str) -> bool {
+    package == "nq-core"
+        && (["ledger/", "store/"].iter().any(|folder| file.starts_with(folder)) || file == "record.rs")
+}
+
+#[test]
+fn files_import_each_other_in_no_circle() {
+    let sources = sources();
+    for package in ["nq-core", "nq-macros", "nq-runtime"] {
+        let of_tests = |file: &str| file.ends_with("tests.rs") || file.contains("tests/");
+        let files = sources.iter().filter_map(|(name, text)| {
+            let file = name.strip_prefix(package)?.strip_prefix("/src/")?;
+            (!of_tests(file)).then(|| (file.to_owned(), text.clone()))
+        });
+        let files: Vec<_> = files.collect();
+        assert!(files.len() > 10, "{package} is not where it is looked for");
+        let imports = Imports::of(&files);
+        let unknown = |circle: &&Vec<&str>| !circle.iter().all(|file| is_entangled(package, file));
+        let circles: Vec<_> =
+            imports.circles().iter().filter(unknown).map(|circle| imports.say(circle)).collect();
+        assert!(circles.is_empty(), "{package}:\n{}", circles.join("\n"));
+    }
+}
+
+#[test]
+fn a_circle_is_seen_where_an_import_leads_to_and_not_where_it_is_passed_on() {
+    let check = |files: &[(&str, &str)], expected: &[&str]| {
+        let files: Vec<_> =
+            files.iter().map(|(name, text)| (format!("{name}.rs"), (*text).to_owned())).collect();
+        assert_eq!(circles(&files), expected);
+    };
+    let lib = ("lib", "mod a; mod b;");
+    check(&[lib, ("a", "use crate::b::B; pub struct A(B);"), ("b", "pub struct B;")], &[]);
+    check(
+        &[lib, ("a", "use crate::b::B; pub struct A(B);"), ("b", "pub struct B; fn f(a: super::a::A) {}")],
+        &["a.rs imports b::B from b.rs; b.rs imports a::A from a.rs"],
+    );
+    // A `mod.rs` that only declares and passes on is seen through.
+    let passes_on = ("a/mod", "mod x; mod y; pub use self::x::X; pub use self::y::Y;");
+    let y = ("a/y", "use super::X; pub struct Y(X);");
+    check(&[lib, passes_on, ("a/x", "pub struct X;"), y], &[]);
+    check(
+        &[lib, passes_on, ("a/x", "use crate::a::Y; pub struct X(Y);"), y],
+        &["a/x.rs imports a::Y from a/y.rs; a/y.rs imports a::X from a/x.rs"],
+    );
+    // One that uses what it passes on needs it.
+    let needs = ("a/mod", "mod x; pub use self::x::X; pub struct A(X);");
+    check(
+        &[lib, needs, ("a/x", "use super::A; pub struct X;")],
+        &["a/mod.rs imports a::x::X from a/x.rs; a/x.rs imports a::A from a/mod.rs"],
+    );
+    // Names by way of a module, and through `*`.
+    check(
+        &[
+            lib,
+            ("a", "use crate::b; fn f() { b::g() }"),
+            ("b", "pub use crate::c::*;"),
+            ("c", "pub fn g() { crate::a::f() }"),
+        ],
+        &["a.rs imports b::g from c.rs; c.rs imports a::f from a.rs"],
+    );
+    // Tests may need what the code does not.
+    check(
+        &[
+            lib,
+            ("a", "pub fn f() { super::b::g() }"),
+            ("b", "#[cfg(test)] mod tests { use crate::a::f; } pub fn g() {}"),
+        ],
+        &[],
+    );
 }
 
 /// The names that a file makes public, as words: `StepId` is `step`, `id`.

@@ -6,16 +6,24 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 
-use crate::step::Step;
-
 thread_local! {
     /// The acts that are being called or polled, the innermost last.
     static RUNNING: RefCell<Vec<Arc<Act>>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Tells the steps that are under way in a process apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StepAddress(usize);
+
+impl StepAddress {
+    /// That of the step which this is.
+    pub(crate) fn of<T>(step: &Arc<T>) -> Self {
+        Self(Arc::as_ptr(step).addr())
+    }
+}
+
 struct Act {
-    /// The address of the step.
-    step: usize,
+    step: StepAddress,
     position: String,
     name: String,
 }
@@ -36,19 +44,15 @@ impl Drop for Entered {
     }
 }
 
-fn address(step: &Step) -> usize {
-    Arc::as_ptr(&step.inner).addr()
-}
-
 /// Calls an act and awaits it. Other branches of the handler may do operations in between: only what runs inside of
 /// the call and of each poll belongs to the act.
 pub(crate) async fn run<F: Future>(
-    step: &Step,
+    step: StepAddress,
     position: &str,
     name: &str,
     act: impl FnOnce() -> F,
 ) -> F::Output {
-    let running = Arc::new(Act { step: address(step), position: position.to_owned(), name: name.to_owned() });
+    let running = Arc::new(Act { step, position: position.to_owned(), name: name.to_owned() });
     let called = {
         let _entered = Entered::new(&running);
         act()
@@ -62,8 +66,7 @@ pub(crate) async fn run<F: Future>(
 }
 
 /// The position and name of the act of this step that is being called or polled on this thread.
-pub(crate) fn running(step: &Step) -> Option<(String, String)> {
-    let step = address(step);
+pub(crate) fn running(step: StepAddress) -> Option<(String, String)> {
     RUNNING.with_borrow(|running| {
         let act = running.iter().rev().find(|act| act.step == step)?;
         Some((act.position.clone(), act.name.clone()))

@@ -6,18 +6,14 @@ use std::sync::Arc;
 
 use nq_core::bounds::{EmittedBy, Worker};
 use nq_core::decide::OperationKind;
-use nq_core::def::Event;
 use nq_core::id::{RunId, StepId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use crate::act;
-use crate::effect::EffectError;
-use crate::error::BoxError;
+use crate::error::{BoxError, EffectError};
 use crate::state::StateHandle;
-use crate::step::{CHECKPOINT, Step, StepError};
-use crate::testing::TestCtx;
+use crate::step::{CHECKPOINT, Step, StepError, read};
 
 /// The context of a step of the worker `W`.
 ///
@@ -26,7 +22,7 @@ use crate::testing::TestCtx;
 /// handler does the same operations in the same order on every attempt; branches that run concurrently and
 /// do more than one operation each do so in a [`scope`](Self::scope) of their own.
 pub struct Ctx<W> {
-    step: Step,
+    pub(crate) step: Step,
     scope: Arc<str>,
     worker: PhantomData<fn() -> W>,
 }
@@ -64,6 +60,15 @@ impl<W: Worker> Ctx<W> {
     }
 
     /// The number of the attempt, from 1.
+    ///
+    /// ```
+    /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> {
+    /// if ctx.attempt() > 1 {
+    ///     println!("{} of {} is tried again", ctx.step_id(), ctx.run_id());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn attempt(&self) -> u32 {
         self.step.attempt().number
     }
@@ -98,6 +103,14 @@ impl<W: Worker> Ctx<W> {
     }
 
     /// Emits an untyped event, one that the worker's `emits` names by a string.
+    ///
+    /// ```
+    /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> {
+    /// // The worker has `emits = ["order.audited"]`.
+    /// ctx.emit_named("order.audited", serde_json::json!({ "order": 7 }))?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn emit_named(&self, event: &str, payload: impl Serialize) -> Result<(), StepError> {
         if W::DEF.emits.iter().all(|declared| declared.name != event) {
             let worker = W::DEF.name.to_owned();
@@ -169,7 +182,7 @@ impl<W: Worker> Ctx<W> {
             let value = match begun.map_err(refused)? {
                 (_, Some(recorded)) => recorded,
                 (position, None) => {
-                    let result = act::run(&step, &position, &name, act)
+                    let result = act::run(step.address(), &position, &name, act)
                         .await
                         .map_err(|error| EffectError::failed(&name, error.into()))?;
                     let written = step.result(&position, &name, result).map_err(refused)?;
@@ -231,74 +244,36 @@ impl<W: Worker> Ctx<W> {
     }
 
     /// Returns when the step should stop: its run has ended, its lease is lost, or the instance shuts down.
+    ///
+    /// ```
+    /// # async fn copy() -> std::io::Result<()> { Ok(()) }
+    /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> {
+    /// tokio::select! {
+    ///     copied = copy() => copied?,
+    ///     () = ctx.stopping() => return Err(nq::Error::msg("told to stop")),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn stopping(&self) {
         self.step.inner.stop.cancelled().await;
     }
 
     /// Whether the step should stop.
+    ///
+    /// ```
+    /// # async fn copy(_: u32) -> std::io::Result<()> { Ok(()) }
+    /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> {
+    /// for chunk in 0..100 {
+    ///     if ctx.is_stopping() {
+    ///         break;
+    ///     }
+    ///     copy(chunk).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn is_stopping(&self) -> bool {
         self.step.inner.stop.is_cancelled()
     }
-
-    /// A context for calling a handler from a test: nothing is stored, `run` does what it is given, the
-    /// state begins empty. Look at what the handler did with [`emitted`](Self::emitted) and `state()`.
-    ///
-    /// ```
-    /// # use nq::prelude::*;
-    /// # #[nq::event]
-    /// # struct OrderPlaced { order: u64 }
-    /// # async fn charge<W: nq::Worker>(order: OrderPlaced, ctx: Ctx<W>) -> nq::Result<()> {
-    /// #     Ok(ctx.state().set("order", &order.order)?)
-    /// # }
-    /// # async fn example<W: nq::Worker>() {
-    /// let ctx = Ctx::for_test();
-    /// # let ctx: Ctx<W> = ctx;
-    /// charge(OrderPlaced { order: 7 }, ctx.clone()).await.unwrap();
-    /// assert_eq!(ctx.state().get::<u64>("order").await.unwrap(), Some(7));
-    /// # }
-    /// ```
-    pub fn for_test() -> Self {
-        Self::test().build()
-    }
-
-    /// The same of a later attempt, or of a step in the middle of a run: say what went before, then `build`.
-    ///
-    /// ```
-    /// # use nq::prelude::*;
-    /// # #[nq::event]
-    /// # struct OrderPlaced { order: u64 }
-    /// # async fn charge<W: nq::Worker>(order: OrderPlaced, ctx: Ctx<W>) -> nq::Result<String> {
-    /// #     Ok(ctx.run("charge card", || async { nq::Ok(String::new()) }).await?)
-    /// # }
-    /// # async fn example<W: nq::Worker>() {
-    /// // The attempt before was killed after the card was charged.
-    /// let ctx = Ctx::test().attempt(2).recorded("charge card", "receipt 1").state("customer", 9).build();
-    /// # let ctx: Ctx<W> = ctx;
-    /// let receipt = charge(OrderPlaced { order: 7 }, ctx.clone()).await.unwrap();
-    /// assert_eq!(receipt, "receipt 1");
-    /// # }
-    /// ```
-    pub fn test() -> TestCtx<W> {
-        TestCtx::new()
-    }
-
-    /// The events of this type that wait for the commit, in the order emitted.
-    pub fn emitted<E: Event>(&self) -> Vec<E> {
-        let of_type = |kind| match kind {
-            OperationKind::Emit { event, payload } if *event == *E::DEF.name => {
-                serde_json::from_value(payload).ok()
-            }
-            _ => None,
-        };
-        self.step.buffered().into_iter().filter_map(|operation| of_type(operation.kind)).collect()
-    }
-}
-
-/// Reads a recorded value as the type that is asked for.
-pub(crate) fn read<T: DeserializeOwned>(what: &str, value: Value) -> Result<T, StepError> {
-    serde_json::from_value(value).map_err(|error| StepError::OtherType {
-        what: what.to_owned(),
-        type_name: std::any::type_name::<T>(),
-        error: error.to_string(),
-    })
 }

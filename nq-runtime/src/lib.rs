@@ -7,17 +7,17 @@
 
 mod act;
 pub mod ask;
-mod calls;
 pub mod client;
 pub mod ctx;
 pub mod data;
-pub mod effect;
 mod engine;
 pub mod error;
 pub mod extract;
+mod folds;
 pub mod handler;
 mod ids;
-mod linked;
+mod lines;
+mod link;
 pub mod log;
 pub mod open;
 mod patience;

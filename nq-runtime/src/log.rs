@@ -19,8 +19,8 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::engine::link::Link;
 use crate::handler::{Handler, Proven};
+use crate::link::Link;
 use crate::step::Step;
 
 /// The target of the span that a step runs in.
@@ -78,6 +78,10 @@ impl LogLayer {
     }
 
     /// Keeps the events of all crates.
+    ///
+    /// ```
+    /// let layer = nq::log::layer().level(tracing::Level::WARN).all_crates();
+    /// ```
     #[must_use]
     pub fn all_crates(mut self) -> Self {
         self.all_crates = true;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nq_core::limits::{MAX_PAYLOAD_BYTES, duration_ms};
-use nq_core::registry::{Registry, WiringError};
+use nq_core::registry::WiringError;
 use nq_core::store::{Retention, Store, StoreError};
 use tokio::runtime::Handle;
 use tracing::level_filters::LevelFilter;
@@ -16,9 +16,9 @@ use crate::client::Client;
 #[cfg(doc)]
 use crate::data::Data;
 use crate::data::{MissingData, Provided};
-use crate::engine::link::Link;
 use crate::engine::{self, EngineHandle, Settings, Shared, Starting};
 use crate::handler::{self, Handler, RegistryError};
+use crate::link::Link;
 use crate::{ask, ids, log, store};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -246,16 +246,9 @@ impl Builder {
     }
 
     fn connect(&self, handlers: &[&'static Handler]) -> Result<Client, OpenError> {
-        let registry = Arc::new(wired(handlers)?);
+        let registry = Arc::new(handler::wired(handlers)?);
         Ok(Client::new(self.store.clone(), registry, self.max_payload))
     }
-}
-
-/// The registry of these workers.
-pub(crate) fn wired(handlers: &[&'static Handler]) -> Result<Registry, OpenError> {
-    let defs = handlers.iter().map(|handler| handler.def);
-    let events = handlers.iter().flat_map(|handler| handler.events.iter().copied());
-    Ok(Registry::new(defs, events)?)
 }
 
 /// A subscriber for log lines of steps, where the program has none: they reach the timeline all the same.
@@ -280,6 +273,14 @@ impl Nq {
     /// Stops leasing, lets running steps finish within the grace period, hands back the others, and names
     /// them in the program's log. It returns within that period also where the store does not answer, with an error. An
     /// instance that has ended by itself says why.
+    ///
+    /// ```
+    /// # async fn example() -> nq::Result<()> {
+    /// let nq = nq::open("memory:").await?.start().await?;
+    /// nq.shutdown().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn shutdown(self) -> Result<(), StoreError> {
         self.engine.stop(self.grace).await
     }

@@ -12,10 +12,8 @@ use nq_core::store::{JobSummary, JobsQuery, Store, StoreError};
 use serde::Serialize;
 use tokio::sync::Mutex;
 
-use crate::client::Client;
-
 /// The most runs that are named of one queue.
-const MOST_RUNS: usize = 100;
+pub(crate) const MOST_RUNS: usize = 100;
 
 /// A queue with jobs that no running instance takes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -74,27 +72,6 @@ async fn running(store: &dyn Store, queue: &QueueName, most: usize) -> Result<Ve
 /// Whether a job waits for somebody to take it, now or later.
 pub(crate) fn waits(job: &JobSummary) -> bool {
     matches!(job.state, JobState::Queued | JobState::Delayed { .. })
-}
-
-impl Client {
-    /// The queues with jobs that no running instance takes, and the runs that wait for them: their worker was removed
-    /// or renamed, or is of a version that runs nowhere yet. An instance that has just ended counts as running for one
-    /// lease more.
-    ///
-    /// ```
-    /// # async fn example(nq: nq::Client) -> nq::Result<()> {
-    /// for unserved in nq.unserved().await? {
-    ///     println!("{} jobs wait in {}", unserved.jobs, unserved.queue);
-    ///     for run in &unserved.runs {
-    ///         nq.run(run)?.cancel("its worker is gone").await?;
-    ///     }
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn unserved(&self) -> Result<Vec<Unserved>, StoreError> {
-        unserved(&**self.store(), MOST_RUNS).await
-    }
 }
 
 /// Looks for such queues while an instance runs, and tells the program's log of each once.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use nq_core::conformance::{Subject, TestClock};
-use nq_runtime::store::faulty::{Fault, Faulty, Plan};
 use nq_runtime::store::memory::MemoryStore;
+use nq_runtime::testing::{Fault, Faulty, Plan};
 
 fn by(clock: &Arc<TestClock>) -> MemoryStore {
     let clock = clock.clone();

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use nq_core::conformance::{Stored, Subject, TestClock};
 use nq_runtime::store::Store;
-use nq_runtime::store::faulty::{Fault, Faulty, Plan};
 use nq_runtime::store::sqlite::{SqliteOptions, SqliteStore};
+use nq_runtime::testing::{Fault, Faulty, Plan};
 use support::shared::Shared;
 use tempfile::TempDir;
 

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use nq_core::conformance::TestClock;
-use nq_runtime::store::faulty::{Fault, Faulty, Plan};
 use nq_runtime::store::memory::MemoryStore;
+use nq_runtime::testing::{Fault, Faulty, Plan};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
 

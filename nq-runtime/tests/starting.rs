@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nq::store::faulty::{Fault, Faulty, Plan};
 use nq::store::memory::MemoryStore;
+use nq::testing::{Fault, Faulty, Plan};
 use nq::{Builder, Client, StartError};
 use tokio::time::Instant;
 

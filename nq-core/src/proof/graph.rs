@@ -1,7 +1,6 @@
 //! The graph of a registry: which worker is a step of which flow, which event leads where in it, and the
 //! verdict on each.
 
-use super::reach;
 use super::table::{Index, Table};
 use super::workers::{Role, flow_count, flow_key, flow_name, mention, mention_count, name_key, path_key};
 use crate::def::{EventRef, WorkerDef};
@@ -93,9 +92,9 @@ pub struct Plan<const PLACES: usize, const NODES: usize, const MENTIONS: usize> 
 }
 
 impl<const PLACES: usize, const NODES: usize, const MENTIONS: usize> Plan<PLACES, NODES, MENTIONS> {
-    /// Wires these workers and judges them. The graph of a library is `open`: what is missing in it may be in
-    /// the program that includes it.
-    pub const fn build(workers: &'static [&'static WorkerDef], open: bool) -> Self {
+    /// Wires these workers, and judges what each flow and each mention says by itself. The graph of a library is
+    /// `open`: what is missing in it may be in the program that includes it.
+    pub(super) const fn wired(workers: &'static [&'static WorkerDef], open: bool) -> Self {
         let mut plan = Self {
             workers,
             table: Table::new(),
@@ -116,7 +115,6 @@ impl<const PLACES: usize, const NODES: usize, const MENTIONS: usize> Plan<PLACES
             plan.judge_flows();
             plan.judge_mentions();
         }
-        reach::judge(&mut plan, open);
         plan
     }
 

@@ -5,6 +5,7 @@
 //! verdicts fall in one pass over the graph, on [keys](crate::keys) that are mostly there already; a check reads
 //! its verdict, and only one that fails compares strings and writes a text.
 
+mod build;
 mod check;
 mod graph;
 mod options;

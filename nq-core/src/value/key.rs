@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::ser::{Impossible, Serializer};
 
-use super::Fault;
+use super::fault::Fault;
 
 /// Writes a key. Numbers, booleans and the names of enum variants become strings, as `serde_json` writes them.
 pub(super) struct Key;

@@ -6,10 +6,18 @@ use serde::Serialize;
 use serde::ser::{self, SerializeStruct, Serializer};
 use serde_json::{Map, Value};
 
+use super::fault::{Fault, ValueError};
 use super::key::Key;
-use super::{
-    Fault, ValueError, Written, bool_len, measure_within, number_len, signed_len, text_len, unsigned_len,
-};
+use super::length::{bool_len, measure_within, number_len, signed_len, text_len, unsigned_len};
+
+/// A value as JSON.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Written {
+    /// The value.
+    pub value: Value,
+    /// How many bytes it has as JSON text.
+    pub bytes: usize,
+}
 
 /// Writes a value that is nested in itself at most so many levels.
 pub(super) fn write(value: &(impl Serialize + ?Sized), levels: usize) -> Result<Written, ValueError> {

@@ -9,6 +9,7 @@ use nq_core::store::{JobSummary, JobsQuery, QueueCounts, StoreError};
 
 use super::Client;
 use super::near::{hint, nearest};
+use crate::unserved::{MOST_RUNS, Unserved, unserved};
 
 /// A queue could not be paused or resumed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -42,7 +43,7 @@ impl Client {
     /// # }
     /// ```
     pub async fn queues(&self) -> Result<Vec<QueueCounts>, StoreError> {
-        self.store.queues().await
+        self.store().queues().await
     }
 
     /// The unfinished jobs of a run or a queue, dead letters among them, in pages.
@@ -60,7 +61,26 @@ impl Client {
     /// # }
     /// ```
     pub async fn jobs(&self, query: &JobsQuery) -> Result<Vec<JobSummary>, StoreError> {
-        self.store.jobs(query).await
+        self.store().jobs(query).await
+    }
+
+    /// The queues with jobs that no running instance takes, and the runs that wait for them: their worker was removed
+    /// or renamed, or is of a version that runs nowhere yet. An instance that has just ended counts as running for one
+    /// lease more.
+    ///
+    /// ```
+    /// # async fn example(nq: nq::Client) -> nq::Result<()> {
+    /// for unserved in nq.unserved().await? {
+    ///     println!("{} jobs wait in {}", unserved.jobs, unserved.queue);
+    ///     for run in &unserved.runs {
+    ///         nq.run(run)?.cancel("its worker is gone").await?;
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn unserved(&self) -> Result<Vec<Unserved>, StoreError> {
+        unserved(&**self.store(), MOST_RUNS).await
     }
 
     /// Pauses a worker on every instance: its queue, of each flow that it belongs to, gives out no jobs until it is
@@ -86,7 +106,7 @@ impl Client {
 
     async fn set_paused<W: Worker>(&self, paused: bool) -> Result<(), StoreError> {
         for flow in flows_of(W::DEF) {
-            self.store.pause(&QueueName::of(flow, W::DEF.name), paused).await?;
+            self.store().pause(&QueueName::of(flow, W::DEF.name), paused).await?;
         }
         Ok(())
     }
@@ -102,21 +122,21 @@ impl Client {
     /// # }
     /// ```
     pub async fn pause_queue(&self, queue: impl AsRef<str>) -> Result<(), QueueError> {
-        self.store.pause(&self.queue(queue.as_ref()).await?, true).await.map_err(QueueError::from)
+        self.store().pause(&self.queue(queue.as_ref()).await?, true).await.map_err(QueueError::from)
     }
 
     /// Resumes a paused queue.
     pub async fn resume_queue(&self, queue: impl AsRef<str>) -> Result<(), QueueError> {
-        self.store.pause(&self.queue(queue.as_ref()).await?, false).await.map_err(QueueError::from)
+        self.store().pause(&self.queue(queue.as_ref()).await?, false).await.map_err(QueueError::from)
     }
 
     /// A queue that the program or the store knows.
     async fn queue(&self, name: &str) -> Result<QueueName, QueueError> {
         let queue = QueueName::new(name)?;
-        let steps = self.registry.flows.values().flat_map(|flow| flow.steps.values());
+        let steps = self.registry().flows.values().flat_map(|flow| flow.steps.values());
         let mut known: BTreeSet<_> = steps.map(|step| step.spec.queue.clone()).collect();
         if !known.contains(&queue) {
-            known.extend(self.store.queues().await?.into_iter().map(|counts| counts.queue));
+            known.extend(self.store().queues().await?.into_iter().map(|counts| counts.queue));
         }
         if known.contains(&queue) {
             return Ok(queue);

@@ -3,25 +3,26 @@
 mod error;
 mod jobs;
 mod near;
+mod parts;
 mod runs;
 mod schema;
 mod start;
 
 use std::sync::Arc;
 
+use nq_core::bounds::{InputOf, Worker};
 use nq_core::id::{IdError, RunId};
-use nq_core::registry::Registry;
+use nq_core::registry::{Registry, flows_of};
 use nq_core::store::Store;
+use serde_json::Value;
 
 pub use self::error::{StartError, Violation};
 pub use self::jobs::QueueError;
+use self::parts::Parts;
 pub use self::runs::{Runs, RunsError};
-use self::schema::Schemas;
 pub use self::start::{FlowRef, StartRun};
-use crate::engine::link::Link;
-use crate::open::Builder;
+use crate::link::Link;
 use crate::run::Run;
-use crate::store::memory::MemoryStore;
 
 /// A store, seen by a program: starts runs and looks at them. Cheap to clone.
 ///
@@ -45,46 +46,83 @@ use crate::store::memory::MemoryStore;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Client {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) registry: Arc<Registry>,
-    max_payload: usize,
-    /// What inputs from elsewhere are checked against.
-    schemas: Arc<Schemas>,
-    /// The engine of the instance that it belongs to, which hears at once what is done to a run through it.
-    link: Link,
+    parts: Arc<Parts>,
 }
 
 impl Client {
     pub(crate) fn new(store: Arc<dyn Store>, registry: Arc<Registry>, max_payload: usize) -> Self {
-        let schemas = Arc::new(Schemas::new(&registry));
-        Self { store, registry, max_payload, schemas, link: Link::Detached }
+        Self { parts: Arc::new(Parts::new(store, registry, max_payload, Link::Detached)) }
     }
 
     /// The same, of the instance whose engine is at the other end.
-    pub(crate) fn told_by(self, link: Link) -> Self {
-        Self { link, ..self }
+    pub(crate) fn told_by(&self, link: Link) -> Self {
+        let Parts { store, registry, max_payload, .. } = &*self.parts;
+        Self { parts: Arc::new(Parts::new(store.clone(), registry.clone(), *max_payload, link)) }
     }
 
-    /// A client of an empty store in memory that knows the workers of the program, for tests: what is started there is
-    /// kept, and nothing runs it.
+    /// Starts a run of the worker's flow at this worker: await it, after saying more about it where needed.
+    /// When the await returns, the run is in the store and will not be lost.
     ///
-    /// # Panics
-    ///
-    /// If the workers of the program do not fit together, for which it would not start either.
+    /// A store that does not answer is asked again for ten seconds; the error is then [`StartError::Unknown`], with the
+    /// id under which the run may have begun.
     ///
     /// ```
-    /// # async fn example() -> nq::Result<()> {
-    /// let client = nq::Client::for_test();
-    /// // Call the worker with `client.clone()`, then look at what it has started.
-    /// assert!(client.runs().all().await?.is_empty());
+    /// # #![allow(non_camel_case_types)]
+    /// # #[nq::event]
+    /// # struct OrderPlaced { order: u64, cents: u64 }
+    /// # async fn example<charge: nq::Worker>(nq: nq::Client) -> nq::Result<()> where OrderPlaced: nq::InputOf<charge> {
+    /// let run = nq.start::<charge>(OrderPlaced { order: 7, cents: 1999 }).id("order-7").await?;
+    /// run.completed().await?;
     /// # Ok(())
     /// # }
     /// ```
-    pub fn for_test() -> Self {
-        let store = Arc::new(MemoryStore::new());
-        let client = Builder::new(store).client();
-        client.unwrap_or_else(|error| panic!("the workers of the program do not fit together: {error}"))
+    pub fn start<W: Worker>(&self, input: impl InputOf<W>) -> StartRun<'_> {
+        let mut flows = flows_of(W::DEF);
+        let flow = flows.next().unwrap_or_default();
+        if flows.next().is_some() {
+            let worker = W::DEF.name.to_owned();
+            let flows = flows_of(W::DEF).map(ToOwned::to_owned).collect();
+            return StartRun::refused(&self.parts, StartError::SeveralFlows { worker, flows });
+        }
+        self.flow(flow).start::<W>(input)
     }
+
+    /// Starts a run of a flow with an input from elsewhere: it is checked against the JSON Schema of the
+    /// event that the flow begins with, and read as that event, before anything is stored.
+    ///
+    /// ```
+    /// # async fn example(nq: nq::Client, body: nq::Json) -> nq::Result<()> {
+    /// match nq.start_json("order", body).await {
+    ///     Ok(run) => println!("{}", run.id()),
+    ///     Err(nq::StartError::Invalid { violations, .. }) => {
+    ///         for violation in violations {
+    ///             println!("{}: {}", violation.pointer, violation.message);
+    ///         }
+    ///     }
+    ///     Err(error) => return Err(error.into()),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn start_json(&self, flow: &str, input: Value) -> StartRun<'_> {
+        self.flow(flow).start_json(input)
+    }
+
+    /// One of the program's flows, by name: for a worker that belongs to several.
+    ///
+    /// ```
+    /// # #![allow(non_camel_case_types)]
+    /// # #[nq::event]
+    /// # struct OrderPlaced { order: u64 }
+    /// # async fn example<charge: nq::Worker>(nq: nq::Client) -> nq::Result<()> where OrderPlaced: nq::InputOf<charge> {
+    /// let run = nq.flow("gift").start::<charge>(OrderPlaced { order: 7 }).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn flow(&self, name: &str) -> FlowRef<'_> {
+        FlowRef::new(&self.parts, name)
+    }
+
     /// One run, by its id. Nothing is asked of the store yet.
     ///
     /// ```
@@ -95,16 +133,32 @@ impl Client {
     /// # }
     /// ```
     pub fn run(&self, id: impl AsRef<str>) -> Result<Run, IdError> {
-        Ok(Run::new(self.store.clone(), RunId::new(id)?, self.link.clone()))
+        Ok(self.parts.run(RunId::new(id)?))
     }
 
     /// Every worker, event and flow of the program.
+    ///
+    /// ```
+    /// # async fn example(nq: nq::Client) -> nq::Result<()> {
+    /// for flow in nq.registry().flows.keys() {
+    ///     println!("{flow}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn registry(&self) -> &Arc<Registry> {
-        &self.registry
+        &self.parts.registry
     }
 
     /// The store itself.
+    ///
+    /// ```
+    /// # async fn example(nq: nq::Client) -> nq::Result<()> {
+    /// let nq = nq::Builder::new(nq.store().clone()).concurrency(4).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn store(&self) -> &Arc<dyn Store> {
-        &self.store
+        &self.parts.store
     }
 }

@@ -74,14 +74,33 @@ impl Runs<'_> {
     }
 
     /// The page.
+    ///
+    /// ```
+    /// # async fn example(nq: nq::Client) -> nq::Result<()> {
+    /// let mut runs = nq.runs().limit(50);
+    /// while let Some(next) = runs.clone().page().await?.next {
+    ///     runs = runs.after(next);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn page(self) -> Result<RunsPage, RunsError> {
         if let Some(error) = self.bad {
             return Err(error.into());
         }
-        Ok(self.client.store.runs(&self.query).await?)
+        Ok(self.client.store().runs(&self.query).await?)
     }
 
     /// Every run, page by page.
+    ///
+    /// ```
+    /// # async fn example(nq: nq::Client) -> nq::Result<()> {
+    /// for run in nq.runs().status(nq::RunStatus::Stalled).all().await? {
+    ///     println!("{} of {}", run.run, run.flow);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn all(mut self) -> Result<Vec<RunRecord>, RunsError> {
         let mut all = Vec::new();
         loop {

@@ -82,3 +82,51 @@ fn violation(error: ValidationError<'_>) -> Violation {
         message: limits::display_to(error, MAX_VIOLATION_BYTES),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use nq_core::def::{EventRef, WorkerDef};
+    use serde_json::json;
+
+    use super::super::Client;
+    use super::*;
+    use crate::store::memory::MemoryStore;
+
+    static MADE: AtomicU32 = AtomicU32::new(0);
+
+    const PLACED: EventDef = EventDef {
+        name: "order.placed",
+        key: 1,
+        type_path: "Placed",
+        type_key: 2,
+        fields: None,
+        schema: || {
+            MADE.fetch_add(1, Ordering::Relaxed);
+            schemars::json_schema!({ "type": "object", "required": ["order"] })
+        },
+        read: |_| Ok(()),
+    };
+    static CHARGE: WorkerDef = WorkerDef {
+        name: "charge",
+        path: "charge",
+        flows: &["order"],
+        input: Some(EventRef::untyped(PLACED.name)),
+        ..WorkerDef::DEFAULT
+    };
+
+    #[tokio::test]
+    async fn a_schema_is_compiled_once_for_all_clones_of_a_client() {
+        let registry = Arc::new(Registry::new([&CHARGE], [PLACED]).unwrap());
+        let client = Client::new(Arc::new(MemoryStore::new()), registry, 1024);
+        assert_eq!(MADE.load(Ordering::Relaxed), 0, "nothing is compiled before it is needed");
+        client.start_json("order", json!({ "order": 7 })).await.unwrap();
+        for clone in [client.clone(), client] {
+            let refused = clone.start_json("order", json!({})).await.unwrap_err();
+            assert!(refused.to_string().contains("order"), "{refused}");
+        }
+        assert_eq!(MADE.load(Ordering::Relaxed), 1);
+    }
+}

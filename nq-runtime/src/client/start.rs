@@ -9,92 +9,31 @@ use nq_core::decide;
 use nq_core::def::WorkerDef;
 use nq_core::id::{MAX_ID_LEN, Name, RunId};
 use nq_core::limits;
-use nq_core::registry::{Flow, FlowStep, Registry, flows_of};
+use nq_core::registry::{Flow, FlowStep, Registry};
 use nq_core::store::{ErrorKind, Started, Store, StoreError};
 use nq_core::transaction::Start;
 use nq_core::value::{self, ValueError, Written};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::Client;
 use super::error::StartError;
 use super::near::nearest;
+use super::parts::Parts;
 use crate::ids;
 use crate::run::Run;
-
-impl Client {
-    /// Starts a run of the worker's flow at this worker: await it, after saying more about it where needed.
-    /// When the await returns, the run is in the store and will not be lost.
-    ///
-    /// A store that does not answer is asked again for ten seconds; the error is then [`StartError::Unknown`], with the
-    /// id under which the run may have begun.
-    ///
-    /// ```
-    /// # #![allow(non_camel_case_types)]
-    /// # #[nq::event]
-    /// # struct OrderPlaced { order: u64, cents: u64 }
-    /// # async fn example<charge: nq::Worker>(nq: nq::Client) -> nq::Result<()> where OrderPlaced: nq::InputOf<charge> {
-    /// let run = nq.start::<charge>(OrderPlaced { order: 7, cents: 1999 }).id("order-7").await?;
-    /// run.completed().await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn start<W: Worker>(&self, input: impl InputOf<W>) -> StartRun<'_> {
-        let mut flows = flows_of(W::DEF);
-        let flow = flows.next().unwrap_or_default();
-        if flows.next().is_some() {
-            let worker = W::DEF.name.to_owned();
-            let flows = flows_of(W::DEF).map(ToOwned::to_owned).collect();
-            return StartRun::refused(self, StartError::SeveralFlows { worker, flows });
-        }
-        self.flow(flow).start::<W>(input)
-    }
-
-    /// Starts a run of a flow with an input from elsewhere: it is checked against the JSON Schema of the
-    /// event that the flow begins with, and read as that event, before anything is stored.
-    ///
-    /// ```
-    /// # async fn example(nq: nq::Client, body: nq::Json) -> nq::Result<()> {
-    /// match nq.start_json("order", body).await {
-    ///     Ok(run) => println!("{}", run.id()),
-    ///     Err(nq::StartError::Invalid { violations, .. }) => {
-    ///         for violation in violations {
-    ///             println!("{}: {}", violation.pointer, violation.message);
-    ///         }
-    ///     }
-    ///     Err(error) => return Err(error.into()),
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn start_json(&self, flow: &str, input: Value) -> StartRun<'_> {
-        self.flow(flow).start_json(input)
-    }
-
-    /// One of the program's flows, by name: for a worker that belongs to several.
-    ///
-    /// ```
-    /// # #![allow(non_camel_case_types)]
-    /// # #[nq::event]
-    /// # struct OrderPlaced { order: u64 }
-    /// # async fn example<charge: nq::Worker>(nq: nq::Client) -> nq::Result<()> where OrderPlaced: nq::InputOf<charge> {
-    /// let run = nq.flow("gift").start::<charge>(OrderPlaced { order: 7 }).await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn flow(&self, name: &str) -> FlowRef<'_> {
-        FlowRef { client: self, name: name.to_owned() }
-    }
-}
 
 /// A flow of the program, by name.
 #[derive(Clone, Debug)]
 pub struct FlowRef<'a> {
-    client: &'a Client,
+    parts: &'a Parts,
     name: String,
 }
 
 impl<'a> FlowRef<'a> {
+    pub(super) fn new(parts: &'a Parts, name: &str) -> Self {
+        Self { parts, name: name.to_owned() }
+    }
+
     /// Starts a run of this flow at this worker.
     pub fn start<W: Worker>(&self, input: impl InputOf<W>) -> StartRun<'a> {
         let written = value::write(&input).map_err(|error| {
@@ -105,6 +44,13 @@ impl<'a> FlowRef<'a> {
     }
 
     /// Starts a run of this flow with an input from elsewhere.
+    ///
+    /// ```
+    /// # async fn example(nq: nq::Client, body: nq::Json) -> nq::Result<()> {
+    /// let run = nq.flow("order").start_json(body).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn start_json(&self, input: Value) -> StartRun<'a> {
         let written = match value::measure(&input) {
             Ok(bytes) => Ok(Written { value: input, bytes }),
@@ -121,7 +67,7 @@ impl<'a> FlowRef<'a> {
 #[must_use = "a run starts when this is awaited"]
 #[derive(Debug)]
 pub struct StartRun<'a> {
-    client: &'a Client,
+    parts: &'a Parts,
     flow: String,
     entry: Option<String>,
     input: Result<Written, StartError>,
@@ -137,44 +83,60 @@ impl<'a> StartRun<'a> {
         validate: bool,
     ) -> Self {
         let entry = def.map(|def| def.name.to_owned());
-        Self { client: flow.client, flow: flow.name.clone(), entry, input, validate, id: None }
+        Self { parts: flow.parts, flow: flow.name.clone(), entry, input, validate, id: None }
     }
 
-    fn refused(client: &'a Client, error: StartError) -> Self {
-        Self { client, flow: String::new(), entry: None, input: Err(error), validate: false, id: None }
+    pub(super) fn refused(parts: &'a Parts, error: StartError) -> Self {
+        Self { parts, flow: String::new(), entry: None, input: Err(error), validate: false, id: None }
     }
 
     /// Gives the run this id, of 1 to 200 bytes without white space. Starting again with the same id and input starts nothing and finds the run;
     /// with another input it is an error.
+    ///
+    /// ```
+    /// # async fn example(nq: nq::Client, body: nq::Json) -> nq::Result<()> {
+    /// let run = nq.start_json("order", body.clone()).id("order-7").await?;
+    /// let found = nq.start_json("order", body).id("order-7").await?;
+    /// assert_eq!(run.id(), found.id());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
         self
     }
 
     /// Names the entry worker, where the flow has several.
+    ///
+    /// ```
+    /// # async fn example(nq: nq::Client, body: nq::Json) -> nq::Result<()> {
+    /// let run = nq.start_json("order", body).entry("import_order").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn entry(mut self, entry: impl Into<String>) -> Self {
         self.entry = Some(entry.into());
         self
     }
 
     async fn begin(self) -> Result<Run, StartError> {
-        let (client, Written { value: input, bytes }) = (self.client, self.input?);
-        let flow = client.registry.flow(&self.flow).ok_or_else(|| no_flow(&client.registry, &self.flow))?;
+        let (parts, Written { value: input, bytes }) = (self.parts, self.input?);
+        let flow = parts.registry.flow(&self.flow).ok_or_else(|| no_flow(&parts.registry, &self.flow))?;
         let step = entry(flow, self.entry.as_deref())?;
-        let limit = client.max_payload;
+        let limit = parts.max_payload;
         if bytes > limit {
             return Err(StartError::TooLarge { bytes, limit });
         }
         if self.validate {
-            client.schemas.check(step, &input)?;
+            parts.schemas.check(step, &input)?;
         }
         let given = self.id.is_some();
         let run = self.id.map_or_else(|| Ok(ids::run_id()), RunId::new)?;
-        let mut start = decide::start(flow, step, run, input, &client.registry.hash);
-        let started = until_answered(&*client.store, &mut start, given).await;
+        let mut start = decide::start(flow, step, run, input, &parts.registry.hash);
+        let started = until_answered(&*parts.store, &mut start, given).await;
         let run = start.run;
         match started {
-            Ok(_) => Ok(Run::new(client.store.clone(), run, client.link.clone())),
+            Ok(_) => Ok(parts.run(run)),
             Err(error) if is_refusal(&error) => Err(error.into()),
             Err(source) => Err(StartError::Unknown { run, source }),
         }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::mem::take;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use nq_core::id::QueueName;
 use nq_core::registry::Registry;
 use nq_core::store::Lease;
 use tokio::runtime::Handle;
@@ -11,9 +12,10 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{Begun, Shared, attempt};
+use super::finish::Kill;
 use super::guard::Guard;
-use super::{JobKey, Running};
 use crate::handler::Handler;
+use crate::link::JobKey;
 
 /// What attempts begin with.
 pub(super) struct Starter {
@@ -26,9 +28,33 @@ pub(super) struct Starter {
     pub(super) stop: CancellationToken,
 }
 
+/// What the engine holds of an attempt that has begun.
+pub(super) struct Held {
+    pub(super) fence: u64,
+    pub(super) queue: QueueName,
+    stop: CancellationToken,
+    /// Ends the attempt; none once that was done.
+    kill: Option<oneshot::Sender<Kill>>,
+}
+
+impl Held {
+    /// Tells the attempt to stop by itself.
+    pub(super) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Ends the attempt. False if it was ended before.
+    pub(super) fn kill(&mut self, why: Kill) -> bool {
+        let Some(kill) = self.kill.take() else { return false };
+        // An attempt that is over by itself does not hear it.
+        let _ = kill.send(why);
+        true
+    }
+}
+
 impl Starter {
     /// Starts the attempt of a lease; none if no worker is known for it.
-    pub(super) fn begin(&self, lease: Lease) -> Option<Running> {
+    pub(super) fn begin(&self, lease: Lease) -> Option<Held> {
         // By the queue and not by the name of the step: the worker, or its flow, may have had another name.
         let step = self.registry.step(&lease.queue);
         let known = step.and_then(|(flow, step)| Some((flow, self.handlers.get(step.def.path).copied()?)));
@@ -39,22 +65,13 @@ impl Starter {
         };
         let stop = self.stop.child_token();
         let (kill, killed) = oneshot::channel();
-        let running = Running {
-            fence: lease.fence,
-            queue: lease.queue.clone(),
-            stop: stop.clone(),
-            kill: Some(kill),
-            deadline: None,
-            handed_back: false,
-            next: None,
-            begun: 0,
-            looked: 0,
-        };
+        let held =
+            Held { fence: lease.fence, queue: lease.queue.clone(), stop: stop.clone(), kill: Some(kill) };
         // Made before the task: a runtime that is gone drops what is spawned on it.
         let guard = Guard::new(self.shared.link.clone(), &lease, stop.clone());
         let (shared, flow) = (self.shared.clone(), flow.clone());
         self.handle.spawn(attempt(guard, Begun { shared, handler, flow, lease, stop, kill: killed }));
-        Some(running)
+        Some(held)
     }
 }
 
@@ -68,7 +85,7 @@ pub(super) struct Door {
 struct State {
     open: bool,
     /// The attempt that has begun.
-    entered: Option<(JobKey, Running)>,
+    entered: Option<(JobKey, Held)>,
 }
 
 impl Door {
@@ -80,13 +97,13 @@ impl Door {
     pub(super) fn enter(&self, lease: Lease) {
         let mut state = self.lock();
         if take(&mut state.open) {
-            let key = JobKey { run: lease.run.clone(), step: lease.step.clone() };
-            state.entered = self.starter.begin(lease).map(|running| (key, running));
+            let key = JobKey::of(&lease);
+            state.entered = self.starter.begin(lease).map(|held| (key, held));
         }
     }
 
     /// Whom the door has let in, if anyone; nobody will come any more.
-    pub(super) fn shut(&self) -> Option<(JobKey, Running)> {
+    pub(super) fn shut(&self) -> Option<(JobKey, Held)> {
         let mut state = self.lock();
         state.open = false;
         state.entered.take()

@@ -6,7 +6,7 @@ use nq_core::store::Lease;
 use nq_core::transaction::{Outcome, Transaction};
 use tokio_util::sync::CancellationToken;
 
-use super::link::{Link, Message};
+use crate::link::{Link, Message};
 
 /// Tells the engine that an attempt is over: by [`Guard::tell`], or when it is dropped with its task.
 pub(super) struct Guard {

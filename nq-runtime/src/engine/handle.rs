@@ -7,34 +7,11 @@ use nq_core::store::{ErrorKind, StoreError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::Engine;
+use super::guard::Sentinel;
 use super::panics::panic_text;
-use super::{Engine, Sentinel, Settings, Starting};
-
-/// The most of a grace period that is kept for handing back what has not finished.
-const MOST_KEPT: Duration = Duration::from_secs(2);
-/// How long a shutdown may take though its grace period is shorter: what runs is handed back in it.
-const LEAST: Duration = Duration::from_secs(1);
-/// How long an instance may take to hand back what it holds where nobody waits for it.
-const ALONE: Duration = Duration::from_secs(10);
-
-/// How an instance stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stop {
-    /// How long running steps may go on.
-    pub(super) finish: Duration,
-    /// After what time everything is over, whether the store answers or not.
-    pub(super) end: Duration,
-}
-
-impl Stop {
-    /// Within this time: the last fifth of it, but no more than two seconds, is for handing back.
-    pub(super) fn within(grace: Duration) -> Self {
-        Self { finish: grace.saturating_sub((grace / 5).min(MOST_KEPT)), end: grace.max(LEAST) }
-    }
-
-    /// At once.
-    pub(super) const NOW: Self = Self { finish: Duration::ZERO, end: ALONE };
-}
+use super::settings::{Settings, Starting};
+use super::stop::{Stop, tell};
 
 /// The engine, as the program holds it.
 #[derive(Debug)]
@@ -73,17 +50,6 @@ impl Drop for EngineHandle {
     }
 }
 
-/// Tells an engine to stop, unless it has been told.
-pub(super) fn tell(stopping: &watch::Sender<Option<Stop>>, stop: Stop) {
-    stopping.send_if_modified(|told| {
-        let first = told.is_none();
-        if first {
-            *told = Some(stop);
-        }
-        first
-    });
-}
-
 /// The engine's thread has died: it handed back nothing, and whoever counts on it must know.
 fn died(how: &str) -> StoreError {
     let message =
@@ -117,20 +83,4 @@ pub(crate) fn spawn(settings: Settings, starting: Starting) -> std::io::Result<E
         finished.send_replace(Some(result));
     })?;
     Ok(EngineHandle { stop, told, done })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shutdown_keeps_some_of_its_time_for_handing_back() {
-        let s = Duration::from_secs;
-        let check = |grace, finish, end| assert_eq!(Stop::within(grace), Stop { finish, end }, "{grace:?}");
-        check(s(25), s(23), s(25));
-        check(s(5), s(4), s(5));
-        check(s(1), Duration::from_millis(800), s(1));
-        check(Duration::ZERO, Duration::ZERO, LEAST);
-        check(Duration::MAX, Duration::MAX.saturating_sub(MOST_KEPT), Duration::MAX);
-    }
 }

@@ -1,18 +1,50 @@
-//! How an engine stops: within its time, whether the store answers or not.
+//! How an engine is told to stop, and the moments of its shutdown.
 
 use std::time::Duration;
 
-use nq_core::store::{ErrorKind, StoreError};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::handle::Stop;
-use super::{Engine, after};
-use crate::patience::Pauses;
+use super::settings::after;
 
+/// The most of a grace period that is kept for handing back what has not finished.
+const MOST_KEPT: Duration = Duration::from_secs(2);
+/// How long a shutdown may take though its grace period is shorter: what runs is handed back in it.
+const LEAST: Duration = Duration::from_secs(1);
+/// How long an instance may take to hand back what it holds where nobody waits for it.
+const ALONE: Duration = Duration::from_secs(10);
 /// How long an attempt that is ended may take to say so before its job is handed back without it.
 const STUCK_AFTER: Duration = Duration::from_secs(1);
-/// How often an instance tries to take leave of the store.
-const LEAVE_TRIES: u32 = 6;
+
+/// How an instance stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stop {
+    /// How long running steps may go on.
+    pub(super) finish: Duration,
+    /// After what time everything is over, whether the store answers or not.
+    pub(super) end: Duration,
+}
+
+impl Stop {
+    /// Within this time: the last fifth of it, but no more than two seconds, is for handing back.
+    pub(super) fn within(grace: Duration) -> Self {
+        Self { finish: grace.saturating_sub((grace / 5).min(MOST_KEPT)), end: grace.max(LEAST) }
+    }
+
+    /// At once.
+    pub(super) const NOW: Self = Self { finish: Duration::ZERO, end: ALONE };
+}
+
+/// Tells an engine to stop, unless it has been told.
+pub(super) fn tell(stopping: &watch::Sender<Option<Stop>>, stop: Stop) {
+    stopping.send_if_modified(|told| {
+        let first = told.is_none();
+        if first {
+            *told = Some(stop);
+        }
+        first
+    });
+}
 
 /// The moments of a shutdown.
 #[derive(Clone, Copy, Debug)]
@@ -25,51 +57,101 @@ pub(super) struct StopBy {
 
 impl StopBy {
     /// Those of a shutdown that begins now.
-    pub(super) fn of(stop: Stop) -> Self {
+    fn of(stop: Stop) -> Self {
         let kill = after(Instant::now(), stop.finish);
         Self { kill, stuck: after(kill, STUCK_AFTER.min(stop.end.saturating_sub(stop.finish) / 2)) }
     }
 }
 
-impl Engine {
-    /// Works until the instance stops. Once it is told to, a store that does not answer holds it up no longer than
-    /// the shutdown may take.
-    pub(super) async fn run(&mut self) -> Result<(), StoreError> {
-        let mut stopping = self.stopping.clone();
-        let too_late = async move {
-            let Some(end) =
-                stopping.wait_for(Option::is_some).await.ok().and_then(|stop| stop.map(|s| s.end))
-            else {
-                return std::future::pending().await;
-            };
-            tokio::time::sleep(end).await;
-        };
-        let result = tokio::select! {
-            biased;
-            result = self.work() => result,
-            () = too_late => {
-                let message = "the store did not answer before the time of the shutdown was over: what has finished \
-                               is done again, and what ran is taken over, when the leases run out";
-                Err(StoreError::new(ErrorKind::Unavailable, "leave", message))
-            }
-        };
-        if self.runtime_gone {
-            let message = "the runtime that the workers of the instance ran on is gone: keep it for as long as the instance, \
-                           and shut the instance down before it";
-            return Err(StoreError::new(ErrorKind::Closed, "run", message));
-        }
-        result
+/// Whether an engine stops, and until when.
+pub(super) struct Stopping {
+    /// Whether it was told to.
+    told: watch::Receiver<Option<Stop>>,
+    /// Stops the instance from inside.
+    tell: watch::Sender<Option<Stop>>,
+    /// When running steps are handed back: set when the shutdown begins.
+    by: Option<StopBy>,
+    /// Whether the program's runtime is gone.
+    runtime_gone: bool,
+}
+
+impl Stopping {
+    pub(super) fn new(tell: watch::Sender<Option<Stop>>, told: watch::Receiver<Option<Stop>>) -> Self {
+        Self { told, tell, by: None, runtime_gone: false }
     }
 
-    /// Takes leave of the store. What that spares others is worth a few tries.
-    pub(super) async fn leave(&self) -> Result<(), StoreError> {
-        let mut pauses = Pauses::default();
-        for _ in 1..LEAVE_TRIES {
-            match self.shared.store.leave(&self.settings.instance).await {
-                Err(error) if error.is_retryable() => pauses.pause().await,
-                left => return left,
+    /// Begins the shutdown if the engine was told to stop. True if it begins now.
+    pub(super) fn begin(&mut self) -> bool {
+        if self.by.is_some() {
+            return false;
+        }
+        self.by = self.told.borrow_and_update().map(StopBy::of);
+        self.by.is_some()
+    }
+
+    /// The moments of the shutdown, once it has begun.
+    pub(super) fn by(&self) -> Option<StopBy> {
+        self.by
+    }
+
+    /// Whether the shutdown has begun.
+    pub(super) fn has_begun(&self) -> bool {
+        self.by.is_some()
+    }
+
+    /// The next moment of the shutdown.
+    pub(super) fn due_at(&self, now: Instant) -> Option<Instant> {
+        let moments = self.by.into_iter().flat_map(|by| [by.kill, by.stuck]);
+        moments.filter(|moment| *moment > now).min()
+    }
+
+    /// The runtime that handlers run on is gone: the instance stops. A program that has told its instance to stop may
+    /// end its runtime.
+    pub(super) fn runtime_is_gone(&mut self) {
+        self.runtime_gone |= self.told.borrow().is_none();
+        tell(&self.tell, Stop::NOW);
+    }
+
+    /// Whether the runtime was gone before the program told its instance to stop.
+    pub(super) fn is_runtime_gone(&self) -> bool {
+        self.runtime_gone
+    }
+
+    /// Returns when the engine is told to stop; never, if the shutdown has begun.
+    pub(super) fn told(&self) -> impl Future<Output = ()> + use<> {
+        let (mut told, begun) = (self.told.clone(), self.has_begun());
+        async move {
+            if begun || told.changed().await.is_err() {
+                std::future::pending::<()>().await;
             }
         }
-        self.shared.store.leave(&self.settings.instance).await
+    }
+
+    /// Returns when the time of the shutdown is over, whether the engine has ended or not.
+    pub(super) fn over(&self) -> impl Future<Output = ()> + use<> {
+        let mut told = self.told.clone();
+        async move {
+            let stop = told.wait_for(Option::is_some).await.ok().and_then(|stop| *stop);
+            match stop {
+                Some(stop) => tokio::time::sleep(stop.end).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shutdown_keeps_some_of_its_time_for_handing_back() {
+        let s = Duration::from_secs;
+        let check = |grace, finish, end| assert_eq!(Stop::within(grace), Stop { finish, end }, "{grace:?}");
+        check(s(25), s(23), s(25));
+        check(s(5), s(4), s(5));
+        check(s(1), Duration::from_millis(800), s(1));
+        check(Duration::ZERO, Duration::ZERO, LEAST);
+        check(Duration::MAX, Duration::MAX.saturating_sub(MOST_KEPT), Duration::MAX);
     }
 }

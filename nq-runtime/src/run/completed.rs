@@ -54,6 +54,13 @@ pub enum RunError {
 impl Run {
     /// Returns when the run has ended: with what its steps returned if it completed, else with an error that
     /// says why not. A store that is away is waited for; a run that is gone is an error, never a wait.
+    ///
+    /// ```
+    /// # async fn example(run: nq::Run) -> nq::Result<()> {
+    /// let receipt: Option<String> = run.completed().await?.result()?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn completed(&self) -> Result<Completed, RunError> {
         let interest = Interest::End { run: self.id.clone() };
         let mut pauses = Pauses::default();
@@ -125,6 +132,15 @@ pub struct Completed {
 impl Completed {
     /// What the run returned: what the last of its steps that returned something returned. For a flow that
     /// ends in one step, that is the result of that step. None if no step returned anything.
+    ///
+    /// ```
+    /// # async fn example(run: nq::Run) -> nq::Result<()> {
+    /// let completed = run.completed().await?;
+    /// let last: Option<String> = completed.result()?;
+    /// let charged: Option<u64> = completed.result_of("charge")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn result<T: DeserializeOwned>(&self) -> Result<Option<T>, ResultError> {
         self.find(|_| true)
     }

@@ -16,9 +16,9 @@ use nq_core::transaction::Act;
 use serde_json::Value;
 
 pub use self::completed::{Completed, ResultError, RunError};
-use crate::engine::link::{Link, Message};
+use crate::folds::state_at;
+use crate::link::{Link, Message};
 use crate::patience::Reader;
-use crate::state::state_at;
 use crate::unserved::waits;
 
 /// One run. Cheap to clone; what it says is asked of the store each time.
@@ -52,6 +52,14 @@ impl Run {
     }
 
     /// Its flow, status and times. A run that is not there is an error.
+    ///
+    /// ```
+    /// # async fn example(run: nq::Run) -> Result<(), nq::store::StoreError> {
+    /// let summary = run.summary().await?;
+    /// println!("{} of {} is {}", summary.run, summary.flow, summary.status);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn summary(&self) -> Result<RunRecord, StoreError> {
         self.store.run(&self.id).await?.ok_or_else(|| self.gone("run"))
     }
@@ -95,12 +103,30 @@ impl Run {
     }
 
     /// Where the run and each of its steps stand.
+    ///
+    /// ```
+    /// # async fn example(run: nq::Run) -> Result<(), nq::store::StoreError> {
+    /// for (step, view) in run.view().await?.steps {
+    ///     println!("{step} is {:?} in attempt {}", view.status, view.attempt);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn view(&self) -> Result<RunView, StoreError> {
         Ok(RunView::of(&self.entries(Vec::new()).await?))
     }
 
     /// The steps of the run that wait for a worker which no running instance has: it was removed or renamed, or is of
     /// a version that runs nowhere yet. [`Client::unserved`](crate::client::Client::unserved) asks for all runs.
+    ///
+    /// ```
+    /// # async fn example(run: nq::Run) -> Result<(), nq::store::StoreError> {
+    /// for step in run.unserved().await? {
+    ///     println!("no instance runs `{}`", step.worker());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn unserved(&self) -> Result<Vec<StepId>, StoreError> {
         if self.summary().await?.status.is_terminal() {
             return Ok(Vec::new());
@@ -148,6 +174,14 @@ impl Run {
     }
 
     /// The state as it was at this moment, in milliseconds since 1970.
+    ///
+    /// ```
+    /// # async fn example(run: nq::Run) -> Result<(), nq::store::StoreError> {
+    /// let first = run.summary().await?.started_ms;
+    /// let a_minute_later = run.state_at_time(first + 60_000).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn state_at_time(&self, ms: u64) -> Result<BTreeMap<String, Value>, StoreError> {
         // Times never fall along a timeline, so the last entry that is not later can be searched for.
         let (mut low, mut high) = (0, self.summary().await?.last.n);
@@ -167,6 +201,15 @@ impl Run {
     /// Ends the run. Its queued steps are dropped; its running steps are told, at once where they run in the instance
     /// that this is called on and else within two seconds, and have the grace period of their instance to stop. False if
     /// it had ended before. A reason of more than 16 KiB is cut.
+    ///
+    /// ```
+    /// # async fn example(run: nq::Run) -> Result<(), nq::store::StoreError> {
+    /// if !run.cancel("the customer withdrew the order").await? {
+    ///     println!("it had ended before");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn cancel(&self, reason: &str) -> Result<bool, StoreError> {
         let acted = self.store.act(&self.id, &Act::Cancel { reason: limits::cut(reason) }).await?;
         // Whether it ended now or before: its steps in this instance need not wait until their leases are renewed.

@@ -38,6 +38,18 @@ impl Run {
 
     /// The timeline after the entry at this position, for a reader that has seen the entries before: `entry.id.n` of
     /// the last of them. At the end of a run that has ended, and beyond it, the stream ends at once.
+    ///
+    /// ```
+    /// use futures_util::StreamExt;
+    ///
+    /// # async fn example(run: nq::Run, seen: u64) -> Result<(), nq::store::StoreError> {
+    /// let mut rest = run.timeline_after(seen);
+    /// while let Some(entry) = rest.next().await {
+    ///     println!("{}", entry?.kind);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn timeline_after(&self, after: u64) -> BoxStream<'static, Result<Entry, StoreError>> {
         let follow = Follow {
             run: self.clone(),

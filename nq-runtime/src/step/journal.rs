@@ -10,9 +10,13 @@ use nq_core::limits;
 use nq_core::state::{Change, changes_with_op};
 use serde_json::Value;
 
-use super::CHECKPOINT;
 use super::error::StepError;
-use crate::state::REFRESH;
+
+/// The name under which checkpoints are recorded.
+pub(crate) const CHECKPOINT: &str = "checkpoint";
+
+/// The name under which a move of the read position is recorded.
+pub(crate) const REFRESH: &str = "state.refresh";
 
 /// What an attempt has done so far, by position.
 #[derive(Debug, Default)]

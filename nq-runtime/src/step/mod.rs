@@ -16,15 +16,28 @@ use nq_core::store::{Arrived, Store};
 use tokio_util::sync::CancellationToken;
 
 pub use self::error::StepError;
-pub(crate) use self::journal::Journal;
-pub(crate) use self::operations::CHECKPOINT;
-pub(crate) use self::values::fits;
+pub(crate) use self::journal::{CHECKPOINT, Journal, REFRESH};
+pub(crate) use self::values::{fits, read};
+use crate::act::StepAddress;
 use crate::client::Client;
 use crate::data::{Data, Provided};
-use crate::engine::link::Link;
-use crate::state::StateCache;
+use crate::folds::StateCache;
+use crate::link::Link;
 
 /// The step at hand, as extractors see it. Cheap to clone.
+///
+/// ```
+/// use nq::{Extract, Step};
+///
+/// /// Whether the worker has failed so often that it should take the long way round.
+/// struct Careful(bool);
+///
+/// impl<W> Extract<W> for Careful {
+///     fn extract(step: &Step) -> nq::Result<Self> {
+///         Ok(Self(step.attempt().failures > 2))
+///     }
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Step {
     pub(crate) inner: Arc<Inner>,
@@ -78,6 +91,11 @@ impl Step {
     /// The ids of the run and the step, the number of the attempt and the idempotency key.
     pub fn attempt(&self) -> &Attempt {
         &self.inner.attempt
+    }
+
+    /// What tells it apart from other steps.
+    pub(crate) fn address(&self) -> StepAddress {
+        StepAddress::of(&self.inner)
     }
 
     pub(crate) fn journal(&self) -> MutexGuard<'_, Journal> {

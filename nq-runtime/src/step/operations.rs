@@ -17,9 +17,6 @@ use super::journal::{Journal, Recorded};
 use super::values::fits;
 use crate::act;
 
-/// The name under which checkpoints are recorded.
-pub(crate) const CHECKPOINT: &str = "checkpoint";
-
 impl Step {
     /// The journal, and the position in it of an operation that is called now.
     fn position(
@@ -27,7 +24,7 @@ impl Step {
         scope: &str,
         now: impl Fn() -> Recorded,
     ) -> Result<(MutexGuard<'_, Journal>, String), StepError> {
-        if let Some((position, name)) = act::running(self) {
+        if let Some((position, name)) = act::running(self.address()) {
             let error = StepError::InsideRun { now: now().to_string(), name };
             self.poison(&position, &error);
             return Err(error);

@@ -3,6 +3,8 @@
 use nq_core::limits;
 use nq_core::value::{self, Written};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::Step;
 use super::error::StepError;
@@ -39,4 +41,13 @@ pub(crate) fn fits(what: &str, name: &str) -> Result<(), StepError> {
         return Err(StepError::TooLong { what, bytes, limit });
     }
     Ok(())
+}
+
+/// Reads a recorded value as the type that is asked for.
+pub(crate) fn read<T: DeserializeOwned>(what: &str, value: Value) -> Result<T, StepError> {
+    serde_json::from_value(value).map_err(|error| StepError::OtherType {
+        what: what.to_owned(),
+        type_name: std::any::type_name::<T>(),
+        error: error.to_string(),
+    })
 }

@@ -1,7 +1,6 @@
 //! The stores: one folder each, with the same file names, so that knowing one is knowing all.
 
 mod clock;
-pub mod faulty;
 pub mod hints;
 pub mod memory;
 #[cfg(feature = "redis")]
@@ -15,6 +14,14 @@ pub use nq_core::record::JobState;
 pub use nq_core::store::*;
 
 /// Opens the store that a URL names.
+///
+/// ```
+/// # async fn example() -> nq::Result<()> {
+/// let store = nq::store::open("memory:").await?;
+/// let nq = nq::Builder::new(store).start().await?;
+/// # Ok(())
+/// # }
+/// ```
 pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
     match url.split_once(':') {
         Some(("memory", "" | "//")) => Ok(Arc::new(memory::MemoryStore::new())),

@@ -8,8 +8,9 @@ use nq_core::record::JobState;
 use nq_core::store::{JobSummary, JobsQuery, QueueCounts, StoreError};
 use redis::{Pipeline, Value};
 
+use super::partition::Partition;
 use super::reply::{Reply, lossy, text};
-use super::{Partition, RedisStore, codec};
+use super::{RedisStore, codec};
 
 /// How many members of an index are looked at in one call.
 const PAGE: usize = 1_000;

@@ -1,27 +1,7 @@
 //! The names of keys, and how the texts within them are written: fields are set apart by spaces, which no id
 //! or name holds.
 
-use nq_core::id::{Name, QueueName, RunId};
-
-use super::Partition;
-
-impl Partition {
-    pub(super) fn run(&self, run: &RunId) -> String {
-        format!("{}run:{run}", self.prefix)
-    }
-
-    pub(super) fn timeline(&self, run: &RunId) -> String {
-        format!("{}flow:{run}", self.prefix)
-    }
-
-    pub(super) fn queue(&self, queue: &QueueName) -> String {
-        format!("{}queue:{queue}", self.prefix)
-    }
-
-    pub(super) fn key(&self, name: &str) -> String {
-        format!("{}{name}", self.prefix)
-    }
-}
+use nq_core::id::{Name, RunId};
 
 /// What all keys of a partition begin with. Without partitions they are plain: `nq:flow:<run>`.
 pub(super) fn prefix(namespace: &str, partition: u32, tagged: bool) -> String {

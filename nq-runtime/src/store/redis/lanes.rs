@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::acts::Lasting;
+use super::lasting::Lasting;
 use super::library::Call;
 use super::link::Link;
 

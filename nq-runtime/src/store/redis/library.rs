@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 use nq_core::store::StoreError;
 use redis::{Cmd, Pipeline, RedisError, ToRedisArgs, Value};
 
-use super::Partition;
 use super::link::Link;
+use super::partition::Partition;
 
 /// The library as the server gets it.
 struct Library {

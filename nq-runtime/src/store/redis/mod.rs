@@ -117,18 +117,20 @@ mod errors;
 mod jobs;
 mod keys;
 mod lanes;
+mod lasting;
 mod library;
 mod link;
 mod open;
 mod options;
+mod partition;
 mod read;
 mod reader;
 mod reply;
 mod runs;
-
 mod tick;
 mod turn;
 mod wait;
+mod waiting;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -145,16 +147,16 @@ use nq_core::store::{
     Started, Store, StoreError, Take, Tick, Ticked, TurnReply,
 };
 use nq_core::transaction::{Act, LogLine, Start, Turn};
+use tokio::task::JoinHandle;
 
 use self::lanes::Lanes;
-use self::link::Link;
 use self::options::Options;
-use self::tick::Ticking;
-use self::wait::Waiting;
+use self::partition::Partition;
+use self::waiting::Waiting;
 use super::hints::Hints;
 
-/// A clock: milliseconds since 1970.
-type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+/// A tick that goes on by itself.
+type Ticking = JoinHandle<Result<Ticked, StoreError>>;
 
 /// A store on a Redis server, behind sentinels, or on a cluster.
 pub struct RedisStore {
@@ -172,23 +174,6 @@ pub struct RedisStore {
     ticking: tokio::sync::Mutex<HashMap<usize, Ticking>>,
     /// Where connections live that outlast a call. Ends with the store.
     _home: open::Home,
-}
-
-/// The part of the namespace that some of the runs are in; all of them, where there is one part.
-#[derive(Clone)]
-pub(super) struct Partition {
-    /// What its keys begin with.
-    prefix: String,
-    /// A key that routes to it.
-    meta: String,
-    /// What tells these data from those that someone put in their place.
-    epoch: String,
-    /// The clock of a test, in place of the server's.
-    clock: Option<Clock>,
-    /// For turns and ticks; it lives with the engine that takes them.
-    turns: Arc<Link>,
-    /// For everything else that does not block.
-    calls: Arc<Link>,
 }
 
 impl RedisStore {

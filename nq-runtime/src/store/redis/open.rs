@@ -8,15 +8,16 @@ use nq_core::store::{ErrorKind, StoreError};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use super::RedisStore;
 use super::errors::{garbled, store_error};
 use super::keys::{prefix, slot};
 use super::library::Call;
 use super::link::Link;
 use super::options::{Durability, Options, Topology};
+use super::partition::{Clock, Partition};
 use super::reader::BLOCK;
 use super::reply::{Reply, text};
-use super::wait::{Links, Waiting};
-use super::{Clock, Partition, RedisStore};
+use super::waiting::{Links, Waiting};
 use crate::store::hints::Hints;
 
 const OP: &str = "open";

@@ -9,11 +9,12 @@ use nq_core::store::{ErrorKind, RunsPage, RunsQuery, StoreError};
 
 use redis::Value;
 
+use super::RedisStore;
 use super::errors::garbled;
 use super::library::Call;
+use super::partition::Partition;
 use super::read::summary;
 use super::reply::Reply;
-use super::{Partition, RedisStore};
 
 const OP: &str = "runs";
 /// How many fields of a run the function answers.

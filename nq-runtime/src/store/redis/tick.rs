@@ -7,14 +7,14 @@ use nq_core::limits::MAX_TIME_MS;
 use nq_core::store::{ErrorKind, StoreError, Tick, Ticked};
 use redis::Value;
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
+use super::RedisStore;
 use super::errors::is_full;
 use super::lanes::{PATIENCE, silent};
 use super::library::Call;
+use super::partition::Partition;
 use super::reply::Reply;
-use super::{Partition, RedisStore};
 
 const OP: &str = "tick";
 /// How many jobs and runs a tick looks over for what the queues have lost.
@@ -22,9 +22,6 @@ const SWEEP: usize = 200;
 
 /// How long each partition has at least, whatever the others took.
 const LEAST: Duration = Duration::from_millis(100);
-
-/// A tick that goes on by itself.
-pub(super) type Ticking = JoinHandle<Result<Ticked, StoreError>>;
 
 impl RedisStore {
     pub(super) async fn tick_all(&self, tick: &Tick) -> Result<Ticked, StoreError> {

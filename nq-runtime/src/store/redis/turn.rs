@@ -12,14 +12,15 @@ use nq_core::store::{Answer, ErrorKind, Lease, RenewAnswer, StoreError, TurnRepl
 use nq_core::transaction::{GatherSpec, Outcome, Transaction, Turn};
 use serde_json::json;
 
+use super::RedisStore;
 use super::codec::spec_text;
 use super::errors::garbled;
 use super::keys::{unword, word};
 use super::lanes::{Lane, Sending, silent};
 use super::library::Call;
 use super::options::Topology;
+use super::partition::Partition;
 use super::reply::{Reply, data_of, lossy};
-use super::{Partition, RedisStore};
 
 const OP: &str = "turn";
 

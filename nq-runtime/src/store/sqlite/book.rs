@@ -11,8 +11,7 @@ use rusqlite::{Connection, params};
 use super::cache::{Cache, CachedInstance, CachedJob, CachedQueue, CachedRun, Ticket};
 use super::db::Db;
 use super::errors::Failure;
-use super::flush::json;
-use super::row::Uint;
+use super::row::{Uint, json};
 use super::{row, schema};
 
 /// The file within one batch.

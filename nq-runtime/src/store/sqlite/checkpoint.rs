@@ -13,7 +13,7 @@ use super::errors::Failure;
 use super::locks::Locks;
 use super::open::BUSY;
 use super::reserve::{Reserve, is_full};
-use super::writer::Shared;
+use super::shared::Shared;
 
 /// The length of a log that is brought into the database. The longer it is, the more changes of a page share
 /// one write of it; what is read, and what a restart reads first, is longer too.

@@ -4,19 +4,12 @@ use nq_core::id::StepId;
 use nq_core::record::{JobRecord, JobState, RunRecord};
 use nq_core::status::RunStatus;
 use rusqlite::params;
-use serde::Serialize;
 
 use super::book::Book;
 use super::cache::{CachedJob, CachedRun};
 use super::errors::Failure;
-use super::row::{self, Uint};
+use super::row::{self, Uint, json};
 use super::schema;
-
-/// A value as it stands in a column.
-pub(super) fn json(value: &impl Serialize) -> Result<String, Failure> {
-    serde_json::to_string(value)
-        .map_err(|error| Failure::Sql(rusqlite::Error::ToSqlConversionFailure(error.into())))
-}
 
 impl Book<'_> {
     /// Writes everything that changed and is only remembered so far into the open transaction.

@@ -60,6 +60,7 @@ mod records;
 mod reserve;
 mod row;
 mod schema;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod tick;
@@ -90,10 +91,12 @@ use self::book::Book;
 use self::checkpoint::{LOG_BYTES, Log};
 use self::errors::Failure;
 use self::locks::Locks;
+use self::open::Setup;
 pub use self::options::SqliteOptions;
 use self::readers::Readers;
 use self::reserve::Reserve;
-use self::writer::{Call, Clock, Message, Shared, Writer};
+use self::shared::{Clock, Shared};
+use self::writer::{Call, Message, Writer};
 use super::clock;
 
 /// A store in one SQLite database. Dropping it waits for the write that is under way, and closes the file.
@@ -108,21 +111,23 @@ pub struct SqliteStore {
     clock: Clock,
 }
 
-/// What the writer works with.
-struct Setup {
-    options: SqliteOptions,
-    /// The version of SQLite, as a number.
-    sqlite: i32,
-    /// The length of a write-ahead log that is brought into the database.
-    log_bytes: u64,
-    clock: Clock,
-}
-
 impl SqliteStore {
     /// Opens the store, made if it is not there. What processes that died held goes back to its queues.
     ///
     /// Fails with [`ErrorKind::Config`] where the path or the rights are wrong, [`ErrorKind::Version`] where
     /// the file is not nq's or of a newer one, [`ErrorKind::Corrupt`] where it is damaged.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use nq::store::sqlite::{SqliteOptions, SqliteStore};
+    ///
+    /// # async fn example() -> nq::Result<()> {
+    /// let store = SqliteStore::open(SqliteOptions::parse("sqlite:orders.db")?).await?;
+    /// let nq = nq::Builder::new(Arc::new(store)).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn open(options: SqliteOptions) -> Result<Self, StoreError> {
         Self::with_clock(options, clock::now_ms).await
     }

@@ -9,15 +9,15 @@ use nq_core::store::{ErrorKind, StoreError};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::Setup;
 use super::db::Db;
 use super::errors::Failure;
 use super::files::Files;
 use super::locks::{Admission, Locks};
 use super::migrate::migrate;
+use super::options::SqliteOptions;
 use super::reserve::is_full;
 use super::schema::{APPLICATION_ID, FORMAT, TABLES};
-use super::writer::Shared;
+use super::shared::{Clock, Shared};
 
 /// The first SQLite that several processes may share a file with: older ones can damage a write-ahead log
 /// that two processes begin anew at once.
@@ -26,6 +26,16 @@ const SHARING_SINCE: i32 = 3_051_003;
 pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// How many prepared statements a connection keeps: more than there are.
 const STATEMENTS: usize = 96;
+
+/// What the writer works with.
+pub(super) struct Setup {
+    pub(super) options: SqliteOptions,
+    /// The version of SQLite, as a number.
+    pub(super) sqlite: i32,
+    /// The length of a write-ahead log that is brought into the database.
+    pub(super) log_bytes: u64,
+    pub(super) clock: Clock,
+}
 
 /// Whether several processes may share a file with this version of SQLite.
 pub(super) fn may_share(sqlite: i32) -> bool {

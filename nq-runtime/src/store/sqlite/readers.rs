@@ -13,7 +13,7 @@ use super::db::Db;
 use super::errors::{Failure, Reach};
 use super::files::Files;
 use super::open;
-use super::writer::Shared;
+use super::shared::Shared;
 
 /// How many reads run at once. Each is short; a few make sure that a long one does not hold up a short one.
 const THREADS: usize = 3;

@@ -13,8 +13,7 @@ use rusqlite::types::Value;
 use super::book::Book;
 use super::cache::{CachedJob, Ticket};
 use super::errors::Failure;
-use super::flush::json;
-use super::row::{self, Uint};
+use super::row::{self, Uint, json};
 
 /// What `gathers.fired` says of a gather that has fired, and of one that has not and is newer than its run. Persisted.
 const FIRED: i64 = 1;

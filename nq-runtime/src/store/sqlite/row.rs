@@ -6,10 +6,15 @@ use nq_core::more::More;
 use nq_core::record::{JobState, RunRecord};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Error, Row};
+use serde::Serialize;
 
 use super::errors::Failure;
-use super::flush::json;
 use super::schema;
+
+/// A value as it stands in a column.
+pub(super) fn json(value: &impl Serialize) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(|error| Failure::Sql(Error::ToSqlConversionFailure(error.into())))
+}
 
 /// A number that is never negative, as a column has it: signed.
 #[derive(Clone, Copy, Debug)]

@@ -14,9 +14,8 @@ use rusqlite::{Row, params};
 
 use super::book::Book;
 use super::errors::Failure;
-use super::flush::json;
 use super::locks::Locks;
-use super::row::{self, Uint};
+use super::row::{self, Uint, json};
 
 /// How many rows of removed runs go in one tick, so that a long run does not keep everyone waiting.
 const MAX_REMOVED_ROWS: usize = 10_000;

@@ -1,13 +1,13 @@
 //! The one thread that writes. It takes everything that waits as one transaction, so that many calls share
 //! one wait for the disk, and answers when the transaction is committed.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nq_core::status::RunStatus;
-use nq_core::store::{ErrorKind, StoreError};
+use nq_core::store::StoreError;
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -15,10 +15,9 @@ use super::book::Book;
 use super::cache::Cache;
 use super::checkpoint::Log;
 use super::errors::{Failure, Reach};
-use super::files::Files;
 use super::locks::Locks;
+use super::shared::{Clock, Shared};
 use super::tick::forget_dead;
-use crate::store::hints::Hints;
 
 /// How many calls one transaction takes at most. They answer together, so the first waits for the last.
 const MAX_BATCH: usize = 256;
@@ -28,41 +27,6 @@ const POLL: Duration = Duration::from_millis(20);
 const POLL_ALONE: Duration = Duration::from_millis(250);
 /// After how many looks at what others have written to look whether they still live.
 const POLLS_BETWEEN_ROLL_CALLS: u32 = 50;
-
-/// What the threads of a store share.
-#[derive(Debug, Default)]
-pub(super) struct Shared {
-    pub(super) hints: Hints,
-    /// Why nothing goes on, once that is so.
-    ended: OnceLock<StoreError>,
-    /// How many wait for something that another process may bring.
-    pub(super) waiting: AtomicUsize,
-    /// How many transactions have been synced.
-    pub(super) commits: AtomicU64,
-    /// The files, once they are open.
-    pub(super) files: OnceLock<Files>,
-}
-
-impl Shared {
-    /// Nothing goes on from here, because of this.
-    pub(super) fn end(&self, why: StoreError) {
-        let _ = self.ended.set(why);
-        self.hints.all();
-    }
-
-    /// Whether the files are still there. Returns the lengths of the database and of its log.
-    pub(super) fn check_files(&self) -> Result<(u64, u64), Failure> {
-        self.files.get().map_or(Ok((0, 0)), Files::check)
-    }
-
-    /// Why this verb cannot be done any more, if so.
-    pub(super) fn ended(&self, op: &'static str) -> Option<StoreError> {
-        self.ended.get().map(|why| StoreError { kind: ErrorKind::Closed, op, ..why.clone() })
-    }
-}
-
-/// The clock, in milliseconds since 1970.
-pub(super) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// What reaches the writer.
 pub(super) enum Message {

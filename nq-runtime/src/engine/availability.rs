@@ -1,19 +1,28 @@
-//! How many jobs an instance can take, by queue.
+//! Which queues an instance can take jobs from, and how many: those that have free places, in turn.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use nq_core::id::QueueName;
-use nq_core::registry::Registry;
-use nq_core::transaction::Want;
+use nq_core::registry::{FlowStep, Registry};
+use nq_core::transaction::{Transaction, Want};
+use tokio::time::Instant;
+
+/// How long a queue that was empty is not asked for jobs by turns that are taken for something else.
+const FEED_EVERY: Duration = Duration::from_millis(25);
 
 /// The free places of each queue, and which queues may have jobs for them.
-#[derive(Debug, Default)]
-pub(crate) struct Slots {
+#[derive(Debug)]
+pub(super) struct Availability {
     queues: HashMap<QueueName, Queue>,
     /// The limits; workers with the same `queue` option share one.
     groups: Vec<Group>,
     /// How many times something was asked for.
     asked: u64,
+    /// When turns ask again for jobs of queues that were empty.
+    feed_at: Instant,
+    registry: Arc<Registry>,
 }
 
 #[derive(Debug)]
@@ -21,7 +30,7 @@ struct Queue {
     group: usize,
     /// Whether a turn should ask for its jobs: something may be there.
     hungry: bool,
-    /// When it was asked for jobs the last time, by `Slots::asked`.
+    /// When it was asked for jobs the last time, by `Availability::asked`.
     asked: u64,
 }
 
@@ -31,11 +40,11 @@ struct Group {
     used: u32,
 }
 
-impl Slots {
+impl Availability {
     /// A place for each step that the workers may run at a time; `concurrency` for those that do not say.
     /// Workers that share a queue share the smallest limit that one of them has.
-    pub(crate) fn new(registry: &Registry, concurrency: u32) -> Self {
-        let mut slots = Self::default();
+    pub(super) fn new(registry: Arc<Registry>, concurrency: u32, now: Instant) -> Self {
+        let (mut queues, mut groups) = (HashMap::new(), Vec::<Group>::new());
         let mut shared: HashMap<&str, usize> = HashMap::new();
         let mut own: HashMap<&str, usize> = HashMap::new();
         for (queue, step) in registry.queues() {
@@ -46,18 +55,18 @@ impl Slots {
                 None => own.entry(step.def.path),
             };
             let group = *group.or_insert_with(|| {
-                slots.groups.push(Group { limit, used: 0 });
-                slots.groups.len() - 1
+                groups.push(Group { limit, used: 0 });
+                groups.len() - 1
             });
-            slots.groups[group].limit = slots.groups[group].limit.min(limit);
-            slots.queues.insert(queue.clone(), Queue { group, hungry: true, asked: 0 });
+            groups[group].limit = groups[group].limit.min(limit);
+            queues.insert(queue.clone(), Queue { group, hungry: true, asked: 0 });
         }
-        slots
+        Self { queues, groups, asked: 0, feed_at: now, registry }
     }
 
     /// What a turn should ask for: of every queue that may have jobs for a free place. Where there are not places
     /// enough for all, those come first that have not been asked for the longest time.
-    pub(crate) fn wants(&mut self) -> Vec<Want> {
+    pub(super) fn wants(&mut self) -> Vec<Want> {
         let mut free: Vec<u32> = self.groups.iter().map(Group::free).collect();
         let mut sharing = vec![0; self.groups.len()];
         let mut hungry: Vec<_> = self.queues.iter_mut().filter(|(_, queue)| queue.hungry).collect();
@@ -86,51 +95,74 @@ impl Slots {
     }
 
     /// Whether a turn would ask for anything.
-    pub(crate) fn is_hungry(&self) -> bool {
+    pub(super) fn is_hungry(&self) -> bool {
         self.queues.values().any(|queue| queue.hungry && self.groups[queue.group].free() > 0)
     }
 
     /// Every queue.
-    pub(crate) fn queues(&self) -> Vec<QueueName> {
+    pub(super) fn queues(&self) -> Vec<QueueName> {
         self.queues.keys().cloned().collect()
     }
 
     /// The queues that have a free place.
-    pub(crate) fn open(&self) -> Vec<QueueName> {
+    pub(super) fn open(&self) -> Vec<QueueName> {
         let open = self.queues.iter().filter(|(_, queue)| self.groups[queue.group].free() > 0);
         open.map(|(name, _)| name.clone()).collect()
     }
 
     /// Something may be in this queue.
-    pub(crate) fn feed(&mut self, queue: &QueueName) {
+    pub(super) fn feed(&mut self, queue: &QueueName) {
         if let Some(queue) = self.queues.get_mut(queue) {
             queue.hungry = true;
         }
     }
 
     /// Something may be in any queue.
-    pub(crate) fn feed_all(&mut self) {
+    pub(super) fn feed_all(&mut self) {
         for queue in self.queues.values_mut() {
             queue.hungry = true;
         }
     }
 
+    /// Something may be in any queue every now and then: under load there is always a turn, and nobody waits for the
+    /// hint of an empty queue.
+    pub(super) fn feed_in_time(&mut self, now: Instant) {
+        if now >= self.feed_at {
+            self.feed_at = now + FEED_EVERY;
+            self.feed_all();
+        }
+    }
+
+    /// A write of a step of the queue `of` may put jobs into queues: the same turn asks for them.
+    pub(super) fn feed_followers(&mut self, tx: &Transaction, of: Option<&QueueName>) {
+        for spec in tx.jobs.iter().map(|job| &job.spec).chain(tx.joins.iter().map(|join| &join.spec)) {
+            self.feed(&spec.queue);
+        }
+        let Some((flow, step)) = of.and_then(|queue| self.registry.step(queue)) else { return };
+        let gathers = step.spec.holds.iter().filter_map(|gather| flow.steps.get(gather));
+        for queue in gathers.flat_map(FlowStep::queues) {
+            if let Some(queue) = self.queues.get_mut(queue) {
+                queue.hungry = true;
+            }
+        }
+    }
+
     /// This many jobs came of a want: fewer than asked for means that the queue is empty.
-    pub(crate) fn got(&mut self, want: &Want, got: u32) {
+    pub(super) fn got(&mut self, want: &Want, got: u32) {
         if let Some(queue) = self.queues.get_mut(&want.queue) {
             queue.hungry = got >= want.max;
         }
     }
 
     /// A job of this queue begins.
-    pub(crate) fn take(&mut self, queue: &QueueName) {
+    pub(super) fn take(&mut self, queue: &QueueName) {
         if let Some(queue) = self.queues.get(queue) {
             self.groups[queue.group].used += 1;
         }
     }
 
     /// A job of this queue is over.
-    pub(crate) fn release(&mut self, queue: &QueueName) {
+    pub(super) fn release(&mut self, queue: &QueueName) {
         if let Some(queue) = self.queues.get(queue) {
             let group = &mut self.groups[queue.group];
             group.used = group.used.saturating_sub(1);
@@ -157,27 +189,31 @@ mod tests {
     static B: WorkerDef = worker("b", Some("shared"), Some(3));
     static C: WorkerDef = worker("c", None, None);
 
-    fn slots() -> Slots {
-        Slots::new(&Registry::new([&A, &B, &C], []).unwrap(), 10)
+    fn of(defs: Vec<&'static WorkerDef>) -> Availability {
+        Availability::new(Arc::new(Registry::new(defs, []).unwrap()), 10, Instant::now())
     }
 
-    fn total(slots: &mut Slots, of: &[&str]) -> u32 {
-        let wants = slots.wants();
+    fn three() -> Availability {
+        of(vec![&A, &B, &C])
+    }
+
+    fn total(available: &mut Availability, of: &[&str]) -> u32 {
+        let wants = available.wants();
         wants.iter().filter(|want| of.contains(&want.queue.as_str())).map(|want| want.max).sum()
     }
 
     #[test]
     fn workers_that_share_a_queue_share_the_smallest_limit() {
-        let mut slots = slots();
-        assert_eq!(total(&mut slots, &["f/a", "f/b"]), 3);
-        assert_eq!(total(&mut slots, &["f/c"]), 10);
+        let mut available = three();
+        assert_eq!(total(&mut available, &["f/a", "f/b"]), 3);
+        assert_eq!(total(&mut available, &["f/c"]), 10);
         let want = Want { queue: QueueName::of("f", "a"), max: 2 };
-        slots.got(&want, 2);
-        slots.take(&want.queue);
-        slots.take(&want.queue);
-        assert_eq!(total(&mut slots, &["f/a", "f/b"]), 1);
-        slots.release(&want.queue);
-        assert_eq!(total(&mut slots, &["f/a", "f/b"]), 2);
+        available.got(&want, 2);
+        available.take(&want.queue);
+        available.take(&want.queue);
+        assert_eq!(total(&mut available, &["f/a", "f/b"]), 1);
+        available.release(&want.queue);
+        assert_eq!(total(&mut available, &["f/a", "f/b"]), 2);
     }
 
     #[test]
@@ -188,25 +224,25 @@ mod tests {
     }
 
     /// The queues that such turns ask, each of which brings all that it asks for and ends it at once.
-    fn asked_by(slots: &mut Slots, turns: usize) -> std::collections::BTreeSet<String> {
+    fn asked_by(available: &mut Availability, turns: usize) -> std::collections::BTreeSet<String> {
         let mut asked = std::collections::BTreeSet::new();
         for _ in 0..turns {
-            for want in slots.wants() {
-                slots.got(&want, want.max);
+            for want in available.wants() {
+                available.got(&want, want.max);
                 asked.insert(want.queue.to_string());
             }
         }
         asked
     }
 
-    fn named(count: usize, queue: Option<&'static str>, limit: u32) -> Slots {
+    fn named(count: usize, queue: Option<&'static str>, limit: u32) -> Availability {
         let many: Vec<&'static WorkerDef> = (0..count)
             .map(|n| {
                 let name: &'static str = format!("w{n}").leak();
                 &*Box::leak(Box::new(worker(name, queue, Some(limit))))
             })
             .collect();
-        Slots::new(&Registry::new(many, []).unwrap(), 10)
+        of(many)
     }
 
     #[test]
@@ -222,12 +258,12 @@ mod tests {
 
     #[test]
     fn a_queue_that_gave_less_than_asked_is_left_alone_until_fed() {
-        let mut slots = slots();
+        let mut available = three();
         let want = Want { queue: QueueName::of("f", "c"), max: 10 };
-        slots.got(&want, 3);
-        (0..3).for_each(|_| slots.take(&want.queue));
-        assert_eq!(total(&mut slots, &["f/c"]), 0);
-        slots.feed(&want.queue);
-        assert_eq!(total(&mut slots, &["f/c"]), 7);
+        available.got(&want, 3);
+        (0..3).for_each(|_| available.take(&want.queue));
+        assert_eq!(total(&mut available, &["f/c"]), 0);
+        available.feed(&want.queue);
+        assert_eq!(total(&mut available, &["f/c"]), 7);
     }
 }

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use nq_core::def::WorkerDef;
+use nq_core::registry::{Registry, WiringError};
 
-use crate::handler::Handler;
+use super::erased::Handler;
 
 /// What a `registry!` has proven.
 #[derive(Debug)]
@@ -50,6 +51,13 @@ pub fn linked() -> Result<Vec<&'static Handler>, RegistryError> {
 pub fn linked_if_any() -> Result<Vec<&'static Handler>, RegistryError> {
     let any = inventory::iter::<Handler>.into_iter().next().is_some();
     if any { linked() } else { Ok(Vec::new()) }
+}
+
+/// The registry of these workers.
+pub(crate) fn wired(handlers: &[&'static Handler]) -> Result<Registry, WiringError> {
+    let defs = handlers.iter().map(|handler| handler.def);
+    let events = handlers.iter().flat_map(|handler| handler.events.iter().copied());
+    Registry::new(defs, events)
 }
 
 /// Where a worker stands: what tells two of them apart.

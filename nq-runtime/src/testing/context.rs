@@ -1,11 +1,12 @@
-//! What a test of a handler needs.
+//! The context with which a test calls a handler.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
 
 use nq_core::bounds::Worker;
-use nq_core::decide::Attempt;
+use nq_core::decide::{Attempt, OperationKind};
+use nq_core::def::Event;
 use nq_core::id::{EntryId, Name, RunId, StepId, step_key};
 use nq_core::registry::{Registry, flows_of};
 use nq_core::state::State;
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::client::Client;
 use crate::ctx::Ctx;
 use crate::data::Provided;
-use crate::engine::link::Link;
+use crate::link::Link;
 use crate::step::{Inner, Journal, Step};
 use crate::store::memory::MemoryStore;
 
@@ -36,6 +37,73 @@ impl<W> std::fmt::Debug for TestCtx<W> {
         let Self { attempt, recorded, state, .. } = self;
         let mut shown = f.debug_struct("TestCtx");
         shown.field("attempt", attempt).field("recorded", recorded).field("state", state).finish()
+    }
+}
+
+impl<W: Worker> Ctx<W> {
+    /// A context for calling a handler from a test: nothing is stored, `run` does what it is given, the
+    /// state begins empty. Look at what the handler did with [`emitted`](Self::emitted) and `state()`.
+    ///
+    /// ```
+    /// # use nq::prelude::*;
+    /// # #[nq::event]
+    /// # struct OrderPlaced { order: u64 }
+    /// # async fn charge<W: nq::Worker>(order: OrderPlaced, ctx: Ctx<W>) -> nq::Result<()> {
+    /// #     Ok(ctx.state().set("order", &order.order)?)
+    /// # }
+    /// # async fn example<W: nq::Worker>() {
+    /// let ctx = Ctx::for_test();
+    /// # let ctx: Ctx<W> = ctx;
+    /// charge(OrderPlaced { order: 7 }, ctx.clone()).await.unwrap();
+    /// assert_eq!(ctx.state().get::<u64>("order").await.unwrap(), Some(7));
+    /// # }
+    /// ```
+    pub fn for_test() -> Self {
+        Self::test().build()
+    }
+
+    /// The same of a later attempt, or of a step in the middle of a run: say what went before, then `build`.
+    ///
+    /// ```
+    /// # use nq::prelude::*;
+    /// # #[nq::event]
+    /// # struct OrderPlaced { order: u64 }
+    /// # async fn charge<W: nq::Worker>(order: OrderPlaced, ctx: Ctx<W>) -> nq::Result<String> {
+    /// #     Ok(ctx.run("charge card", || async { nq::Ok(String::new()) }).await?)
+    /// # }
+    /// # async fn example<W: nq::Worker>() {
+    /// // The attempt before was killed after the card was charged.
+    /// let ctx = Ctx::test().attempt(2).recorded("charge card", "receipt 1").state("customer", 9).build();
+    /// # let ctx: Ctx<W> = ctx;
+    /// let receipt = charge(OrderPlaced { order: 7 }, ctx.clone()).await.unwrap();
+    /// assert_eq!(receipt, "receipt 1");
+    /// # }
+    /// ```
+    pub fn test() -> TestCtx<W> {
+        TestCtx::new()
+    }
+
+    /// The events of this type that wait for the commit, in the order emitted.
+    ///
+    /// ```
+    /// # #[nq::event]
+    /// # struct OrderPaid { receipt: String }
+    /// # async fn charge<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> { Ok(()) }
+    /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> {
+    /// charge(ctx.clone()).await.unwrap();
+    /// let receipts: Vec<_> = ctx.emitted::<OrderPaid>().into_iter().map(|paid| paid.receipt).collect();
+    /// assert_eq!(receipts, ["r-17"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn emitted<E: Event>(&self) -> Vec<E> {
+        let of_type = |kind| match kind {
+            OperationKind::Emit { event, payload } if *event == *E::DEF.name => {
+                serde_json::from_value(payload).ok()
+            }
+            _ => None,
+        };
+        self.step.buffered().into_iter().filter_map(|operation| of_type(operation.kind)).collect()
     }
 }
 
@@ -88,6 +156,15 @@ impl<W: Worker> TestCtx<W> {
     }
 
     /// A step that is told to stop from the beginning: [`Ctx::is_stopping`] is true.
+    ///
+    /// ```
+    /// # async fn example(_: W) -> nq::Result<()> {
+    /// let ctx = nq::Ctx::test().stopping().build();
+    /// # let ctx: nq::Ctx<W> = ctx;
+    /// assert!(ctx.is_stopping());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn stopping(self) -> Self {
         self.stop.cancel();
         self

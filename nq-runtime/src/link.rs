@@ -1,14 +1,14 @@
-//! What attempts tell the engine.
+//! The way to an engine: what attempts and the program tell it.
 
 use std::sync::Arc;
 
-use nq_core::id::RunId;
-use nq_core::store::Answer;
+use nq_core::id::{RunId, StepId};
+use nq_core::store::{Answer, Lease};
 use nq_core::transaction::{LogLine, Transaction};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::logs::Logs;
+use crate::lines::Lines;
 
 /// The way to an engine, from the attempts that it runs and from the program.
 #[derive(Clone, Debug)]
@@ -18,10 +18,29 @@ pub(crate) enum Link {
         /// What it is told.
         messages: mpsc::UnboundedSender<Message>,
         /// The log lines that it appends.
-        logs: Arc<Logs>,
+        lines: Arc<Lines>,
     },
     /// To nowhere: a handler that a test calls, a program that runs no workers.
     Detached,
+}
+
+/// A job that an instance holds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct JobKey {
+    pub(crate) run: RunId,
+    pub(crate) step: StepId,
+}
+
+impl JobKey {
+    /// The job that is leased.
+    pub(crate) fn of(lease: &Lease) -> Self {
+        Self { run: lease.run.clone(), step: lease.step.clone() }
+    }
+
+    /// The job whose attempt writes.
+    pub(crate) fn of_write(tx: &Transaction) -> Self {
+        Self { run: tx.run.clone(), step: tx.step.clone() }
+    }
 }
 
 /// What an engine is told.
@@ -40,10 +59,10 @@ pub(crate) enum Message {
     /// The attempt is over and writes nothing: its lease was lost.
     Gone {
         /// The job.
-        key: super::JobKey,
+        key: JobKey,
     },
     /// There are log lines to append.
-    Logs,
+    Lines,
     /// A run was ended from outside, through this very instance.
     RunEnded {
         /// The run.
@@ -57,7 +76,7 @@ impl Link {
     /// A way to an engine, and its other end.
     pub(crate) fn to_engine() -> (Self, mpsc::UnboundedReceiver<Message>) {
         let (messages, received) = mpsc::unbounded_channel();
-        (Self::Engine { messages, logs: Arc::default() }, received)
+        (Self::Engine { messages, lines: Arc::default() }, received)
     }
 
     /// Sends a write and waits for its answer; none if the engine is gone.
@@ -80,23 +99,23 @@ impl Link {
 
     /// Sends a log line.
     pub(crate) fn log(&self, run: &RunId, line: LogLine) {
-        if let Self::Engine { logs, .. } = self
-            && logs.add(run, line, Instant::now())
+        if let Self::Engine { lines, .. } = self
+            && lines.add(run, line, Instant::now())
         {
-            self.send(Message::Logs);
+            self.send(Message::Lines);
         }
     }
 
     /// The log lines that wait for the store.
-    pub(super) fn logs(&self) -> Arc<Logs> {
+    pub(crate) fn lines(&self) -> Arc<Lines> {
         match self {
-            Self::Engine { logs, .. } => logs.clone(),
+            Self::Engine { lines, .. } => lines.clone(),
             Self::Detached => Arc::default(),
         }
     }
 
     /// Returns when the engine is gone.
-    pub(super) async fn closed(&self) {
+    pub(crate) async fn closed(&self) {
         if let Self::Engine { messages, .. } = self {
             messages.closed().await;
         }

@@ -1,86 +1,17 @@
-//! The erased handler of a worker: what `#[worker]` submits, and the few functions that its expansion calls
-//! to make the input from what has arrived.
+//! The input of a worker and its other parameters, made from the step at hand.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 
 use nq_core::bounds::{InputFrom, InputOf, InputOfGather};
-use nq_core::def::{Event, EventDef, Misfit, WorkerDef};
-use nq_core::limits;
+use nq_core::def::Event;
 use nq_core::store::Arrived;
-use nq_core::value;
-use schemars::generate::SchemaSettings;
-use schemars::transform::RecursiveTransform;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use serde_path_to_error::Segment;
 
 use crate::data::{MissingData, Provided};
 use crate::error::Error;
 use crate::extract::Extract;
-use crate::step::{Step, StepError};
-
-pub use crate::calls::*;
-pub use crate::linked::{Proven, RegistryError, linked, linked_if_any};
-
-/// What a handler returns, boxed.
-pub type Called = Pin<Box<dyn Future<Output = Result<Value, Error>> + Send>>;
-
-/// Asks a parameter whether the program provides what it will need.
-pub type Need = fn(&Provided) -> Result<(), MissingData>;
-
-/// A worker's handler, as the running program sees it.
-pub struct Handler {
-    /// What the attribute says.
-    pub def: &'static WorkerDef,
-    /// The typed events that the worker names: a type may stand here twice.
-    pub events: &'static [EventDef],
-    /// Makes the parameters from the step, runs the worker, and turns what it returns into JSON.
-    pub call: &'static (dyn Fn(Step) -> Called + Send + Sync),
-    /// For each parameter: whether the program provides what it will need.
-    pub needs: &'static [Need],
-}
-inventory::collect!(Handler);
-
-/// The JSON Schema of an event. Says the range of each integer type, which `schemars` only names.
-pub fn schema<E: schemars::JsonSchema>() -> schemars::Schema {
-    let settings = SchemaSettings::default().with_transform(RecursiveTransform(nq_core::export::ranges));
-    settings.into_generator().into_root_schema_for::<E>()
-}
-
-/// Reads a value as an event, to learn whether the worker will be able to.
-pub fn read<E: DeserializeOwned>(value: &Value) -> Result<(), Misfit> {
-    let Err(error) = serde_json::from_value::<E>(value.clone()) else { return Ok(()) };
-    // Once more, for the place: only what does not fit is read twice.
-    let pointer = serde_path_to_error::deserialize::<_, E>(value.clone()).err();
-    let pointer = pointer.map(|error| pointer_of(error.path())).unwrap_or_default();
-    Err(Misfit { pointer, message: limits::display(error) })
-}
-
-fn pointer_of(path: &serde_path_to_error::Path) -> String {
-    let segment = |segment: &Segment| match segment {
-        Segment::Seq { index } => format!("/{index}"),
-        Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
-        Segment::Enum { variant } => format!("/{variant}"),
-        Segment::Unknown => String::new(),
-    };
-    limits::cut(path.iter().map(segment).collect::<String>())
-}
-
-impl Handler {
-    /// Asks each parameter whether the program provides what it will need.
-    pub fn check(&self, provided: &Provided) -> Result<(), MissingData> {
-        self.needs.iter().try_for_each(|need| need(provided))
-    }
-}
-
-impl fmt::Debug for Handler {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handler").field("worker", &self.def.path).finish_non_exhaustive()
-    }
-}
+use crate::step::Step;
 
 /// Makes a parameter.
 pub fn extract<W, T: Extract<W>>(step: &Step) -> Result<T, Error> {
@@ -90,59 +21,6 @@ pub fn extract<W, T: Extract<W>>(step: &Step) -> Result<T, Error> {
 /// Asks a parameter what it will need.
 pub fn check_provided<W, T: Extract<W>>(provided: &Provided) -> Result<(), MissingData> {
     T::check(provided)
-}
-
-/// What a worker may return: nothing, or a result whose value is kept as that of the step.
-#[diagnostic::on_unimplemented(
-    message = "a worker cannot return `{Self}`",
-    label = "not a `Result`",
-    note = "write `nq::Result<T>` with a `T` that is `serde::Serialize`, or another `Result`, or return nothing"
-)]
-pub trait Outcome {
-    /// The value as JSON.
-    fn outcome(self) -> Result<Value, Error>;
-}
-
-impl Outcome for () {
-    fn outcome(self) -> Result<Value, Error> {
-        Ok(Value::Null)
-    }
-}
-
-impl<T: Serialize, E: Failure> Outcome for Result<T, E> {
-    fn outcome(self) -> Result<Value, Error> {
-        let value = self.map_err(Failure::into_error)?;
-        match value::write(&value) {
-            Ok(written) => Ok(written.value),
-            Err(error) => {
-                value::give_up(value, &error);
-                Err(Error::fatal(StepError::refused("the result of the worker".into(), error)))
-            }
-        }
-    }
-}
-
-/// What a worker may fail with: any error, boxed or not, and [`Error`] itself.
-#[diagnostic::on_unimplemented(
-    message = "a worker cannot fail with `{Self}`",
-    label = "not an error",
-    note = "implement `std::error::Error` for it, or return `nq::Result<T>`, to which any error converts with `?`"
-)]
-pub trait Failure {
-    /// The error as the engine looks at it.
-    fn into_error(self) -> Error;
-}
-
-#[diagnostic::do_not_recommend]
-impl<E: Into<crate::error::BoxError>> Failure for E {
-    fn into_error(self) -> Error {
-        Error::from_box(self.into())
-    }
-}
-
-/// Turns what a worker returned into the step's result.
-pub fn outcome<T: Outcome>(returned: T) -> Result<Value, Error> {
-    returned.outcome()
 }
 
 /// How an input is made from one kind of event.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use nq_core::limits::{self, MAX_KEY_BYTES};
 
-use crate::error::{self, BoxError};
+use super::boxed::BoxError;
 use crate::step::StepError;
 
 /// An effect of [`Ctx::run`](crate::ctx::Ctx::run) has no result: the closure returned an error, or nq did not run
@@ -33,12 +33,12 @@ use crate::step::StepError;
 /// where the handler wants to match on it.
 #[derive(Debug)]
 pub struct EffectError {
-    effect: String,
-    cause: Cause,
+    pub(super) effect: String,
+    pub(super) cause: Cause,
 }
 
 #[derive(Debug)]
-enum Cause {
+pub(super) enum Cause {
     /// What the closure returned.
     Act(BoxError),
     /// Why nq did not run the closure, or could not record what it returned.
@@ -65,27 +65,19 @@ impl EffectError {
     }
 
     /// Why nq did not run the closure, or could not record what it returned; none if the closure returned the error.
+    ///
+    /// ```
+    /// fn judge(error: nq::EffectError) -> nq::Error {
+    ///     match error.refusal() {
+    ///         Some(refusal) => nq::Error::msg(format!("{}: {refusal}", error.effect())),
+    ///         None => nq::Error::retry_after(error, std::time::Duration::from_secs(60)),
+    ///     }
+    /// }
+    /// ```
     pub fn refusal(&self) -> Option<&StepError> {
         match &self.cause {
             Cause::Refused(error) => Some(error),
             Cause::Act(_) => None,
-        }
-    }
-
-    /// The error of this type that the closure returned, or that lies beneath what it returned.
-    pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
-        error::find(self.source()?)
-    }
-
-    /// The error that the closure returned, if it is of this type; it is looked for in [`nq::Error`](crate::error::Error)
-    /// and in boxes, too. If the closure returned another, this error comes back as it was.
-    pub fn downcast<E: StdError + 'static>(self) -> Result<E, Self> {
-        let Self { effect, cause } = self;
-        match cause {
-            Cause::Act(error) => {
-                error::downcast(error).map_err(|error| Self { effect, cause: Cause::Act(error) })
-            }
-            Cause::Refused(_) => Err(Self { effect, cause }),
         }
     }
 

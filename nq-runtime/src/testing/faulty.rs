@@ -86,6 +86,23 @@ struct State {
 
 impl<S: Store> Faulty<S> {
     /// This store, going wrong by this plan.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use nq::store::memory::MemoryStore;
+    /// use nq::testing::{Fault, Faulty, Plan};
+    ///
+    /// # async fn example() -> nq::Result<()> {
+    /// let store = Faulty::new(MemoryStore::new(), Plan::EveryOther(Fault::After));
+    /// let store = Arc::new(store);
+    /// let client = nq::Builder::new(store.clone()).client()?;
+    /// assert!(client.runs().all().await.is_err(), "its reply is lost");
+    /// store.follow(Plan::Healthy);
+    /// assert!(client.runs().all().await?.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(store: S, plan: Plan) -> Self {
         let state = State { plan: Plan::Healthy, calls: 0, of_verb: HashMap::new(), chance: seeded(0) };
         let faulty = Self { store, state: Mutex::new(state) };

@@ -6,8 +6,8 @@ use std::future::Future;
 
 use serde_json::Value;
 
+use super::erased::Called;
 use crate::error::Error;
-use crate::handler::Called;
 use crate::step::Step;
 
 /// How a parameter is made from the step.

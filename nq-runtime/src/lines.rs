@@ -28,12 +28,12 @@ const PAGE_BYTES: usize = 256 * 1024;
 
 /// The lines that wait for the store.
 #[derive(Debug, Default)]
-pub(crate) struct Logs {
+pub(crate) struct Lines {
     state: Mutex<State>,
 }
 
 /// Lines of runs, in pages.
-pub(super) type Pages = HashMap<RunId, Vec<Page>>;
+pub(crate) type Pages = HashMap<RunId, Vec<Page>>;
 
 #[derive(Debug, Default)]
 struct State {
@@ -51,8 +51,8 @@ struct State {
 
 /// Lines that one call appends.
 #[derive(Debug, Default)]
-pub(super) struct Page {
-    pub(super) lines: Vec<LogLine>,
+pub(crate) struct Page {
+    pub(crate) lines: Vec<LogLine>,
     bytes: usize,
 }
 
@@ -72,7 +72,7 @@ impl Window {
     }
 }
 
-impl Logs {
+impl Lines {
     /// Takes a line, or counts it as dropped. True if the engine must be told that there is something to append.
     pub(crate) fn add(&self, run: &RunId, line: LogLine, now: Instant) -> bool {
         let bytes = value::size(&line.entry.data);
@@ -105,7 +105,7 @@ impl Logs {
 
     /// What there is to append now. That lines were dropped is said once a second, and before a step of the run
     /// ends (`ends`): whoever reads the run up to its end reads it too.
-    pub(super) fn take(&self, ends: impl Fn(&RunId) -> bool, now: Instant) -> Pages {
+    pub(crate) fn take(&self, ends: impl Fn(&RunId) -> bool, now: Instant) -> Pages {
         let mut state = self.lock();
         let mut pages = take(&mut state.pages);
         state.bytes = 0;
@@ -128,7 +128,7 @@ impl Logs {
     }
 
     /// Whether lines were dropped of which nothing was said yet.
-    pub(super) fn owes_notice(&self) -> bool {
+    pub(crate) fn owes_notice(&self) -> bool {
         !self.lock().dropped.is_empty()
     }
 
@@ -167,7 +167,7 @@ fn push(pages: &mut Pages, run: &RunId, line: LogLine, bytes: usize) {
 
 /// Appends log lines, each page by a call of its own. All are sent at once: what a turn carries that is sent with them
 /// stands behind them. They are not worth a retry: a line may be lost, none is worth holding up work for.
-pub(super) async fn append(store: &dyn Store, logs: Pages) {
+pub(crate) async fn append(store: &dyn Store, logs: Pages) {
     let pages =
         logs.into_iter().flat_map(|(run, pages)| pages.into_iter().map(move |page| (run.clone(), page)));
     let appends = pages.map(|(run, page)| async move { store.append(&run, &page.lines).await });
@@ -200,47 +200,47 @@ mod tests {
 
     #[test]
     fn a_run_that_floods_its_log_loses_lines_and_says_how_many() {
-        let (logs, now, flood, quiet) = (Logs::default(), Instant::now(), run("flood"), run("quiet"));
-        assert!(logs.add(&flood, line("0"), now), "the engine is told of the first");
+        let (lines, now, flood, quiet) = (Lines::default(), Instant::now(), run("flood"), run("quiet"));
+        assert!(lines.add(&flood, line("0"), now), "the engine is told of the first");
         for n in 1..500_000 {
-            assert!(!logs.add(&flood, line(&n.to_string()), now));
+            assert!(!lines.add(&flood, line(&n.to_string()), now));
         }
-        logs.add(&quiet, line("here"), now);
-        let pages = logs.take(|_| false, now);
+        lines.add(&quiet, line("here"), now);
+        let pages = lines.take(|_| false, now);
         assert_eq!(texts(&pages, &flood).len() as u64, MAX_WINDOW_LINES);
         assert_eq!(texts(&pages, &quiet), ["here"], "another run is not touched by it");
         assert!(pages.values().flatten().all(|page| page.lines.len() <= PAGE_LINES));
 
-        assert!(logs.take(|_| false, now).is_empty(), "it is said once a second");
-        assert!(logs.owes_notice());
-        let said = texts(&logs.take(|_| false, now + WINDOW), &flood);
+        assert!(lines.take(|_| false, now).is_empty(), "it is said once a second");
+        assert!(lines.owes_notice());
+        let said = texts(&lines.take(|_| false, now + WINDOW), &flood);
         assert!(said.len() == 1 && said[0].starts_with("499000 log lines dropped"), "{said:?}");
-        assert!(!logs.owes_notice());
-        assert!(logs.add(&flood, line("again"), now + WINDOW), "the next second is its own");
-        assert_eq!(texts(&logs.take(|_| false, now + WINDOW), &flood), ["again"]);
+        assert!(!lines.owes_notice());
+        assert!(lines.add(&flood, line("again"), now + WINDOW), "the next second is its own");
+        assert_eq!(texts(&lines.take(|_| false, now + WINDOW), &flood), ["again"]);
     }
 
     #[test]
     fn what_was_dropped_is_said_before_a_step_of_the_run_ends() {
-        let (logs, now, flood) = (Logs::default(), Instant::now(), run("flood"));
+        let (lines, now, flood) = (Lines::default(), Instant::now(), run("flood"));
         for _ in 0..=MAX_WINDOW_LINES {
-            logs.add(&flood, line("x"), now);
+            lines.add(&flood, line("x"), now);
         }
-        let said = texts(&logs.take(|run| *run == flood, now), &flood);
+        let said = texts(&lines.take(|run| *run == flood, now), &flood);
         assert!(said.last().unwrap().starts_with("1 log line dropped"), "{said:?}");
     }
 
     #[test]
     fn lines_that_wait_are_bounded_by_their_bytes() {
-        let (logs, now) = (Logs::default(), Instant::now());
+        let (lines, now) = (Lines::default(), Instant::now());
         let large = "x".repeat(10_000);
         for n in 0..40 {
             let run = run(&format!("r{n}"));
             for _ in 0..200 {
-                logs.add(&run, line(&large), now);
+                lines.add(&run, line(&large), now);
             }
         }
-        let pages = logs.take(|_| false, now);
+        let pages = lines.take(|_| false, now);
         let bytes: usize = pages.values().flatten().map(|page| page.bytes).sum();
         assert!((MAX_WAITING_BYTES / 2..=MAX_WAITING_BYTES).contains(&bytes), "{bytes}");
         assert!(pages.values().flatten().all(|page| page.bytes <= PAGE_BYTES));
@@ -253,12 +253,12 @@ mod tests {
 
     #[test]
     fn what_a_run_has_logged_is_forgotten() {
-        let (logs, now) = (Logs::default(), Instant::now());
+        let (lines, now) = (Lines::default(), Instant::now());
         for n in 0..100 {
-            logs.add(&run(&format!("r{n}")), line("x"), now);
+            lines.add(&run(&format!("r{n}")), line("x"), now);
         }
-        logs.take(|_| false, now);
-        logs.take(|_| false, now + WINDOW);
-        assert!(logs.lock().windows.is_empty());
+        lines.take(|_| false, now);
+        lines.take(|_| false, now + WINDOW);
+        assert!(lines.lock().windows.is_empty());
     }
 }

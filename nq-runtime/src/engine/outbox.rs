@@ -1,0 +1,150 @@
+//! What waits to be sent to the store: the writes of the next turns, and what a part of the store that is away has not
+//! answered. That is sent again in a later turn, and holds up nothing of the other runs.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use nq_core::id::RunId;
+use nq_core::limits;
+use nq_core::store::Answer;
+use nq_core::transaction::{Renewal, Transaction};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::outage::MAX_BACKOFF;
+
+/// The pause before something is sent again for the first time.
+const FIRST: Duration = Duration::from_millis(20);
+
+/// A write that waits for a turn.
+pub(super) struct Waiting {
+    pub(super) tx: Transaction,
+    /// How many bytes of payload it has, about.
+    pub(super) bytes: usize,
+    /// Who waits for the answer. The end of an attempt waits for none.
+    pub(super) reply: Option<oneshot::Sender<Answer>>,
+}
+
+impl Waiting {
+    /// A write whose answer nobody waits for.
+    pub(super) fn alone(tx: Transaction) -> Self {
+        Self { tx, bytes: 0, reply: None }
+    }
+}
+
+/// The writes that wait for a turn.
+#[derive(Default)]
+pub(super) struct Outbox {
+    writes: VecDeque<Waiting>,
+    later: Later,
+}
+
+/// Writes and renewals that wait for a part of the store to come back.
+#[derive(Default)]
+struct Later {
+    writes: VecDeque<Waiting>,
+    renewals: Vec<Renewal>,
+    /// When they are sent again; none if nothing waits.
+    at: Option<Instant>,
+    pause: Duration,
+}
+
+impl Outbox {
+    /// Sends a write with the next turns.
+    pub(super) fn push(&mut self, write: Waiting) {
+        self.writes.push_back(write);
+    }
+
+    /// Whether no write waits for the next turn.
+    pub(super) fn is_idle(&self) -> bool {
+        self.writes.is_empty()
+    }
+
+    /// Whether no write waits at all.
+    pub(super) fn is_empty(&self) -> bool {
+        self.is_idle() && self.later.writes.is_empty()
+    }
+
+    /// The writes of one turn: as many as wait, up to the limits; a larger one goes by itself.
+    pub(super) fn batch(&mut self) -> Vec<Waiting> {
+        let mut batch = Vec::new();
+        let (mut weight, mut bytes) = (0, 0);
+        while let Some(next) = self.writes.front() {
+            if self.later.holds(&next.tx.run) {
+                if let Some(write) = self.writes.pop_front() {
+                    self.write_later(write);
+                }
+                continue;
+            }
+            weight += next.tx.weight();
+            bytes += next.bytes;
+            let full = weight > limits::MAX_TURN_WRITES || bytes > limits::MAX_TURN_BYTES;
+            if full && !batch.is_empty() {
+                break;
+            }
+            batch.extend(self.writes.pop_front());
+        }
+        batch
+    }
+
+    /// Sends this write again, in its turn.
+    pub(super) fn write_later(&mut self, write: Waiting) {
+        self.later.writes.push_back(write);
+        self.later.plan();
+    }
+
+    /// Renews this lease again.
+    pub(super) fn renew_later(&mut self, renewal: Renewal) {
+        self.later.renewals.push(renewal);
+        self.later.plan();
+    }
+
+    /// When something is sent again.
+    pub(super) fn due_at(&self) -> Option<Instant> {
+        self.later.at
+    }
+
+    /// Puts what is to be sent again by now before what has come since, and gives the renewals among it.
+    pub(super) fn take_up(&mut self, now: Instant) -> Vec<Renewal> {
+        if self.later.at.is_none_or(|at| now < at) {
+            return Vec::new();
+        }
+        self.later.at = None;
+        while let Some(write) = self.later.writes.pop_back() {
+            self.writes.push_front(write);
+        }
+        std::mem::take(&mut self.later.renewals)
+    }
+
+    /// A turn is answered. Where nothing was left unanswered, the next pause is a short one.
+    pub(super) fn answered(&mut self) {
+        if self.later.at.is_none() {
+            self.later.pause = Duration::ZERO;
+        }
+    }
+
+    /// The time of a shutdown is over: what a part of the store has not answered is done again after its leases.
+    pub(super) fn give_up(&mut self) {
+        if !self.later.writes.is_empty() {
+            tracing::warn!(
+                "a part of the store is away: what has finished there is done again after the lease"
+            );
+            self.later = Later::default();
+        }
+    }
+}
+
+impl Later {
+    /// Whether writes of this run wait: what comes behind them must not pass them.
+    fn holds(&self, run: &RunId) -> bool {
+        self.writes.iter().any(|write| write.tx.run == *run)
+    }
+
+    /// Sees to it that what waits is sent again, after a pause that grows.
+    fn plan(&mut self) {
+        if self.at.is_none() {
+            self.pause = (self.pause * 2).clamp(FIRST, MAX_BACKOFF);
+            self.at = Some(Instant::now() + self.pause);
+        }
+    }
+}
