@@ -166,15 +166,13 @@ impl<'a> Replay<'a> {
         let event = first.data.get("event").and_then(Value::as_str).unwrap_or_default();
         let takes =
             |step: &&FlowStep| step.def.is_entry() && step.def.input.is_some_and(|input| input.name == event);
-        let mut entries: Vec<_> = match self.registry.flows.get(self.flow) {
-            Some(flow) => flow.steps.values().filter(takes).map(|step| step.spec.worker.clone()).collect(),
-            None => {
-                let prefix = format!("{}/", self.flow);
-                let former = self.registry.queues().filter(|(_, step)| takes(step));
-                former
-                    .filter_map(|(queue, _)| Name::new(queue.as_str().strip_prefix(&prefix)?).ok())
-                    .collect()
-            }
+        let mut entries: Vec<_> = if let Some(flow) = self.registry.flows.get(self.flow) {
+            flow.steps.values().filter(takes).map(|step| step.spec.worker.clone()).collect()
+        } else {
+            // It has another name today.
+            let prefix = format!("{}/", self.flow);
+            let queues = self.registry.queues().filter(|(_, step)| takes(step));
+            queues.filter_map(|(queue, _)| Name::new(queue.as_str().strip_prefix(&prefix)?).ok()).collect()
         };
         let (Some(worker), true) = (entries.pop(), entries.is_empty()) else {
             return Err(self.wiring(format!(

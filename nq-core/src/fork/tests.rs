@@ -28,6 +28,10 @@ static TOTAL: WorkerDef = WorkerDef { gathers: &[DONE], emits: &[SUM], ..worker(
 static END: WorkerDef = WorkerDef { subscribes: &[SUM], ..worker("end") };
 static PAIR: WorkerDef = WorkerDef { joins: &[LEFT, PART], ..worker("pair") };
 static BY: WorkerDef = WorkerDef { by: Some("id"), ..PAIR };
+/// Another entry, and joins that stand where a subscription was.
+static OTHER: WorkerDef = WorkerDef { input: Some(BEGIN), ..worker("other") };
+static JOINS: WorkerDef = WorkerDef { joins: &[PART, LEFT], ..worker("each") };
+static JOINS_OTHERS: WorkerDef = WorkerDef { joins: &[DONE, LEFT], ..worker("each") };
 static TWICE: WorkerDef = WorkerDef { joins: &[PART, PART], ..worker("pair") };
 
 /// A fan-out that a gather closes.
@@ -227,7 +231,6 @@ fn a_run_in_which_nothing_has_begun_begins() {
         timeline().end(EntryType::FlowCancelled),
         &["split@101-1 in f/split attempt 1 read - recorded 0 on [1] holds [total]", "total is held by 1"],
     );
-    static OTHER: WorkerDef = WorkerDef { input: Some(BEGIN), ..worker("other") };
     refused(&[&SPLIT, &EACH, &TOTAL, &END, &OTHER], timeline().end(EntryType::FlowCancelled), "one entry");
 }
 
@@ -384,13 +387,17 @@ fn a_worker_that_was_renamed_is_found_by_its_former_name() {
 
 #[test]
 fn a_flow_that_was_renamed_is_found_by_its_former_name() {
-    const fn moved(def: WorkerDef, was: &'static [&'static str]) -> WorkerDef {
-        WorkerDef { flows: &["g"], was, ..def }
-    }
-    static SPLIT2: WorkerDef = moved(SPLIT_DEF, &["f/split"]);
-    static EACH2: WorkerDef = moved(EACH_DEF, &["f/each"]);
-    const SPLIT_DEF: WorkerDef = WorkerDef { input: Some(BEGIN), emits: &[PART], ..worker("split") };
-    const EACH_DEF: WorkerDef = WorkerDef { subscribes: &[PART], ..worker("each") };
+    const MOVED: WorkerDef = WorkerDef { flows: &["g"], ..WorkerDef::DEFAULT };
+    static SPLIT2: WorkerDef = WorkerDef {
+        name: "split",
+        path: "split",
+        input: Some(BEGIN),
+        emits: &[PART],
+        was: &["f/split"],
+        ..MOVED
+    };
+    static EACH2: WorkerDef =
+        WorkerDef { name: "each", path: "each", subscribes: &[PART], was: &["f/each"], ..MOVED };
     let workers: &[&WorkerDef] = &[&SPLIT2, &EACH2];
     check(
         workers,
@@ -406,12 +413,8 @@ fn a_flow_that_was_renamed_is_found_by_its_former_name() {
 
 #[test]
 fn today_says_what_a_failure_means() {
-    static FORGIVEN: WorkerDef = WorkerDef {
-        on_failure: OnFailure::Continue,
-        max_crashes: 9,
-        ..WorkerDef { name: "each", path: "each", ..FORGIVING }
-    };
-    const FORGIVING: WorkerDef = WorkerDef { subscribes: &[PART], emits: &[DONE], ..worker("each") };
+    static FORGIVEN: WorkerDef =
+        WorkerDef { on_failure: OnFailure::Continue, max_crashes: 9, subscribes: &[PART], ..worker("each") };
     let failed = timeline().two_parts().dead("each@103-3", 1).failed();
     let fork = fork_of("r", &[&SPLIT, &FORGIVEN, &TOTAL, &END], failed).unwrap().fork.unwrap();
     assert_eq!((fork.jobs[0].spec.on_failure, fork.jobs[0].spec.max_crashes), (OnFailure::Continue, 9));
@@ -434,10 +437,12 @@ fn what_cannot_be_rerun_says_why() {
         "worker `split` has begun a step, and flow `f` has no such worker",
     );
     // A subscription that is a join by now leads to no step of its own.
-    static JOINS: WorkerDef = WorkerDef { joins: &[PART, LEFT], ..worker("each") };
     refused(&[&SPLIT, &JOINS], dead(), "step `each@103-3` has begun, and nothing leads to it any more");
-    static OTHERS: WorkerDef = WorkerDef { joins: &[DONE, LEFT], ..worker("each") };
-    refused(&[&SPLIT, &OTHERS], dead(), "worker `each` got the event `part`, and does not join it any more");
+    refused(
+        &[&SPLIT, &JOINS_OTHERS],
+        dead(),
+        "worker `each` got the event `part`, and does not join it any more",
+    );
 
     refused(FAN, Timeline(Vec::new()).begin(split, 1).failed(), "does not begin with `flow.started`");
     let mut gap = dead();
