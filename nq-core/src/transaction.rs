@@ -214,8 +214,7 @@ impl Start {
         if self.fork.is_none() {
             return StoreError::id_taken(&self.run);
         }
-        let message =
-            "the rerun of this id belongs to an earlier run, which had the same id as the one that is to be rerun";
+        let message = "the rerun of this id belongs to an earlier run, which had the same id as the one that is to be rerun";
         StoreError::new(ErrorKind::Conflict, "start", message).key(&self.run)
     }
 }

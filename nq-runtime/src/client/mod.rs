@@ -18,6 +18,7 @@ pub use self::jobs::QueueError;
 pub use self::runs::{Runs, RunsError};
 use self::schema::Schemas;
 pub use self::start::{FlowRef, StartRun};
+pub(crate) use self::start::{is_refusal, until_answered};
 use crate::engine::link::Link;
 use crate::open::Builder;
 use crate::run::Run;
@@ -95,7 +96,11 @@ impl Client {
     /// # }
     /// ```
     pub fn run(&self, id: impl AsRef<str>) -> Result<Run, IdError> {
-        Ok(Run::new(self.store.clone(), RunId::new(id)?, self.link.clone()))
+        Ok(self.run_of(RunId::new(id)?))
+    }
+
+    fn run_of(&self, id: RunId) -> Run {
+        Run::new(self.store.clone(), self.registry.clone(), id, self.link.clone())
     }
 
     /// Every worker, event and flow of the program.

@@ -144,8 +144,9 @@ impl<'a> StartRun<'a> {
         Self { client, flow: String::new(), entry: None, input: Err(error), validate: false, id: None }
     }
 
-    /// Gives the run this id, of 1 to 200 bytes without white space. Starting again with the same id and input starts nothing and finds the run;
-    /// with another input it is an error.
+    /// Gives the run this id, of 1 to 200 bytes without white space. Starting again with the same id and input starts
+    /// nothing and finds the run; with another input it is an error. So is an id that ends in `~` and digits: such are
+    /// the ids of [reruns](crate::run::Run::rerun).
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
         self
@@ -169,12 +170,12 @@ impl<'a> StartRun<'a> {
             client.schemas.check(step, &input)?;
         }
         let given = self.id.is_some();
-        let run = self.id.map_or_else(|| Ok(ids::run_id()), RunId::new)?;
+        let run = self.id.map_or_else(|| Ok(ids::run_id()), RunId::given)?;
         let mut start = decide::start(flow, step, run, input, &client.registry.hash);
         let started = until_answered(&*client.store, &mut start, given).await;
         let run = start.run;
         match started {
-            Ok(_) => Ok(Run::new(client.store.clone(), run, client.link.clone())),
+            Ok(_) => Ok(client.run_of(run)),
             Err(error) if is_refusal(&error) => Err(error.into()),
             Err(source) => Err(StartError::Unknown { run, source }),
         }
@@ -186,7 +187,11 @@ const START_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Sends a start until the store answers: the id makes it one run. A store that keeps runs in several places may have
 /// room for another id, as long as the run can be nowhere yet and nobody has `given` it its id.
-async fn until_answered(store: &dyn Store, start: &mut Start, given: bool) -> Result<Started, StoreError> {
+pub(crate) async fn until_answered(
+    store: &dyn Store,
+    start: &mut Start,
+    given: bool,
+) -> Result<Started, StoreError> {
     let mut others = if given { 0 } else { OTHER_IDS };
     let patient_until = Instant::now() + START_PATIENCE;
     let mut pause = Duration::from_millis(50);
@@ -207,7 +212,7 @@ async fn until_answered(store: &dyn Store, start: &mut Start, given: bool) -> Re
 }
 
 /// Whether the store says by an error that it did nothing, also in the tries before.
-fn is_refusal(error: &StoreError) -> bool {
+pub(crate) fn is_refusal(error: &StoreError) -> bool {
     matches!(error.kind, ErrorKind::Conflict | ErrorKind::NotFound | ErrorKind::Lane | ErrorKind::TooLarge)
 }
 

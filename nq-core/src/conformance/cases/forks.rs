@@ -196,7 +196,8 @@ pub(super) async fn a_gather_of_a_fork_fires_once_with_all_that_it_got(t: &Fixtu
         again(&half, job("c").holding(&["g", "h"]), &[2]),
         again(&half, job("d"), &[2]),
     ];
-    let known = |gather, count, fired| GatherRecord { gather, count, fired, late: false, more: More::default() };
+    let known =
+        |gather, count, fired| GatherRecord { gather, count, fired, late: false, more: More::default() };
     half.gathers = vec![
         known(gather(job("e"), 0), 0, true),
         known(gather(spec, 1), 2, false),
@@ -230,7 +231,8 @@ pub(super) async fn a_gather_of_a_fork_fires_once_with_all_that_it_got(t: &Fixtu
 
 pub(super) async fn a_gather_that_nothing_holds_fires_as_the_fork_begins(t: &Fixture) {
     let mut ready = Fork { entries: entries(3), ..Fork::default() };
-    let known = |gather, count| GatherRecord { gather, count, fired: false, late: false, more: More::default() };
+    let known =
+        |gather, count| GatherRecord { gather, count, fired: false, late: false, more: More::default() };
     ready.gathers = vec![known(gather(job("g").holding(&["h"]), 0), 0), known(gather(job("h"), 1), 0)];
     ready.lists = vec![(name("g"), vec![ready.ends().1])];
     let run = fork(t, ready).await;
@@ -280,7 +282,13 @@ pub(super) async fn a_fork_that_has_ended_goes_like_any_run(t: &Fixture) {
     let input = Input { id: full.entries[2].id, key: "key".into() };
     full.arrivals = vec![Waiting { worker: name("j"), side: 0, by: String::new(), input }];
     let id = full.entries[3].id;
-    full.gathers = vec![GatherRecord { gather: gather(job("g"), 0), count: 0, fired: true, late: false, more: More::default() }];
+    full.gathers = vec![GatherRecord {
+        gather: gather(job("g"), 0),
+        count: 0,
+        fired: true,
+        late: false,
+        more: More::default(),
+    }];
     full.lists = vec![(name("g"), vec![id])];
     let run = fork(t, full.clone()).await;
     t.peer("one").finish("b").await;
@@ -307,8 +315,13 @@ pub(super) async fn a_long_fork_comes_whole(t: &Fixture) {
         (job.earlier, job.recorded) = (earlier, earlier);
         job.read = (earlier > 0).then_some(1);
     }
-    long.gathers =
-        vec![GatherRecord { gather: gather(job("g"), 0), count: count as u64, fired: false, late: false, more: More::default() }];
+    long.gathers = vec![GatherRecord {
+        gather: gather(job("g"), 0),
+        count: count as u64,
+        fired: false,
+        late: false,
+        more: More::default(),
+    }];
     long.lists = vec![(name("g"), long.entries[1..].iter().map(|entry| entry.id).collect())];
     let run = fork(t, long.clone()).await;
     assert_eq!(t.summary(&run).await.pending, count as u64);
