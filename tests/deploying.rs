@@ -55,6 +55,11 @@ async fn redeploy(url: &str, folder: &Path) {
     })
     .await;
     assert!(client.unserved().await.unwrap().is_empty());
+    // The fifth run fails in the first version. A program without its workers cannot go on with it.
+    let bill = run("bill");
+    until("it has failed", async || bill.status().await.is_ok_and(RunStatus::is_terminal)).await;
+    let refused = bill.rerun().await.unwrap_err().to_string();
+    assert!(refused.contains("worker `charge`") && refused.contains("flow `bill`"), "{refused}");
     first.kill().await;
 
     // The second one takes over what has other names: the half-filled gather, and what was recorded.
@@ -66,6 +71,12 @@ async fn redeploy(url: &str, folder: &Path) {
     // The gather that is newer than the run has what was emitted since.
     assert_eq!(completed.result_of::<usize>("audit").unwrap(), Some(2));
     sound(&order).await;
+
+    // It goes on with what had failed, by the code of today and with what was recorded.
+    let rerun = run("bill~2").completed().await.unwrap().result::<String>().unwrap().unwrap();
+    assert!(rerun.starts_with("v1 Ada "), "{rerun}");
+    sound(&run("bill~2")).await;
+    assert_eq!(bill.status().await.unwrap(), RunStatus::Failed);
 
     // Nobody has the worker of the third run: that is found, and said.
     until("the run is found", async || !fax.unserved().await.unwrap().is_empty()).await;

@@ -278,6 +278,7 @@ pub fn start(flow: &Flow, entry: &FlowStep, run: RunId, input: Value, registry_h
         started: NewEntry::new(EntryType::FlowStarted, data),
         gathers: flow.gathers(|gather| entry.spec.holds.contains(gather)),
         job: entry.spec.clone(),
+        fork: None,
     }
 }
 

@@ -50,7 +50,7 @@ macro_rules! entry_types {
 }
 
 entry_types! {
-    /// A run began: `input`, `trigger`, `registryHash`.
+    /// A run began: `event`, `input`, `trigger`, `registryHash`; of a rerun also `rerunOf`, the run that it goes on from.
     FlowStarted = "flow.started",
     /// Every step of the run is done: `durationMs`, `unpaired`.
     FlowCompleted = "flow.completed",

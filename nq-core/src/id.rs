@@ -109,6 +109,73 @@ name_type! {
     QueueName, "a queue name"
 }
 
+impl RunId {
+    /// An id that a caller gives the run that he starts. One that ends in `~` and digits is refused: such are the ids
+    /// of [reruns](Self::rerun).
+    ///
+    /// ```
+    /// use nq_core::id::RunId;
+    ///
+    /// assert!(RunId::given("order~7b").is_ok());
+    /// assert!(RunId::given("order~7").is_err());
+    /// ```
+    pub fn given(text: impl AsRef<str>) -> Result<Self, IdError> {
+        let run = Self::new(text)?;
+        match run.numbered() {
+            None => Ok(run),
+            Some(_) => {
+                Err(run.refused("ids that end in `~` and digits are kept for reruns; choose another end"))
+            }
+        }
+    }
+
+    /// The id of the rerun of this run: `order-7~2` for `order-7`, and `order-7~3` for `order-7~2`. The same run always
+    /// has the same rerun, so that a rerun begins once.
+    ///
+    /// ```
+    /// use nq_core::id::RunId;
+    ///
+    /// let rerun = RunId::new("order-7").unwrap().rerun().unwrap();
+    /// assert_eq!(rerun.as_str(), "order-7~2");
+    /// assert_eq!(rerun.rerun().unwrap().as_str(), "order-7~3");
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The id of the rerun would be longer than [`MAX_ID_LEN`], or its number beyond all numbers.
+    pub fn rerun(&self) -> Result<Self, IdError> {
+        let (root, number) = self.numbered().unwrap_or((self.as_str(), "1"));
+        let next = number.parse().ok().and_then(|number: u64| number.checked_add(1));
+        let next = next.ok_or_else(|| self.refused("no number comes after its own"))?;
+        Self::new(format!("{root}~{next}"))
+    }
+
+    /// The run that a rerun goes back to: `order-7` for `order-7~2` and for `order-7~3`. Of a run that is no rerun, the
+    /// run itself.
+    ///
+    /// ```
+    /// use nq_core::id::RunId;
+    ///
+    /// assert_eq!(RunId::new("order-7~3").unwrap().root().as_str(), "order-7");
+    /// assert_eq!(RunId::new("order-7").unwrap().root().as_str(), "order-7");
+    /// ```
+    #[must_use]
+    pub fn root(&self) -> Self {
+        self.numbered().map_or_else(|| self.clone(), |(root, _)| Self(root.into()))
+    }
+
+    /// What stands before and behind the `~` of a rerun's id.
+    fn numbered(&self) -> Option<(&str, &str)> {
+        let (root, number) = self.0.rsplit_once('~')?;
+        let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+        (digits && !root.is_empty()).then_some((root, number))
+    }
+
+    fn refused(&self, why: &'static str) -> IdError {
+        IdError { text: self.0.chars().take(80).collect(), what: "the id of a run to start", why }
+    }
+}
+
 impl QueueName {
     /// The queue of a worker in a flow. Both names are at most 100 bytes, which the registry checks.
     pub fn of(flow: &str, worker: &str) -> Self {
@@ -239,9 +306,10 @@ impl<'de> Deserialize<'de> for StepId {
     }
 }
 
-/// Makes the idempotency key of a step: the same on every attempt, and also when a store that lost its
-/// tail does the step again, since no id that a store assigned goes into it.
+/// Makes the idempotency key of a step: the same on every attempt, also in a rerun of its run, and also when a store
+/// that lost its tail does the step again, since no id that a store assigned goes into it.
 pub fn step_key(run: &RunId, worker: &Name, parents: &[&str]) -> String {
+    let run = run.numbered().map_or(run.as_str(), |(root, _)| root);
     let mut text = format!("{run}\n{worker}");
     for parent in parents {
         text.push('\n');
@@ -267,6 +335,42 @@ mod tests {
         for good in ["a", "order:7", "ü/é", &"x".repeat(200)] {
             assert_eq!(RunId::new(good).unwrap().as_str(), good);
         }
+    }
+
+    #[test]
+    fn the_id_of_a_rerun_counts_and_leads_back_to_its_root() {
+        let run = |text: &str| RunId::new(text).unwrap();
+        for (of, rerun, root) in [
+            ("a", "a~2", "a"),
+            ("a~2", "a~3", "a"),
+            ("a~9", "a~10", "a"),
+            ("a~b", "a~b~2", "a~b"),
+            ("a~", "a~~2", "a~"),
+            ("~7", "~7~2", "~7"),
+            ("a~2~b", "a~2~b~2", "a~2~b"),
+        ] {
+            assert_eq!(run(of).rerun().unwrap().as_str(), rerun);
+            assert_eq!((run(of).root().as_str(), run(rerun).root().as_str()), (root, root));
+            assert!(RunId::given(rerun).is_err(), "{rerun}");
+        }
+        for good in ["a", "a~", "a~b", "~7", "a~7b", "a~2~b"] {
+            assert_eq!(RunId::given(good).unwrap(), run(good));
+        }
+        assert!(RunId::given("").is_err());
+        assert!(run(&"x".repeat(198)).rerun().is_ok());
+        let error = run(&"x".repeat(199)).rerun().unwrap_err();
+        assert!(error.to_string().contains("200 bytes"), "{error}");
+        assert!(run(&format!("a~{}", u64::MAX)).rerun().is_err());
+    }
+
+    #[test]
+    fn a_step_of_a_rerun_has_the_key_that_it_had() {
+        let key = |run: &str| step_key(&RunId::new(run).unwrap(), &Name::new("charge").unwrap(), &["k"]);
+        assert_eq!(key("a"), key("a~2"));
+        assert_eq!(key("a"), key("a~17"));
+        assert_ne!(key("a"), key("b~2"));
+        // Persisted outside: it must never change.
+        assert_eq!(key("a"), "f6f42299-35bc-5cce-a06f-005eaf72a8e9");
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod decide;
 pub mod def;
 pub mod entry;
 pub mod export;
+pub mod fork;
 #[doc(hidden)]
 pub mod generic;
 pub mod id;

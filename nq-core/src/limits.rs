@@ -30,6 +30,12 @@ pub const MAX_TURN_WRITES: usize = 500;
 pub const MAX_TURN_BYTES: usize = 1024 * 1024;
 /// The most entries that one read returns.
 pub const MAX_READ_ENTRIES: usize = 1_000;
+/// The most entries that a rerun takes over from the run that it forks.
+pub const MAX_FORK_ENTRIES: usize = 100_000;
+/// The most bytes of data that these entries have together.
+pub const MAX_FORK_BYTES: usize = 64 * 1024 * 1024;
+/// The most steps that a rerun runs again, together with the events that wait at its joins.
+pub const MAX_FORK_JOBS: usize = 10_000;
 /// How many runs or jobs a page lists where nothing is said.
 pub const LISTED: usize = 100;
 /// About the most bytes of JSON that one read returns; a larger entry comes by itself.

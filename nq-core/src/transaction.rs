@@ -2,12 +2,17 @@
 //! It is decided before it reaches a store and refers to its own entries by index, so that a store can
 //! assign ids under its own atomicity.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::def::{OnFailure, WorkerDef};
 use crate::entry::NewEntry;
-use crate::id::{InstanceId, Name, QueueName, RunId, StepId};
+use crate::fork::Fork;
+use crate::id::{EntryId, InstanceId, Name, QueueName, RunId, StepId};
 use crate::more::More;
+use crate::store::{ErrorKind, StoreError};
 
 /// What a job is, whoever causes it. Written into its record when it is enqueued, so that no decision
 /// about it later consults a registry that may have changed since.
@@ -179,7 +184,7 @@ impl Transaction {
 }
 
 /// The beginning of a run. Idempotent by its run id: the same run id with the same input starts once.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Start {
     /// The run's id, chosen by the caller.
     pub run: RunId,
@@ -191,6 +196,27 @@ pub struct Start {
     pub job: JobSpec,
     /// The gathers that the entry step holds, by rank.
     pub gathers: Vec<GatherSpec>,
+    /// Where the run goes on from what another has done: what it begins with instead of the entry and the job above. Its
+    /// first entry has the data of `started`.
+    pub fork: Option<Arc<Fork>>,
+}
+
+impl Start {
+    /// Whether a run of the same flow that has this first entry is the one that this would begin: it has the same input
+    /// and, where this goes on from another run, begins with the entry of that.
+    pub fn is_of(&self, first: EntryId, data: &Value) -> bool {
+        let forked = self.fork.as_ref().is_none_or(|fork| fork.ends().0 == first);
+        forked && data.get("input") == self.started.data.get("input")
+    }
+
+    /// The error of a start whose id is that of another run.
+    pub fn id_taken(&self) -> StoreError {
+        if self.fork.is_none() {
+            return StoreError::id_taken(&self.run);
+        }
+        let message = "the rerun of this id belongs to an earlier run, which had the same id as the one that is to be rerun";
+        StoreError::new(ErrorKind::Conflict, "start", message).key(&self.run)
+    }
 }
 
 /// A log line of a step, appended without a fence and also after the end of its run.

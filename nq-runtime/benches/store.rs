@@ -29,6 +29,7 @@ fn start(n: usize) -> Start {
         started: NewEntry::new(EntryType::FlowStarted, data),
         job: spec(0),
         gathers: Vec::new(),
+        fork: None,
     }
 }
 

@@ -44,7 +44,8 @@ impl<W: Worker> Ctx<W> {
         Self { step, scope: Arc::from(""), worker: PhantomData }
     }
 
-    /// The run that the step belongs to.
+    /// The run that the step belongs to. A [rerun](crate::run::Run::rerun) has another id: what is to be the same in it is
+    /// made from the [key](Self::idempotency_key).
     pub fn run_id(&self) -> &RunId {
         &self.step.attempt().run
     }
@@ -73,8 +74,9 @@ impl<W: Worker> Ctx<W> {
         self.step.attempt().number
     }
 
-    /// A key for effects outside: the same on every attempt of the step, and no other step's. Derived from
-    /// the run id, the worker and what caused the step, not from anything that a store assigns.
+    /// A key for effects outside: the same on every attempt of the step, also in a [rerun](crate::run::Run::rerun) of its
+    /// run, and no other step's. Derived from the id of the first run, the worker and what caused the step, not from
+    /// anything that a store assigns.
     ///
     /// A step with several effects adds to it what tells them apart:
     ///

@@ -22,6 +22,7 @@ pub mod log;
 pub mod open;
 mod patience;
 pub mod run;
+mod starting;
 pub mod state;
 pub mod step;
 pub mod store;

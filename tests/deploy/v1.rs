@@ -83,6 +83,17 @@ async fn pair((left, right): (Left, Right), folder: Data<PathBuf>) -> nq::Result
     Ok(format!("{}, {}", left.name, right.name))
 }
 
+#[nq::event]
+struct Bill {
+    name: String,
+}
+
+#[nq::worker(flow = "bill", retries = 0)]
+async fn charge(bill: Bill, ctx: Ctx<charge>) -> nq::Result<String> {
+    ctx.run("charge", || async { nq::Ok(format!("v1 {} {}", bill.name, ctx.idempotency_key())) }).await?;
+    Err(nq::Error::msg("no receipt"))
+}
+
 nq::registry!();
 
 #[tokio::main]
@@ -93,5 +104,6 @@ async fn main() -> nq::Result<()> {
     nq.start::<read>(form()).id("form").await?;
     nq.start::<send>(form()).id("fax").await?;
     nq.start::<deal>(form()).id("pair").await?;
+    nq.start::<charge>(Bill { name: "Ada".into() }).id("bill").await?;
     work::until_interrupted(nq).await
 }

@@ -1,5 +1,6 @@
 //! The second version of the program of `v1.rs`: `price` and `total` have other names, `audit` is new, `Form` has a
-//! field more, the sides of `pair` are in another order, and `send` is gone.
+//! field more, the sides of `pair` are in another order, and `send` is gone. `invoice` was `charge`, which fails in the
+//! first version: its run is rerun.
 
 #[path = "work.rs"]
 mod work;
@@ -76,9 +77,23 @@ async fn pair((right, left): (Right, Left)) -> nq::Result<String> {
     Ok(format!("{}, {}", left.name, right.name))
 }
 
+#[nq::event]
+struct Bill {
+    name: String,
+}
+
+#[nq::worker(flow = "bill", was = ["charge"])]
+async fn invoice(bill: Bill, ctx: Ctx<invoice>) -> nq::Result<String> {
+    let charged: String = ctx.run("charge", || async { nq::Ok(format!("v2 {}", bill.name)) }).await?;
+    assert!(charged.ends_with(&ctx.idempotency_key()), "the key is another");
+    Ok(charged)
+}
+
 nq::registry!();
 
 #[tokio::main]
 async fn main() -> nq::Result<()> {
-    work::until_interrupted(work::open().await?).await
+    let nq = work::open().await?;
+    nq.run("bill")?.rerun().await?;
+    work::until_interrupted(nq).await
 }

@@ -141,7 +141,9 @@ impl Module {
                     at += 2;
                 }
                 // What a macro writes stands in another crate.
-                Some("quote" | "quote_spanned") if tokens.get(at + 1).is_some_and(|sign| is(sign, '!')) => at += 2,
+                Some("quote" | "quote_spanned") if tokens.get(at + 1).is_some_and(|sign| is(sign, '!')) => {
+                    at += 2;
+                }
                 Some(_) => {
                     self.read_name(&tokens[..at], path(&tokens[at..]));
                 }
@@ -172,7 +174,7 @@ impl Module {
             [.., first, second] if is(first, ':') && is(second, ':') => {}
             [.., dollar] if is(dollar, '$') => {}
             [.., kind] if word(kind).is_some_and(|kind| KINDS.contains(&kind.as_str())) => {
-                self.items.extend(name)
+                self.items.extend(name);
             }
             _ => {
                 self.names.extend(name);

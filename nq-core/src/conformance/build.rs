@@ -65,7 +65,7 @@ pub(super) fn start(run: &str, input: Value, job: JobSpec, gathers: &[GatherSpec
 pub(super) fn start_of(flow: &str, run: &str, input: Value, job: JobSpec, gathers: &[GatherSpec]) -> Start {
     let data = json!({ "event": "begin", "input": input, "trigger": "manual", "registryHash": "0" });
     let started = NewEntry::new(EntryType::FlowStarted, data);
-    Start { run: run_id(run), flow: name(flow), started, job, gathers: gathers.to_vec() }
+    Start { run: run_id(run), flow: name(flow), started, job, gathers: gathers.to_vec(), fork: None }
 }
 
 /// A log line of a step.

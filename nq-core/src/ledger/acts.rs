@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::damage::{Damage, Taken, condemn, readable, take};
 use super::former::standing;
-use super::{Page, Records};
+use super::{Page, Records, fork};
 use crate::entry::EntryType;
 use crate::id::{EntryId, RunId, StepId};
 use crate::limits;
@@ -22,10 +22,11 @@ pub fn start<R: Records>(
 ) -> Result<Result<Started, StoreError>, R::Error> {
     if let Some(run) = records.run(&start.run)? {
         let first = records.entry(&start.run, 1)?;
-        let input = |data: &serde_json::Value| data.get("input").cloned();
-        let same = run.flow == start.flow
-            && first.is_none_or(|first| input(&first.data) == input(&start.started.data));
-        return Ok(if same { Ok(Started::Existing) } else { Err(StoreError::id_taken(&start.run)) });
+        let same = run.flow == start.flow && first.is_none_or(|first| start.is_of(first.id, &first.data));
+        return Ok(if same { Ok(Started::Existing) } else { Err(start.id_taken()) });
+    }
+    if let Some(Err(error)) = start.fork.as_ref().map(|fork| fork.fits(&start.run)) {
+        return Ok(Err(error));
     }
     let run = RunRecord {
         run: start.run.clone(),
@@ -37,6 +38,10 @@ pub fn start<R: Records>(
         pending: 0,
         more: More::default(),
     };
+    if let Some(fork) = &start.fork {
+        fork::begin(records, start, fork, run, now_ms)?;
+        return Ok(Ok(Started::New(fork.ends().0)));
+    }
     let mut page = Page::new(records, run, now_ms);
     let id = page.append(start.started.kind.clone(), start.started.data.clone(), None)?;
     page.declared = &start.gathers;

@@ -9,6 +9,7 @@
 mod acts;
 mod commit;
 mod damage;
+mod fork;
 mod former;
 mod turn;
 

@@ -106,6 +106,13 @@ pub trait Store: Queries + Send + Sync + fmt::Debug + 'static {
     /// compared. Another input or flow: [`ErrorKind::Conflict`], and nothing changes. Of many who start at once
     /// one starts, and the others are told by the same rule. When the run is gone its id is free.
     ///
+    /// **A start with a [fork](Start::fork)** begins with the entries of that, their ids included, and goes on behind
+    /// them; it enqueues the jobs of the fork, fills its joins, and fires the gathers that nothing holds. It began when
+    /// this is called, whatever its entries say. Its run is there for readers when all of it is. Where a run of this id
+    /// has another first entry, it is another run: [`ErrorKind::Conflict`]. A fork of more than
+    /// [`MAX_FORK_ENTRIES`](crate::limits::MAX_FORK_ENTRIES) entries or
+    /// [`MAX_FORK_JOBS`](crate::limits::MAX_FORK_JOBS) jobs and waiting events is [`ErrorKind::TooLarge`].
+    ///
     /// When it returns, the run is there for every reader, and there after a crash as far as the store is
     /// durable; a store that can wait for more than its usual durability does so here, in [`Store::act`] and
     /// for effects, since someone outside is told. A start that cannot be made as durable as asked is

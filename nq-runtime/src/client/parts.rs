@@ -35,6 +35,6 @@ impl Parts {
 
     /// The run of this id.
     pub(super) fn run(&self, id: RunId) -> Run {
-        Run::new(self.store.clone(), id, self.link.clone())
+        Run::new(self.store.clone(), self.registry.clone(), id, self.link.clone())
     }
 }

@@ -2,7 +2,6 @@
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::time::Duration;
 
 use nq_core::bounds::{InputOf, Worker};
 use nq_core::decide;
@@ -10,17 +9,15 @@ use nq_core::def::WorkerDef;
 use nq_core::id::{MAX_ID_LEN, Name, RunId};
 use nq_core::limits;
 use nq_core::registry::{Flow, FlowStep, Registry};
-use nq_core::store::{ErrorKind, Started, Store, StoreError};
-use nq_core::transaction::Start;
 use nq_core::value::{self, ValueError, Written};
 use serde_json::Value;
-use tokio::time::Instant;
 
 use super::error::StartError;
 use super::near::nearest;
 use super::parts::Parts;
 use crate::ids;
 use crate::run::Run;
+use crate::starting::{is_refusal, until_answered};
 
 /// A flow of the program, by name.
 #[derive(Clone, Debug)]
@@ -90,8 +87,9 @@ impl<'a> StartRun<'a> {
         Self { parts, flow: String::new(), entry: None, input: Err(error), validate: false, id: None }
     }
 
-    /// Gives the run this id, of 1 to 200 bytes without white space. Starting again with the same id and input starts nothing and finds the run;
-    /// with another input it is an error.
+    /// Gives the run this id, of 1 to 200 bytes without white space. Starting again with the same id and input starts
+    /// nothing and finds the run; with another input it is an error. So is an id that ends in `~` and digits: such are
+    /// the ids of [reruns](crate::run::Run::rerun).
     ///
     /// ```
     /// # async fn example(nq: nq::Client, body: nq::Json) -> nq::Result<()> {
@@ -131,7 +129,7 @@ impl<'a> StartRun<'a> {
             parts.schemas.check(step, &input)?;
         }
         let given = self.id.is_some();
-        let run = self.id.map_or_else(|| Ok(ids::run_id()), RunId::new)?;
+        let run = self.id.map_or_else(|| Ok(ids::run_id()), RunId::given)?;
         let mut start = decide::start(flow, step, run, input, &parts.registry.hash);
         let started = until_answered(&*parts.store, &mut start, given).await;
         let run = start.run;
@@ -143,36 +141,6 @@ impl<'a> StartRun<'a> {
     }
 }
 
-/// How long a start is sent again to a store that does not answer.
-const START_PATIENCE: Duration = Duration::from_secs(10);
-
-/// Sends a start until the store answers: the id makes it one run. A store that keeps runs in several places may have
-/// room for another id, as long as the run can be nowhere yet and nobody has `given` it its id.
-async fn until_answered(store: &dyn Store, start: &mut Start, given: bool) -> Result<Started, StoreError> {
-    let mut others = if given { 0 } else { OTHER_IDS };
-    let patient_until = Instant::now() + START_PATIENCE;
-    let mut pause = Duration::from_millis(50);
-    loop {
-        match store.start(start).await {
-            Err(error) if error.unsent && others > 0 => {
-                others -= 1;
-                start.run = ids::run_id();
-                continue;
-            }
-            // It may be there by now.
-            Err(error) if error.is_retryable() && Instant::now() + pause <= patient_until => others = 0,
-            answer => return answer,
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(1));
-    }
-}
-
-/// Whether the store says by an error that it did nothing, also in the tries before.
-fn is_refusal(error: &StoreError) -> bool {
-    matches!(error.kind, ErrorKind::Conflict | ErrorKind::NotFound | ErrorKind::Lane | ErrorKind::TooLarge)
-}
-
 impl<'a> IntoFuture for StartRun<'a> {
     type Output = Result<Run, StartError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
@@ -181,9 +149,6 @@ impl<'a> IntoFuture for StartRun<'a> {
         Box::pin(self.begin())
     }
 }
-
-/// How many other ids a run gets whose own belongs to a part of the store that is away.
-const OTHER_IDS: u32 = 8;
 
 fn no_flow(registry: &Registry, flow: &str) -> StartError {
     // A name from outside may be of any length.

@@ -1,21 +1,25 @@
 //! One run, seen from outside.
 
 mod completed;
+mod rerun;
 mod timeline;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use nq_core::entry::{Entry, EntryType};
 use nq_core::id::{EntryId, RunId, StepId};
 use nq_core::limits::{self, MAX_READ_ENTRIES};
 use nq_core::record::RunRecord;
+use nq_core::registry::Registry;
 use nq_core::status::{RunStatus, RunView};
 use nq_core::store::{Acted, ErrorKind, JobsQuery, Read, Store, StoreError};
 use nq_core::transaction::Act;
 use serde_json::Value;
 
 pub use self::completed::{Completed, ResultError, RunError};
+pub use self::rerun::RerunError;
 use crate::folds::state_at;
 use crate::link::{Link, Message};
 use crate::patience::Reader;
@@ -34,16 +38,29 @@ use crate::unserved::waits;
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Run {
     store: Arc<dyn Store>,
+    /// What the program makes of a run that is rerun.
+    registry: Arc<Registry>,
     id: RunId,
     link: Link,
 }
 
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run").field("id", &self.id).field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
 impl Run {
-    pub(crate) fn new(store: Arc<dyn Store>, id: RunId, link: Link) -> Self {
-        Self { store, id, link }
+    pub(crate) fn new(store: Arc<dyn Store>, registry: Arc<Registry>, id: RunId, link: Link) -> Self {
+        Self { store, registry, id, link }
+    }
+
+    /// Another run of the same store.
+    fn other(&self, id: RunId) -> Self {
+        Self { id, ..self.clone() }
     }
 
     /// Its id.
@@ -217,7 +234,8 @@ impl Run {
         Ok(acted == Acted::Done)
     }
 
-    /// Gives a dead step another set of attempts, in a run that still runs. False if there is nothing to do.
+    /// Gives a dead step another set of attempts, in a run that still runs. False if there is nothing to do. A run that
+    /// has ended is [rerun](Self::rerun) instead.
     ///
     /// ```
     /// use nq::store::JobsQuery;

@@ -181,7 +181,8 @@ impl World {
     async fn start(&self, run: usize, input: u8) -> Value {
         let data = json!({ "event": "begin", "input": input });
         let started = NewEntry::new(EntryType::FlowStarted, data);
-        let start = Start { run: run_id(run), flow: name("f"), started, job: job("a"), gathers: gathers() };
+        let (run, flow, job) = (run_id(run), name("f"), job("a"));
+        let start = Start { run, flow, started, job, gathers: gathers(), fork: None };
         match self.resend(async || self.store.start(&start).await).await {
             Ok(_) if self.lossy => json!("started"),
             Ok(Started::New(id)) => json!({ "new": id.n }),

@@ -37,6 +37,7 @@ pub(crate) fn start(run: &str, input: Value) -> Start {
         started: NewEntry::new(EntryType::FlowStarted, data),
         job: spec("a"),
         gathers: Vec::new(),
+        fork: None,
     }
 }
 

@@ -7,6 +7,7 @@ mod apart;
 mod away;
 mod faults;
 mod flow;
+mod forks;
 mod formats;
 mod full;
 mod lost;

@@ -7,6 +7,7 @@ mod commit;
 mod damage;
 mod fencing;
 mod follow;
+mod forks;
 mod gathers;
 mod hostile;
 mod jobs;
@@ -234,6 +235,22 @@ macro_rules! __conformance_cases {
                 another_trigger_or_registry_is_no_conflict
                 of_many_who_start_at_once_one_starts
                 runs_of_many_flows_live_side_by_side
+            }
+            forks {
+                a_fork_begins_with_the_entries_of_another_run
+                the_steps_of_a_fork_go_on_as_they_were
+                a_fork_begins_once
+                a_fork_of_something_else_is_a_conflict
+                what_waits_at_a_join_of_a_fork_pairs_with_what_comes
+                a_gather_of_a_fork_fires_once_with_all_that_it_got
+                a_gather_that_nothing_holds_fires_as_the_fork_begins
+                a_fork_with_nothing_to_do_completes
+                a_fork_is_listed_as_the_newest_run
+                a_fork_leaves_its_original_alone
+                a_fork_that_has_ended_goes_like_any_run
+                a_long_fork_comes_whole
+                a_fork_that_is_too_large_is_refused
+                a_fork_survives_a_restart
             }
             acts {
                 cancelling_ends_a_run

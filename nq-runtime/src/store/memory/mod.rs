@@ -1,5 +1,7 @@
 //! `memory:`: the store that lives and dies with the process. For tests, and for work that need not survive.
 
+#[cfg(test)]
+mod forks;
 mod read;
 mod records;
 #[cfg(test)]

@@ -22,6 +22,9 @@ use super::turn::encode_gathers;
 impl RedisStore {
     pub(super) async fn begin(&self, start: &Start) -> Result<Started, StoreError> {
         const OP: &str = "start";
+        if let Some(fork) = &start.fork {
+            return self.begin_fork(start, fork).await;
+        }
         let partition = self.partition(&start.run);
         if self.goes_apart()
             && let Err(error) = partition.calls.reach().await
@@ -46,21 +49,7 @@ impl RedisStore {
             reply.log_failures()?;
             return Ok(started);
         }
-        let flow = reply.text()?;
-        let first = reply.text()?;
-        let first: serde_json::Value = match first.as_str() {
-            "" => serde_json::Value::Null,
-            first => serde_json::from_str(first).map_err(|error| {
-                let what = format!("entry 1 of its timeline is damaged: {error}");
-                StoreError::new(ErrorKind::Corrupt, OP, what).key(&start.run)
-            })?,
-        };
-        if flow == start.flow.as_str()
-            && (first.is_null() || first.get("input") == start.started.data.get("input"))
-        {
-            return Ok(Started::Existing);
-        }
-        Err(StoreError::id_taken(&start.run))
+        existing(start, reply)
     }
 
     pub(super) async fn act_on(&self, run: &RunId, act: &Act) -> Result<Acted, StoreError> {
@@ -169,4 +158,22 @@ impl RedisStore {
         let Options { durability, confirm, .. } = self.options;
         Lasting { durability, always: self.always, confirm }
     }
+}
+
+/// What a start is answered whose run is there. The reply goes on with its flow, and id and data of its first entry.
+pub(super) fn existing(start: &Start, mut reply: Reply) -> Result<Started, StoreError> {
+    let (flow, first, data) = (reply.text()?, reply.text()?, reply.text()?);
+    if flow != start.flow.as_str() {
+        return Err(start.id_taken());
+    }
+    if first.is_empty() {
+        return Ok(Started::Existing);
+    }
+    let damaged = |what: String| {
+        let what = format!("entry 1 of its timeline is damaged: {what}");
+        StoreError::new(ErrorKind::Corrupt, "start", what).key(&start.run)
+    };
+    let first = first.parse().map_err(|_| damaged("its id".into()))?;
+    let data = serde_json::from_str(&data).map_err(|error| damaged(error.to_string()))?;
+    if start.is_of(first, &data) { Ok(Started::Existing) } else { Err(start.id_taken()) }
 }

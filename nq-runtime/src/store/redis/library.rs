@@ -24,7 +24,7 @@ macro_rules! files {
 
 static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
     let code = files!(
-        "base" "ledger" "turn" "start" "offer" "condemn" "act" "append" "migrate" "tick" "leave" "pause" "read" "gathered" "runs"
+        "base" "ledger" "turn" "start" "fork" "offer" "condemn" "act" "append" "migrate" "tick" "leave" "pause" "read" "gathered" "runs"
     );
     let name = format!("nq_{}", &redis::Script::new(code).get_hash()[..12]);
     let prefix = format!("{name}_");

@@ -32,11 +32,11 @@
 //!
 //! | key | type | what it holds |
 //! |---|---|---|
-//! | `flow:<run>` | stream | the timeline: entry ids are `<ms>-<n>`; fields `t` type, `s` step, `a` attempt, `d` data as JSON |
+//! | `flow:<run>` | stream | the timeline: entry ids are `<ms>-<n>`; fields `t` type, `s` step, `a` attempt, `d` data as JSON. That of a rerun is written before its run is there, and expires an hour later if it does not come |
 //! | `run:<run>` | hash | `status`, `flow`, `started` (µs), `ended` (ms), the last id as `ms` and `n`, `pending` steps; `more`: what only some runs have, as words; `gathers`: a line `<rank> <count> <fired> <worker>[ <name>=<value>]…⇥<spec>` each; `lists`: `join` and `g:<worker>` for each key below that the run has; `j:<step>`: a job; `e:<step>`: why a dead one died |
 //! | `join:<run>` | sorted set | unpaired events of joins, by name: `<worker> <side> <by> <position> <id> <key>` |
 //! | `gather:<run> <worker>` | list | the ids of the events that a gather has got |
-//! | `backlog:<run>` | list | jobs of a commit with more than 500 of them: `<worker>⇥<spec>⇥<entry> <key>`, their entries counted from the last `#<ms> <n>` |
+//! | `backlog:<run>` | list | jobs of a commit with more than 500 of them: `<worker>⇥<spec>⇥<entry> <key>`, their entries counted from the last `#<ms> <n>`; or of a rerun: `+<step>⇥<earlier> <read> <recorded>⇥<spec>⇥<inputs>` |
 //! | `backlog` | set | the runs that have one |
 //! | `queue:<queue>` | stream | tickets of queued jobs: `r` run, `s` step and, where the input is small, a copy of its type `t` and data `d`. The group `mark` is made with the stream |
 //! | `leased:`, `delayed:`, `dead:<queue>` | sorted set | `<run> <step>` by deadline, by due time, by time of death |
@@ -114,6 +114,7 @@
 mod acts;
 mod codec;
 mod errors;
+mod fork;
 mod jobs;
 mod keys;
 mod lanes;

@@ -59,6 +59,15 @@ local function load_sound(id, step)
   return nil
 end
 
+-- What a start replies whose run is there: its flow, and id and data of its first entry, if that can be found. Whoever
+-- waits for replicas or a disk after this waits for a write of this connection, which `touch` asks for.
+local function existing(id, flow, touch)
+  if touch == '1' then call('HSET', P .. 'meta', 'touched', now) end
+  local first = call('XRANGE', P .. 'flow:' .. id, '-', '+', 'COUNT', 1)[1]
+  if not first then return { 'existing', flow, '', '' } end
+  return { 'existing', flow, first[1], first[2][8] or '' }
+end
+
 local function attempt(job)
   if job.earlier == '0' and job.failures == '0' and job.crashes == '0' then return '1' end
   return format('%d', 1 + job.earlier + job.failures + job.crashes)
@@ -291,8 +300,8 @@ local function touch(run)
   end
 end
 
--- Jobs that a commit with too many of them has left for later, in pages. `#<ms> <n>` says before which entry
--- the causes of those behind it are counted. Returns how many it enqueued.
+-- Jobs that a commit or the start of a rerun with too many of them has left for later, in pages. `#<ms> <n>` says before
+-- which entry the causes of those behind it are counted. Returns how many it enqueued.
 local function backlog(limit)
   local moved = 0
   while moved < limit do
@@ -305,8 +314,14 @@ local function backlog(limit)
       local head, ms, n
       for _, line in ipairs(page) do
         local new_ms, new_n = match(line, '^#(%d+) (%d+)$')
+        local step, earlier, read, recorded, again, inputs = match(line, '^%+([^\t]*)\t(%d+) (%S+) (%d+)\t([^\t]*)\t(.*)$')
         if new_ms then
           head, ms, n = line, new_ms, new_n
+        elseif step then
+          local job = fresh(step, again, inputs)
+          job.earlier, job.read, job.recorded = earlier, read, recorded
+          put(run, job)
+          moved = moved + 1
         else
           local worker, spec, at, input = match(line, '^([^\t]*)\t([^\t]*)\t(%d+) (.*)$')
           local cause = ms .. '-' .. format('%d', n + at)
@@ -315,10 +330,10 @@ local function backlog(limit)
         end
       end
       if touched then touch(run) else done(run) end
-      if call('EXISTS', key) == 1 then
-        call('LPUSH', key, head)
-      else
+      if call('EXISTS', key) == 0 then
         page = false
+      elseif head then
+        call('LPUSH', key, head)
       end
     end
     if not page then

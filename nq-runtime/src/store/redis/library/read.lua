@@ -4,10 +4,9 @@
 -- The ids of a timeline are `<ms>-<n>` and neither part ever falls, so the moment of a position is found by halving.
 reads('read', function(ARGV)
   local P, id = ARGV[1], ARGV[2]
-  local h = call('HMGET', P .. 'run:' .. id, 'n', 'ms', 'started')
+  local h = call('HMGET', P .. 'run:' .. id, 'n', 'ms')
   if not h[1] then return false end
   local stream, last, last_ms = P .. 'flow:' .. id, tonumber(h[1]), tonumber(h[2])
-  local first_ms = math.floor(tonumber(h[3]) / 1000)
   local low, high = tonumber(ARGV[3]) + 1, tonumber(ARGV[4])
   if high < 0 or high > last then high = last end
   local seen, seen_n = ARGV[8], tonumber(match(ARGV[8], '-(%d+)$'))
@@ -24,7 +23,9 @@ reads('read', function(ARGV)
   -- The whole id of the entry at this position.
   local function id_of(n)
     if n == last then return last_ms .. '-' .. n end
-    local from, to = first_ms, last_ms
+    -- Not from the start of the run on: a rerun starts later than its first entries were written.
+    local first = call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
+    local from, to = first and tonumber(match(first[1], '^%d+')) or last_ms, last_ms
     while from < to do
       local middle = math.ceil((from + to) / 2)
       local entry = call('XRANGE', stream, middle, '+', 'COUNT', 1)[1]

@@ -22,12 +22,7 @@ do
   writes('start', function()
     local id, flow, data = ARGV[2], ARGV[3], ARGV[4]
     local known_flow = call('HGET', P .. 'run:' .. id, 'flow')
-    if known_flow then
-      -- Whoever waits for replicas or a disk after this waits for a write of this connection.
-      if ARGV[7] == '1' then call('HSET', P .. 'meta', 'touched', now) end
-      local first = call('XRANGE', P .. 'flow:' .. id, '-', '+', 'COUNT', 1)[1]
-      return { 'existing', known_flow, first and first[2][8] or '' }
-    end
+    if known_flow then return existing(id, known_flow, ARGV[7]) end
     local run = opened(id, { 'running', flow, micros, now_text, '0', '0' })
     local cause = append(run, 'flow.started', '', '', data)
     -- Nothing may fail between here and `close`: the run would be half there.

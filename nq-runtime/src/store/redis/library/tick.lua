@@ -27,7 +27,7 @@ local function tick(removes)
     many('HSET', P .. 'served', served)
 
     queues = call('SMEMBERS', P .. 'queues')
-    more = backlog(200) == 200
+    more = backlog(200) >= 200
   end
 
   -- The jobs of every queue that were due by now, first come first; one more than may be taken.

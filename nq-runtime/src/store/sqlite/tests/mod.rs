@@ -63,6 +63,7 @@ fn begin(run: &str) -> Start {
         started: NewEntry::new(EntryType::FlowStarted, data),
         job: job("a"),
         gathers: Vec::new(),
+        fork: None,
     }
 }
 

@@ -1,0 +1,45 @@
+//! The beginning of a run that goes on from what another has done.
+
+use serde_json::json;
+
+use super::{Page, Records};
+use crate::entry::EntryType;
+use crate::fork::Fork;
+use crate::record::{JobRecord, RunRecord};
+use crate::transaction::Start;
+
+/// Writes what the run begins with, then lets the gathers fire that nothing holds any more.
+pub(super) fn begin<R: Records>(
+    records: &mut R,
+    start: &Start,
+    fork: &Fork,
+    run: RunRecord,
+    now_ms: u64,
+) -> Result<(), R::Error> {
+    for entry in &fork.entries {
+        records.append(&start.run, entry.clone())?;
+    }
+    let (_, last) = fork.ends();
+    let pending = fork.jobs.len() as u64;
+    let mut page = Page::new(records, RunRecord { last, pending, ..run }, now_ms);
+    for job in fork.jobs.iter().filter(|job| job.earlier > 0) {
+        let data = json!({ "reason": "rerun", "nextAttempt": job.attempt(), "delayMs": 0 });
+        page.append(EntryType::StepRetrying, data, Some((&job.step, job.earlier)))?;
+    }
+    for job in &fork.jobs {
+        page.records.put_job(&JobRecord { run: start.run.clone(), ..job.clone() })?;
+    }
+    for waiting in &fork.arrivals {
+        page.records.put_arrival(&start.run, &waiting.worker, waiting.side, &waiting.by, &waiting.input)?;
+    }
+    for gather in &fork.gathers {
+        page.records.put_gather(&start.run, gather)?;
+    }
+    for (worker, ids) in &fork.lists {
+        for id in ids {
+            page.records.push_gathered(&start.run, worker, *id)?;
+        }
+    }
+    page.settle(page.run.last)?;
+    page.close().map(drop)
+}
