@@ -62,6 +62,7 @@ async fn earlier_versions(store: &dyn Store) -> RunId {
             started: NewEntry::new(EntryType::FlowStarted, input),
             job: job("deploy", &["sum"]),
             gathers: vec![GatherSpec { spec: job("sum", &[]), rank: 0 }],
+            fork: None,
         })
         .await
         .unwrap();

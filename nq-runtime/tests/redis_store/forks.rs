@@ -7,7 +7,7 @@ use nq_core::fork::Fork;
 use nq_core::id::{EntryId, RunId, StepId};
 use nq_core::more::More;
 use nq_core::record::{Input, JobRecord, JobState};
-use nq_core::store::{ErrorKind, Read, RunsQuery, Started, Store};
+use nq_core::store::{ErrorKind, Queries, Read, RunsQuery, Started, Store};
 use nq_core::transaction::Start;
 use nq_runtime::store::redis::RedisStore;
 use serde_json::json;
