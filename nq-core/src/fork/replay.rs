@@ -234,7 +234,9 @@ impl<'a> Replay<'a> {
         let sides = place.step.def.joins.len() as u32;
         let at = |side: u32| (join.clone(), side, by.clone());
         if (0..sides).any(|other| other != side && !self.joins.contains_key(&at(other))) {
-            self.joins.entry(at(side)).or_default().push_back(this);
+            let waiting = self.joins.entry(at(side)).or_default();
+            let place = waiting.partition_point(|before| before.id < this.id);
+            waiting.insert(place, this);
             return;
         }
         let mut inputs = Vec::with_capacity(sides as usize);

@@ -386,6 +386,48 @@ fn a_worker_that_was_renamed_is_found_by_its_former_name() {
 }
 
 #[test]
+fn what_was_begun_under_two_names_is_one() {
+    static SUMS: WorkerDef = WorkerDef { was: &["total"], name: "sums", path: "sums", ..TOTAL };
+    static PAIRS: WorkerDef = WorkerDef { was: &["pair"], name: "pairs", path: "pairs", ..PAIR };
+    let workers: &[&WorkerDef] = &[&SPLIT, &EACH, &SUMS, &END, &PAIRS];
+    let split = "split@101-1";
+    let checkpoint = json!({ "name": "checkpoint", "op": "3", "result": null });
+    // A version that did not know the former names has worked on the run.
+    let apart = timeline()
+        .begin(split, 1)
+        .emit(split, 1, "done", json!(1), &["sums"])
+        .emit(split, 2, "left", json!({}), &["pairs"])
+        .entry(EntryType::StepEffect, split, 1, checkpoint)
+        .emit(split, 4, "done", json!(1), &["total"])
+        .emit(split, 5, "left", json!({}), &["pair"]);
+    check(
+        workers,
+        apart.clone().dead(split, 1).failed(),
+        &[
+            "split@101-1 in f/split attempt 2 read 1 recorded 5 on [1] holds [sums]",
+            "pairs has 4 at side 0 by ``",
+            "pair has 7 at side 0 by ``",
+            "sums is held by 1",
+            "total is held by 0 fired",
+            "sums got 3,6",
+        ],
+    );
+    // The next commit that names the join lets all that waits arrive under one name.
+    check(
+        workers,
+        apart.emit(split, 6, "part", json!({}), &["pairs"]).dead(split, 1).failed(),
+        &[
+            "split@101-1 in f/split attempt 2 read 1 recorded 6 on [1] holds [sums]",
+            "pair@108-8 in f/pair attempt 1 read - recorded 0 on [4,8] holds []",
+            "pair has 7 at side 0 by ``",
+            "sums is held by 1",
+            "total is held by 0 fired",
+            "sums got 3,6",
+        ],
+    );
+}
+
+#[test]
 fn a_flow_that_was_renamed_is_found_by_its_former_name() {
     const MOVED: WorkerDef = WorkerDef { flows: &["g"], ..WorkerDef::DEFAULT };
     static SPLIT2: WorkerDef = WorkerDef {

@@ -91,7 +91,7 @@ pub trait Records {
     fn has_arrival(&mut self, run: &RunId, worker: &Name, side: u32, by: &str) -> Result<bool, Self::Error>;
     /// Whether any side of a join has an unpaired event.
     fn has_arrivals(&mut self, run: &RunId, worker: &Name) -> Result<bool, Self::Error>;
-    /// Adds an unpaired event to the end of one side of a join.
+    /// Adds an unpaired event to one side of a join, behind those that were emitted before it.
     fn put_arrival(
         &mut self,
         run: &RunId,

@@ -370,7 +370,10 @@ impl Records for Maps {
         input: &Input,
     ) -> Result<(), Infallible> {
         let key = (worker.clone(), side, by.to_owned());
-        self.maps(run).joins.entry(key).or_default().push_back(input.clone());
+        let waiting = self.maps(run).joins.entry(key).or_default();
+        // What has waited under another name of the join may be older.
+        let place = waiting.partition_point(|before| before.id < input.id);
+        waiting.insert(place, input.clone());
         Ok(())
     }
 
