@@ -31,6 +31,7 @@ pub mod proof;
 pub mod record;
 pub mod registry;
 pub mod retry;
+pub mod spec;
 pub mod state;
 pub mod status;
 pub mod store;

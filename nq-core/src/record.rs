@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::id::{EntryId, InstanceId, Name, RunId, StepId};
 use crate::more::More;
+use crate::spec::{GatherSpec, JobSpec};
 use crate::status::RunStatus;
 use crate::store::{Answer, RenewAnswer};
-use crate::transaction::{GatherSpec, JobSpec};
 
 /// What is known of a run without reading its timeline: its status and its counts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -5,7 +5,8 @@ use std::iter::once;
 
 use serde_json::Value;
 
-use super::{Fork, ForkError, Waiting};
+use super::begin::{Fork, Waiting};
+use super::error::ForkError;
 use crate::entry::{Entry, EntryType};
 use crate::id::{EntryId, Name, QueueName, RunId, StepId, emit_key, step_key};
 use crate::more::More;

@@ -115,6 +115,7 @@ mod acts;
 mod codec;
 mod errors;
 mod fork;
+mod home;
 mod jobs;
 mod keys;
 mod lanes;
@@ -174,7 +175,7 @@ pub struct RedisStore {
     /// The ticks of partitions that did not answer one, and are not waited for until they do.
     ticking: tokio::sync::Mutex<HashMap<usize, Ticking>>,
     /// Where connections live that outlast a call. Ends with the store.
-    _home: open::Home,
+    _home: home::Home,
 }
 
 impl RedisStore {
