@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::def::{OnFailure, WorkerDef};
 use crate::entry::NewEntry;
+use crate::entry::data::{EntryData, FlowStarted};
 use crate::fork::Fork;
 use crate::id::{EntryId, InstanceId, Name, QueueName, RunId, StepId};
 use crate::more::More;
@@ -206,7 +207,7 @@ impl Start {
     /// and, where this goes on from another run, begins with the entry of that.
     pub fn is_of(&self, first: EntryId, data: &Value) -> bool {
         let forked = self.fork.as_ref().is_none_or(|fork| fork.ends().0 == first);
-        forked && data.get("input") == self.started.data.get("input")
+        forked && FlowStarted::payload_of(data) == FlowStarted::payload_of(&self.started.data)
     }
 
     /// The error of a start whose id is that of another run.
