@@ -4,16 +4,14 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 
-use nq_core::decide::{Operation, OperationKind};
+use nq_core::decide::{CHECKPOINT, Operation, OperationKind};
+use nq_core::entry::data::{EventEmitted, StepEffect};
 use nq_core::entry::{Entry, EntryType, NewEntry};
 use nq_core::limits;
 use nq_core::state::{Change, changes_with_op};
 use serde_json::Value;
 
 use super::error::StepError;
-
-/// The name under which checkpoints are recorded.
-pub(crate) const CHECKPOINT: &str = "checkpoint";
 
 /// The name under which a move of the read position is recorded.
 pub(crate) const REFRESH: &str = "state.refresh";
@@ -94,16 +92,14 @@ impl Journal {
     pub(crate) fn new(read: u64, own: &[Entry]) -> Self {
         let mut recorded = HashMap::new();
         for entry in own {
-            let text = |field: &str| entry.data.get(field).and_then(Value::as_str).map(ToOwned::to_owned);
             match entry.kind {
                 EntryType::EventEmitted => {
-                    if let (Some(op), Some(name)) = (text("op"), text("name")) {
+                    if let Ok(EventEmitted { name, op, .. }) = entry.says() {
                         recorded.insert(op, Recorded::Emit(name));
                     }
                 }
                 EntryType::StepEffect => {
-                    if let (Some(op), Some(name)) = (text("op"), text("name")) {
-                        let mut result = entry.data.get("result").cloned().unwrap_or_default();
+                    if let Ok(StepEffect { name, op, mut result }) = entry.says() {
                         if name == REFRESH {
                             // What it saw behind itself was lost before it was recorded.
                             let to = result.as_u64().unwrap_or_default();
