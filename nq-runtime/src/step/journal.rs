@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 
-use nq_core::decide::{CHECKPOINT, Operation, OperationKind};
+use nq_core::decide::{CHECKPOINT, Left, Operation, OperationKind};
 use nq_core::entry::data::{EventEmitted, StepEffect};
 use nq_core::entry::{Entry, EntryType, NewEntry};
 use nq_core::limits;
@@ -183,7 +183,7 @@ impl Journal {
     }
 
     /// What an earlier attempt has recorded and this one has not done: the first of it.
-    pub(super) fn unreached(&self) -> Option<StepError> {
+    fn unreached(&self) -> Option<StepError> {
         let (position, recorded) = self.recorded.iter().min_by_key(|(position, _)| order(position))?;
         Some(StepError::Fewer { position: position.clone(), recorded: recorded.to_string() })
     }
@@ -218,11 +218,6 @@ impl Journal {
         self.poison.remove(position);
     }
 
-    /// Why no attempt may follow if this one fails.
-    pub(super) fn poisoned(&self) -> Option<&str> {
-        self.poison.values().next().map(String::as_str)
-    }
-
     /// Whether the attempt is over.
     pub(super) fn is_over(&self) -> bool {
         self.ended
@@ -233,11 +228,16 @@ impl Journal {
         !std::mem::replace(&mut self.late, true)
     }
 
-    /// Ends the attempt. Gives back what waits for its commit: the operations, how many bytes they have, and the
-    /// snapshot that goes with them.
-    pub(super) fn end(&mut self) -> (Vec<Operation>, usize, Option<NewEntry>) {
+    /// Ends the attempt, and gives back what it leaves behind.
+    pub(super) fn end(&mut self) -> Left {
         self.ended = true;
-        (std::mem::take(&mut self.buffered), self.bytes, self.snapshot.take())
+        Left {
+            operations: std::mem::take(&mut self.buffered),
+            bytes: self.bytes,
+            snapshot: self.snapshot.take(),
+            unreached: self.unreached().map(|unreached| unreached.to_string()),
+            poison: self.poison.values().next().cloned(),
+        }
     }
 }
 

@@ -1,46 +1,26 @@
-//! What a finished step causes: its operations become one transaction. Pure: the same step with the same
-//! operations always decides the same.
+//! What an attempt writes: its operations and its end become one transaction.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::Attempt;
 use crate::def::WorkerDef;
 use crate::entry::data::{
-    EventEmitted, FlowStarted, Log, StateBatch, StateDelete, StateOperation, StateSet, StepCompleted,
-    StepEffect, StepFailed, StepRetrying,
+    EventEmitted, Log, StateBatch, StateDelete, StateOperation, StateSet, StepCompleted, StepEffect,
+    StepFailed, StepRetrying,
 };
 use crate::entry::{EntryType, NewEntry};
-use crate::id::{InstanceId, Name, RunId, StepId, emit_key};
+use crate::id::{Name, emit_key};
 use crate::pairing;
-use crate::registry::{Flow, FlowStep, JoinSide};
+use crate::registry::{Flow, JoinSide};
 use crate::retry;
 use crate::state::Change;
-use crate::transaction::{GatherArrival, JoinArrival, LogLine, NewJob, Outcome, Start, Transaction};
+use crate::transaction::{GatherArrival, JoinArrival, NewJob, Outcome, Transaction};
 
 /// The name under which checkpoints are recorded.
 pub const CHECKPOINT: &str = "checkpoint";
-
-/// What starts a run of which nothing else is known: a program.
-const MANUAL: &str = "manual";
-
-/// One attempt of a step, as far as its decisions depend on it.
-#[derive(Clone, Debug)]
-pub struct Attempt {
-    /// The run.
-    pub run: RunId,
-    /// The step.
-    pub step: StepId,
-    /// The fencing token of its lease.
-    pub fence: u64,
-    /// Its number, from 1.
-    pub number: u32,
-    /// How many attempts have failed before it.
-    pub failures: u32,
-    /// The idempotency key of the step.
-    pub key: String,
-}
 
 /// Something that a handler did that waits for the next commit.
 #[derive(Clone, Debug, PartialEq)]
@@ -273,35 +253,10 @@ fn unpaired(join: &JoinSide, event: &str) -> NewEntry {
     Log { message, fields }.at(EntryType::LogWarn)
 }
 
-/// Decides the beginning of a run with this entry worker and input.
-pub fn start(flow: &Flow, entry: &FlowStep, run: RunId, input: Value, registry_hash: &str) -> Start {
-    let event = entry.def.input.map(|event| event.name).unwrap_or_default().to_owned();
-    let registry_hash = registry_hash.to_owned();
-    let started = FlowStarted { event, input, trigger: MANUAL.into(), registry_hash, rerun_of: None };
-    Start {
-        run,
-        flow: flow.name.clone(),
-        started: NewEntry::of(started),
-        gathers: flow.gathers(|gather| entry.spec.holds.contains(gather)),
-        job: entry.spec.clone(),
-        fork: None,
-    }
-}
-
-/// Makes a log line of a step.
-pub fn log(attempt: &Attempt, kind: EntryType, message: String, fields: Map<String, Value>) -> LogLine {
-    let entry = Log { message, fields }.at(kind);
-    LogLine { step: attempt.step.clone(), attempt: attempt.number, entry }
-}
-
-/// What the timeline says of a job whose holder is gone.
-pub fn lost(instance: &InstanceId) -> String {
-    format!("instance `{instance}` stopped without finishing it")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::RunId;
     use crate::registry::Registry;
 
     static WORKER: WorkerDef =
