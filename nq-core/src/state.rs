@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::entry::data::{StateBatch, StateDelete, StateOperation, StateSet, StateSnapshot};
 use crate::entry::{Entry, EntryType};
 
 /// One change of the state.
@@ -73,16 +74,15 @@ impl State {
     /// Takes the next entry. Total: what it cannot read changes nothing. A snapshot is taken only by a state
     /// that is not past what the snapshot tells, so that folding on from it and folding all agree.
     pub fn fold(&mut self, entry: &Entry) {
-        let data = &entry.data;
         match entry.kind {
             EntryType::StateSet | EntryType::StateDelete | EntryType::StateBatch => {
                 for change in changes(entry) {
                     self.apply(&change);
                 }
             }
-            EntryType::StateSnapshot if self.at < snapshot_as_of(entry).unwrap_or_default() => {
-                if let Some(map) = data.get("state").and_then(Value::as_object) {
-                    self.map = map.clone().into_iter().collect();
+            EntryType::StateSnapshot => {
+                if let Some(snapshot) = Self::of_snapshot(entry).filter(|snapshot| self.at < snapshot.at) {
+                    self.map = snapshot.map;
                 }
             }
             _ => {}
@@ -92,8 +92,8 @@ impl State {
 
     /// The state that a snapshot tells, as of the position that it tells it for.
     pub fn of_snapshot(entry: &Entry) -> Option<Self> {
-        let map = entry.data.get("state")?.as_object()?.clone();
-        Some(Self { map: map.into_iter().collect(), at: snapshot_as_of(entry)? })
+        let StateSnapshot { as_of, state } = entry.says().ok()?;
+        Some(Self { map: state, at: as_of })
     }
 
     /// The state after all of these, which are all entries of a run up to some position.
@@ -120,30 +120,19 @@ fn add(before: Option<&Value>, by: i64) -> Value {
     }
 }
 
-fn snapshot_as_of(entry: &Entry) -> Option<u64> {
-    (entry.kind == EntryType::StateSnapshot).then(|| entry.data.get("asOf")?.as_u64()).flatten()
-}
-
 /// The changes that an entry makes, with the position of the operation that made each, in order.
 pub fn changes_with_op(entry: &Entry) -> Vec<(String, Change)> {
-    let data = &entry.data;
-    let one = |data: &Value, action: Option<&str>| -> Option<(String, Change)> {
-        let mut data = data.clone();
-        if let Some(action) = action {
-            data["action"] = action.into();
+    let one = match entry.kind {
+        EntryType::StateSet => {
+            entry.says().map(|StateSet { key, value, op }| (op, Change::Set { key, value }))
         }
-        let op = data.get("op").and_then(Value::as_str).unwrap_or_default().to_owned();
-        Some((op, serde_json::from_value(data).ok()?))
+        EntryType::StateDelete => entry.says().map(|StateDelete { key, op }| (op, Change::Delete { key })),
+        _ => {
+            let batch = entry.says().map(|StateBatch { operations }| operations).unwrap_or_default();
+            return batch.into_iter().map(|StateOperation { change, op }| (op, change)).collect();
+        }
     };
-    match entry.kind {
-        EntryType::StateSet => one(data, Some("set")).into_iter().collect(),
-        EntryType::StateDelete => one(data, Some("delete")).into_iter().collect(),
-        EntryType::StateBatch => {
-            let operations = data.get("operations").and_then(Value::as_array);
-            operations.into_iter().flatten().filter_map(|data| one(data, None)).collect()
-        }
-        _ => Vec::new(),
-    }
+    one.into_iter().collect()
 }
 
 /// The changes that an entry makes, in order.

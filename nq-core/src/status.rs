@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use crate::entry::data::{StepCompleted, StepFailed, StepRetrying};
 use crate::entry::{Entry, EntryType};
 use crate::id::{EntryId, StepId};
 
@@ -99,7 +101,7 @@ pub struct StepView {
     /// The entry that ended it.
     pub ended: Option<EntryId>,
     /// What it returned, or why it failed.
-    pub outcome: serde_json::Value,
+    pub outcome: Value,
 }
 
 /// One run, as its entries tell.
@@ -139,16 +141,11 @@ impl RunView {
             attempt: 1,
             started: entry.id,
             ended: None,
-            outcome: serde_json::Value::Null,
+            outcome: Value::Null,
         });
         step.status = status;
         step.attempt = entry.attempt.unwrap_or(step.attempt);
-        let field = match status {
-            StepStatus::Completed => "result",
-            StepStatus::Failed | StepStatus::Retrying => "error",
-            _ => "",
-        };
-        step.outcome = entry.data.get(field).cloned().unwrap_or_default();
+        step.outcome = outcome(entry).unwrap_or_default();
         step.ended = matches!(status, StepStatus::Completed | StepStatus::Failed).then_some(entry.id);
     }
 
@@ -160,13 +157,23 @@ impl RunView {
     }
 }
 
+/// What the step returned, or why it failed.
+fn outcome(entry: &Entry) -> Option<Value> {
+    match entry.kind {
+        EntryType::StepCompleted => Some(entry.says::<StepCompleted>().ok()?.result),
+        EntryType::StepFailed => Some(entry.says::<StepFailed>().ok()?.error.into()),
+        EntryType::StepRetrying => entry.says::<StepRetrying>().ok()?.error.map(Value::from),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
 
-    fn entry(n: u64, kind: EntryType, step: Option<&str>, data: serde_json::Value) -> Entry {
+    fn entry(n: u64, kind: EntryType, step: Option<&str>, data: Value) -> Entry {
         let step = step.map(|step| step.parse().unwrap());
         Entry { id: EntryId { ms: n, n }, kind, step, attempt: Some(1), data }
     }

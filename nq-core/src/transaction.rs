@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::entry::NewEntry;
+use crate::entry::data::{EntryData, FlowStarted};
 use crate::fork::Fork;
 use crate::id::{EntryId, InstanceId, Name, QueueName, RunId, StepId};
 pub use crate::spec::{Former, GatherSpec, JobSpec};
@@ -157,7 +158,7 @@ impl Start {
     /// and, where this goes on from another run, begins with the entry of that.
     pub fn is_of(&self, first: EntryId, data: &Value) -> bool {
         let forked = self.fork.as_ref().is_none_or(|fork| fork.ends().0 == first);
-        forked && data.get("input") == self.started.data.get("input")
+        forked && FlowStarted::payload_of(data) == FlowStarted::payload_of(&self.started.data)
     }
 
     /// The error of a start whose id is that of another run.

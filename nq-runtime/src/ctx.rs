@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use nq_core::bounds::{EmittedBy, Worker};
-use nq_core::decide::OperationKind;
+use nq_core::decide::{CHECKPOINT, OperationKind};
 use nq_core::id::{RunId, StepId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use crate::act;
 use crate::error::{BoxError, EffectError};
 use crate::state::StateHandle;
-use crate::step::{CHECKPOINT, Step, StepError, read};
+use crate::step::{Step, StepError, read};
 
 /// The context of a step of the worker `W`.
 ///

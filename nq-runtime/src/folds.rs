@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use nq_core::decide::SinceSnapshot;
 use nq_core::entry::EntryType;
 use nq_core::id::{EntryId, RunId};
-use nq_core::limits;
 use nq_core::state::State;
 use nq_core::store::{ErrorKind, Read, Store, StoreError};
 
@@ -27,15 +27,7 @@ struct Fold {
     state: Arc<State>,
     /// The last entry that was folded into it, if any was.
     last: Option<EntryId>,
-    state_entries: usize,
-    entries: u64,
-}
-
-impl Fold {
-    fn calls_for_snapshot(&self) -> bool {
-        self.state_entries >= limits::SNAPSHOT_STATE_ENTRIES
-            || (self.state_entries > 0 && self.entries >= limits::SNAPSHOT_ENTRIES)
-    }
+    since: SinceSnapshot,
 }
 
 impl StateCache {
@@ -53,12 +45,11 @@ impl StateCache {
             None => Fold {
                 state: Arc::new(snapshot(reader, run, upto).await?),
                 last: None,
-                state_entries: 0,
-                entries: 0,
+                since: SinceSnapshot::default(),
             },
         };
         let mut state = State::clone(&fold.state);
-        fold.entries += upto.saturating_sub(state.at);
+        fold.since.entries += upto.saturating_sub(state.at);
         let types = [EntryType::StateSet, EntryType::StateDelete, EntryType::StateBatch];
         let mut read = Read {
             seen: fold.last,
@@ -75,16 +66,16 @@ impl StateCache {
             })?;
             let Some(last) = entries.last() else { break };
             (read.after, read.seen, fold.last) = (last.id.n, Some(last.id), Some(last.id));
-            fold.state_entries += entries.len();
+            fold.since.state_entries += entries.len();
             for entry in &entries {
                 state.fold(entry);
             }
         }
         state.at = upto;
         fold.state = Arc::new(state);
-        let (state, due) = (fold.state.clone(), fold.calls_for_snapshot());
+        let (state, due) = (fold.state.clone(), fold.since.is_due());
         if due {
-            (fold.state_entries, fold.entries) = (0, 0);
+            fold.since = SinceSnapshot::default();
         }
         let mut folds = self.lock();
         if folds.len() >= CACHED_RUNS && !folds.contains_key(run) {

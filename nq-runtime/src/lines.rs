@@ -5,12 +5,12 @@ use std::mem::take;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use nq_core::entry::{EntryType, NewEntry};
+use nq_core::entry::EntryType;
+use nq_core::entry::data::Log;
 use nq_core::id::{RunId, StepId};
 use nq_core::store::Store;
 use nq_core::transaction::LogLine;
 use nq_core::value;
-use serde_json::json;
 use tokio::time::Instant;
 
 /// The time over which the lines of a run are counted.
@@ -146,7 +146,7 @@ impl Window {
             self.dropped
         );
         let (step, attempt) = self.by.clone();
-        LogLine { step, attempt, entry: NewEntry::new(EntryType::LogWarn, json!({ "message": message })) }
+        LogLine { step, attempt, entry: Log::new(message).at(EntryType::LogWarn) }
     }
 }
 
@@ -180,13 +180,14 @@ pub(crate) async fn append(store: &dyn Store, logs: Pages) {
 
 #[cfg(test)]
 mod tests {
+    use nq_core::entry::data::EntryData;
     use nq_core::id::{EntryId, Name};
 
     use super::*;
 
     fn line(text: &str) -> LogLine {
         let step = StepId::new(Name::new("w").unwrap(), EntryId { ms: 1, n: 1 });
-        LogLine { step, attempt: 1, entry: NewEntry::new(EntryType::LogInfo, json!({ "message": text })) }
+        LogLine { step, attempt: 1, entry: Log::new(text).at(EntryType::LogInfo) }
     }
 
     fn run(id: &str) -> RunId {
@@ -195,7 +196,7 @@ mod tests {
 
     fn texts(pages: &Pages, run: &RunId) -> Vec<String> {
         let lines = pages.get(run).into_iter().flatten().flat_map(|page| &page.lines);
-        lines.map(|line| line.entry.data["message"].as_str().unwrap().to_owned()).collect()
+        lines.map(|line| Log::from_json(line.entry.data.clone()).unwrap().message).collect()
     }
 
     #[test]

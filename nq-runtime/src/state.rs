@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use nq_core::decide::OperationKind;
-use nq_core::entry::{EntryType, NewEntry};
+use nq_core::decide::{self, OperationKind};
 use nq_core::id::EntryId;
 use nq_core::state::{Change, State};
 use nq_core::store::StoreError;
-use nq_core::value;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::patience::{Reader, patiently};
 use crate::step::{REFRESH, Step, StepError, fits, read};
@@ -161,11 +159,8 @@ impl StateHandle {
         }
         let (state, snapshot_due) =
             inner.states.load(Reader::Patient(&*inner.store), &inner.attempt.run, read).await?;
-        if snapshot_due {
-            let data = json!({ "asOf": state.at, "state": state.map });
-            if value::size(&data) <= inner.max_payload {
-                self.step.journal().snapshot = Some(NewEntry::new(EntryType::StateSnapshot, data));
-            }
+        if snapshot_due && let Some(snapshot) = decide::snapshot(&state, inner.max_payload) {
+            self.step.journal().snapshot = Some(snapshot);
         }
         *base = Some(state.clone());
         Ok(state)

@@ -1,8 +1,11 @@
 //! What the cases write: jobs and transactions of a flow `f`, as few words as they need.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::def::OnFailure;
+use crate::entry::data::{
+    EventEmitted, FlowStarted, Log, StateSet, StepCompleted, StepEffect, StepFailed, StepRetrying, Typed,
+};
 use crate::entry::{EntryType, NewEntry};
 use crate::id::{Name, QueueName, RunId};
 use crate::store::Lease;
@@ -63,14 +66,19 @@ pub(super) fn start(run: &str, input: Value, job: JobSpec, gathers: &[GatherSpec
 
 /// The beginning of a run of any flow.
 pub(super) fn start_of(flow: &str, run: &str, input: Value, job: JobSpec, gathers: &[GatherSpec]) -> Start {
-    let data = json!({ "event": "begin", "input": input, "trigger": "manual", "registryHash": "0" });
-    let started = NewEntry::new(EntryType::FlowStarted, data);
+    let started = NewEntry::of(FlowStarted {
+        event: "begin".into(),
+        input,
+        trigger: "manual".into(),
+        registry_hash: "0".into(),
+        rerun_of: None,
+    });
     Start { run: run_id(run), flow: name(flow), started, job, gathers: gathers.to_vec(), fork: None }
 }
 
 /// A log line of a step.
 pub(super) fn line(lease: &Lease, message: &str) -> LogLine {
-    let entry = NewEntry::new(EntryType::LogInfo, json!({ "message": message }));
+    let entry = Log::new(message).at(EntryType::LogInfo);
     LogLine { step: lease.step.clone(), attempt: lease.attempt, entry }
 }
 
@@ -100,10 +108,16 @@ impl Write {
         self
     }
 
+    /// An entry that says this.
+    pub(super) fn says(mut self, data: impl Typed) -> Self {
+        self.0.entries.push(NewEntry::of(data));
+        self
+    }
+
     /// An event is emitted.
     pub(super) fn emit(self, event: &str, payload: Value) -> Self {
         let op = self.0.entries.len().to_string();
-        self.entry(EntryType::EventEmitted, json!({ "name": event, "payload": payload, "op": op }))
+        self.says(EventEmitted { name: event.into(), payload, op, to: Vec::new() })
     }
 
     fn last(&self) -> (usize, String) {
@@ -145,29 +159,32 @@ impl Write {
 
     /// A key of the state is set.
     pub(super) fn set(self, key: &str, value: Value) -> Self {
-        self.entry(EntryType::StateSet, json!({ "key": key, "value": value, "op": "s" }))
+        self.says(StateSet { key: key.into(), value, op: "s".into() })
     }
 
     /// The step is done.
     pub(super) fn complete(self) -> Transaction {
-        self.complete_with(json!({}))
+        self.complete_with(Value::Null)
     }
 
-    /// The step is done and says this.
-    pub(super) fn complete_with(self, data: Value) -> Transaction {
-        self.entry(EntryType::StepCompleted, data).outcome(Outcome::Complete)
+    /// The step is done and has returned this.
+    pub(super) fn complete_with(self, result: Value) -> Transaction {
+        self.says(StepCompleted { result }).outcome(Outcome::Complete)
     }
 
     /// The attempt failed; another follows.
     pub(super) fn retry(self, delay_ms: u64) -> Transaction {
-        let data = json!({ "error": "no", "nextAttempt": self.0.attempt + 1, "delayMs": delay_ms });
-        self.entry(EntryType::StepRetrying, data).outcome(Outcome::Retry { delay_ms })
+        self.again("no", delay_ms).outcome(Outcome::Retry { delay_ms })
     }
 
     /// The input does not fit the code; another attempt follows.
     pub(super) fn postpone(self, delay_ms: u64) -> Transaction {
-        let data = json!({ "error": "unfit", "nextAttempt": self.0.attempt + 1, "delayMs": delay_ms });
-        self.entry(EntryType::StepRetrying, data).outcome(Outcome::Postpone { delay_ms })
+        self.again("unfit", delay_ms).outcome(Outcome::Postpone { delay_ms })
+    }
+
+    fn again(self, error: &str, delay_ms: u64) -> Self {
+        let next_attempt = self.0.attempt + 1;
+        self.says(StepRetrying { error: Some(error.into()), reason: None, next_attempt, delay_ms })
     }
 
     /// What the transaction names had this name before.
@@ -178,8 +195,7 @@ impl Write {
 
     /// The step is dead.
     pub(super) fn fail(self, error: &str) -> Transaction {
-        self.entry(EntryType::StepFailed, json!({ "error": error }))
-            .outcome(Outcome::Fail { error: error.into() })
+        self.says(StepFailed { error: error.into() }).outcome(Outcome::Fail { error: error.into() })
     }
 
     /// The attempt is given back.
@@ -189,8 +205,7 @@ impl Write {
 
     /// The outcome of something outside is recorded; the attempt goes on.
     pub(super) fn effect(self, result: Value) -> Transaction {
-        let mut write =
-            self.entry(EntryType::StepEffect, json!({ "name": "e", "op": "1", "result": result }));
+        let mut write = self.says(StepEffect { name: "e".into(), op: "1".into(), result });
         write.0.recorded += 1;
         write.outcome(Outcome::Continue)
     }

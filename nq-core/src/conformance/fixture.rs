@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::build;
 use super::subject::{Damage, Reopen, Stored, Subject, TestClock};
 use crate::entry::Entry;
+use crate::entry::data::{EventEmitted, Typed};
 use crate::id::{InstanceId, QueueName, RunId};
 use crate::record::{JobState, RunRecord};
 use crate::store::{
@@ -232,10 +233,10 @@ impl Fixture {
         self.timeline(run).await.iter().map(|entry| entry.kind.as_str().to_owned()).collect()
     }
 
-    /// The data of the entries of this type.
-    pub(super) async fn data(&self, run: &RunId, kind: &str) -> Vec<Value> {
+    /// What the entries of this type say. Each has the documented form, field for field.
+    pub(super) async fn said<D: Typed>(&self, run: &RunId) -> Vec<D> {
         let all = self.timeline(run).await;
-        all.into_iter().filter(|entry| entry.kind.as_str() == kind).map(|entry| entry.data).collect()
+        all.into_iter().filter(|entry| entry.kind == D::TYPE).map(said).collect()
     }
 
     pub(super) async fn gathered_page(&self, gathered: &Gathered) -> Result<Vec<Entry>, StoreError> {
@@ -254,7 +255,7 @@ impl Fixture {
             if page.is_empty() {
                 return all;
             }
-            all.extend(page.into_iter().map(|entry| entry.data["payload"].clone()));
+            all.extend(page.into_iter().map(|entry| said::<EventEmitted>(entry).payload));
         }
     }
 
@@ -487,4 +488,12 @@ impl Stopwatch {
         let elapsed = self.0.elapsed();
         assert!(elapsed < limit, "it took {elapsed:?}, and nothing woke it");
     }
+}
+
+/// What an entry says, which has the documented form, field for field.
+fn said<D: Typed>(entry: Entry) -> D {
+    let (id, form) = (entry.id, entry.data.clone());
+    let said: D = entry.into_said().unwrap();
+    assert_eq!(serde_json::to_value(&said).unwrap(), form, "the data of entry {id}");
+    said
 }

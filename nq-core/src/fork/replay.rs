@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::iter::once;
 
-use serde_json::Value;
-
 use super::begin::{Fork, Waiting};
 use super::error::ForkError;
+use crate::entry::data::{EventEmitted, FlowStarted, StateBatch};
 use crate::entry::{Entry, EntryType};
 use crate::id::{EntryId, Name, QueueName, RunId, StepId, emit_key, step_key};
 use crate::more::More;
@@ -120,8 +119,8 @@ impl<'a> Replay<'a> {
             EntryType::StepCompleted => past.done = true,
             EntryType::StepEffect | EntryType::StateSet | EntryType::StateDelete => past.recorded += 1,
             EntryType::StateBatch => {
-                let operations = entry.data.get("operations").and_then(Value::as_array);
-                past.recorded += operations.map_or(0, Vec::len) as u32;
+                let batch = entry.says::<StateBatch>();
+                past.recorded += batch.map_or(0, |batch| batch.operations.len()) as u32;
             }
             EntryType::EventEmitted => {
                 past.recorded += 1;
@@ -164,7 +163,7 @@ impl<'a> Replay<'a> {
 
     /// The entry step of a run in which nothing has begun: the timeline does not name it.
     fn entry_step(&mut self, first: &Entry) -> Result<JobSpec, ForkError> {
-        let event = first.data.get("event").and_then(Value::as_str).unwrap_or_default();
+        let event = first.says::<FlowStarted>().map(|started| started.event).unwrap_or_default();
         let takes =
             |step: &&FlowStep| step.def.is_entry() && step.def.input.is_some_and(|input| input.name == event);
         let mut entries: Vec<_> = if let Some(flow) = self.registry.flows.get(self.flow) {
@@ -191,14 +190,12 @@ impl<'a> Replay<'a> {
 
     /// An event was emitted: it goes where the step that emitted it sent it.
     fn emitted(&mut self, entry: &Entry, step: &StepId, step_key: &str) -> Result<(), ForkError> {
-        let text = |field: &str| entry.data.get(field).and_then(Value::as_str).unwrap_or_default();
-        let (event, key) = (text("name"), emit_key(step_key, text("op")));
-        let to = entry.data.get("to").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let EventEmitted { name: event, payload, op, to } =
+            entry.says().map_err(|damaged| self.damaged(format!("entry {}: {damaged}", entry.id.n)))?;
+        let key = emit_key(step_key, &op);
         // A join may take an event at several sides, and is named once for each.
-        let mut sides: BTreeMap<&str, usize> = BTreeMap::new();
-        for to in to.iter().filter_map(Value::as_str) {
-            let unnamed = |_| self.damaged(format!("entry {} went to `{to}`, which is no name", entry.id.n));
-            let worker = Name::new(to).map_err(unnamed)?;
+        let mut sides: BTreeMap<Name, usize> = BTreeMap::new();
+        for worker in to {
             let place = self.place(&worker);
             let place = place.ok_or_else(|| self.unknown(&worker, &format!("got the event `{event}`")))?;
             let input = Input { id: entry.id, key: key.clone() };
@@ -208,7 +205,7 @@ impl<'a> Replay<'a> {
             } else if place.step.def.joins.is_empty() {
                 self.cause(StepId::new(worker, entry.id), place, vec![input]);
             } else {
-                let nth = sides.entry(to).or_default();
+                let nth = sides.entry(worker.clone()).or_default();
                 let joined = (0..).zip(place.step.def.joins).filter(|(_, joined)| joined.name == event);
                 let Some((side, _)) = { joined }.nth(*nth) else {
                     return Err(self.wiring(format!(
@@ -217,12 +214,11 @@ impl<'a> Replay<'a> {
                     )));
                 };
                 *nth += 1;
-                let payload = entry.data.get("payload").unwrap_or(&Value::Null);
                 let by = place
                     .step
                     .def
                     .by
-                    .map(|field| pairing::value(payload, field).unwrap_or_else(|| pairing::alone(&key)));
+                    .map(|field| pairing::value(&payload, field).unwrap_or_else(|| pairing::alone(&key)));
                 let join = self.known_in_commit(step, place, &worker, entry.id.n);
                 self.arrive(join, place, side, by.unwrap_or_default(), input);
             }

@@ -203,7 +203,10 @@ fn the_timeline_is_kept_up_to_the_end_and_says_what_it_was_of() {
 #[test]
 fn what_was_recorded_is_counted_as_it_was_committed() {
     let step = "split@101-1";
-    let changes = json!({ "operations": [{ "op": "3" }, { "op": "4" }] });
+    let changes = json!({ "operations": [
+        { "action": "incr", "key": "k", "by": 1, "op": "3" },
+        { "action": "delete", "key": "l", "op": "4" },
+    ] });
     let begun = timeline()
         .begin(step, 1)
         .emit(step, 1, "part", json!({}), &["each"])

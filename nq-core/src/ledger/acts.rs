@@ -1,11 +1,10 @@
 //! What happens to runs and jobs outside of turns: starts, acts, log lines, and what time brings.
 
-use serde_json::json;
-
 use super::damage::{Damage, Taken, condemn, readable, take};
 use super::former::standing;
 use super::{Page, Records, fork};
-use crate::entry::EntryType;
+use crate::entry::NewEntry;
+use crate::entry::data::{FlowCancelled, StepFailed, StepRetrying};
 use crate::id::{EntryId, RunId, StepId};
 use crate::limits;
 use crate::more::More;
@@ -43,7 +42,7 @@ pub fn start<R: Records>(
         return Ok(Ok(Started::New(fork.ends().0)));
     }
     let mut page = Page::new(records, run, now_ms);
-    let id = page.append(start.started.kind.clone(), start.started.data.clone(), None)?;
+    let id = page.append(start.started.clone(), None)?;
     page.declared = &start.gathers;
     page.enqueue(&start.job, id, vec![Input { id, key: String::new() }])?;
     page.close()?;
@@ -70,7 +69,8 @@ pub fn act<R: Records>(
     };
     let mut page = Page::new(records, run, now_ms);
     if let Act::Cancel { reason } = act {
-        page.end(RunStatus::Cancelled, json!({ "reason": reason }))?;
+        let reason = reason.clone();
+        page.end(|duration_ms| FlowCancelled { duration_ms, reason })?;
     }
     if let Some(mut job) = job {
         let gathers = page.gathers()?;
@@ -79,8 +79,9 @@ pub fn act<R: Records>(
         job.earlier += job.failures + job.crashes;
         (job.failures, job.crashes) = (0, 0);
         job.state = JobState::Queued;
-        let data = json!({ "reason": "redriven", "nextAttempt": job.attempt(), "delayMs": 0 });
-        page.append(EntryType::StepRetrying, data, Some((&job.step, job.earlier)))?;
+        let (reason, next_attempt) = (Some("redriven".to_owned()), job.attempt());
+        let retrying = StepRetrying { error: None, reason, next_attempt, delay_ms: 0 };
+        page.append(NewEntry::of(retrying), Some((&job.step, job.earlier)))?;
         page.records.put_job(&job)?;
     }
     page.close()?;
@@ -97,8 +98,7 @@ pub fn append<R: Records>(
     let Some(run) = records.run(run)? else { return Ok(false) };
     let mut page = Page::new(records, run, now_ms);
     for line in lines {
-        let entry = line.entry.clone();
-        page.append(entry.kind, entry.data, Some((&line.step, line.attempt)))?;
+        page.append(line.entry.clone(), Some((&line.step, line.attempt)))?;
     }
     page.close()?;
     Ok(true)
@@ -148,11 +148,12 @@ pub fn expire<R: Records>(
     job.crashes += 1;
     if job.crashes >= job.spec.max_crashes {
         let error = format!("{why}, for the {}. time: it seems to take its process down", job.crashes);
-        page.append(EntryType::StepFailed, json!({ "error": error }), Some((&job.step, attempt)))?;
+        page.append(NewEntry::of(StepFailed { error: error.clone() }), Some((&job.step, attempt)))?;
         page.die(job, &error)?;
     } else {
-        let data = json!({ "error": why, "nextAttempt": job.attempt(), "delayMs": 0 });
-        page.append(EntryType::StepRetrying, data, Some((&job.step, attempt)))?;
+        let (error, next_attempt) = (Some(why.to_owned()), job.attempt());
+        let retrying = StepRetrying { error, reason: None, next_attempt, delay_ms: 0 };
+        page.append(NewEntry::of(retrying), Some((&job.step, attempt)))?;
         job.state = JobState::Queued;
         page.records.put_job(&job)?;
     }

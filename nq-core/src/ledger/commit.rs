@@ -38,7 +38,7 @@ pub(super) fn commit<R: Records>(records: &mut R, tx: &Transaction, now_ms: u64)
     let mut page = Page::new(records, run, now_ms);
     let mut ids = Vec::with_capacity(tx.entries.len());
     for entry in &tx.entries {
-        ids.push(page.append(entry.kind.clone(), entry.data.clone(), Some((&tx.step, tx.attempt)))?);
+        ids.push(page.append(entry.clone(), Some((&tx.step, tx.attempt)))?);
     }
     page.declared = &tx.gathers;
     if !tx.gathers.is_empty() {

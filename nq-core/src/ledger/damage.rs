@@ -1,10 +1,11 @@
 //! What becomes of a job that cannot be read: a dead letter that names run and step. Its run fails; no other run,
 //! and no instance, is the worse for it.
 
-use serde_json::json;
+use std::fmt::Display;
 
 use super::{Page, Records};
-use crate::entry::EntryType;
+use crate::entry::NewEntry;
+use crate::entry::data::{FlowFailed, StepFailed};
 use crate::id::{RunId, StepId};
 use crate::limits;
 use crate::record::{JobRecord, RunRecord};
@@ -20,7 +21,7 @@ pub struct Damage {
 }
 
 /// What a dead letter says that is dead because something of it cannot be read.
-pub fn unreadable(run: &RunId, step: &StepId, what: &str) -> String {
+pub fn unreadable(run: impl Display, step: impl Display, what: &str) -> String {
     limits::cut(format!("step `{step}` of run `{run}` cannot be read from the store: {what}"))
 }
 
@@ -87,8 +88,9 @@ pub fn condemn<R: Records>(
         return Ok(Some(run.status).filter(|status| status.is_terminal()));
     }
     let mut page = Page::new(records, run, now_ms);
-    page.append_of(EntryType::StepFailed, json!({ "error": error }), Some(step.clone()), None)?;
-    page.end(RunStatus::Failed, json!({ "error": error, "failedStep": step.worker().as_str() }))?;
+    let failed = StepFailed { error: error.clone() };
+    page.append_of(NewEntry::of(failed), Some(step.clone()), None)?;
+    page.end(|duration_ms| FlowFailed { duration_ms, error, failed_step: Some(step.worker().clone()) })?;
     page.close()?;
     Ok(Some(RunStatus::Failed))
 }
@@ -100,7 +102,8 @@ pub fn fail<R: Records>(records: &mut R, run: &RunId, error: &str, now_ms: u64) 
         return Ok(());
     }
     let mut page = Page::new(records, run, now_ms);
-    page.end(RunStatus::Failed, json!({ "error": error }))?;
+    let error = error.to_owned();
+    page.end(|duration_ms| FlowFailed { duration_ms, error, failed_step: None })?;
     page.close().map(drop)
 }
 
@@ -114,7 +117,7 @@ pub(super) fn spoil<R: Records>(
 ) -> Result<(), R::Error> {
     let error = unreadable(&run.run, &job.step, what);
     let mut page = Page::new(records, run, now_ms);
-    page.append(EntryType::StepFailed, json!({ "error": error }), Some((&job.step, job.attempt())))?;
+    page.append(NewEntry::of(StepFailed { error: error.clone() }), Some((&job.step, job.attempt())))?;
     job.failures += 1;
     page.die(job, &error)?;
     page.close().map(drop)

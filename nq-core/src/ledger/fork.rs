@@ -1,9 +1,8 @@
 //! The beginning of a run that goes on from what another has done.
 
-use serde_json::json;
-
 use super::{Page, Records};
-use crate::entry::EntryType;
+use crate::entry::NewEntry;
+use crate::entry::data::StepRetrying;
 use crate::fork::Fork;
 use crate::record::{JobRecord, RunRecord};
 use crate::transaction::Start;
@@ -23,8 +22,9 @@ pub(super) fn begin<R: Records>(
     let pending = fork.jobs.len() as u64;
     let mut page = Page::new(records, RunRecord { last, pending, ..run }, now_ms);
     for job in fork.jobs.iter().filter(|job| job.earlier > 0) {
-        let data = json!({ "reason": "rerun", "nextAttempt": job.attempt(), "delayMs": 0 });
-        page.append(EntryType::StepRetrying, data, Some((&job.step, job.earlier)))?;
+        let (reason, next_attempt) = (Some("rerun".to_owned()), job.attempt());
+        let retrying = StepRetrying { error: None, reason, next_attempt, delay_ms: 0 };
+        page.append(NewEntry::of(retrying), Some((&job.step, job.earlier)))?;
     }
     for job in &fork.jobs {
         page.records.put_job(&JobRecord { run: start.run.clone(), ..job.clone() })?;

@@ -13,12 +13,11 @@ mod fork;
 mod former;
 mod turn;
 
-use serde_json::{Value, json};
-
 pub use self::acts::{act, append, due, expire, spare, start};
 pub use self::damage::{Damage, condemn, fail, unreadable};
 pub use self::turn::{LaneError, arrived, turn};
-use crate::entry::{Entry, EntryType};
+use crate::entry::data::{FlowCompleted, FlowFailed, Typed, Unpaired};
+use crate::entry::{Entry, NewEntry};
 use crate::id::{EntryId, InstanceId, Name, QueueName, RunId, StepId};
 use crate::limits;
 use crate::more::More;
@@ -134,21 +133,15 @@ impl<'a, R: Records> Page<'a, R> {
     }
 
     /// Appends an entry and gives it its id.
-    fn append(
-        &mut self,
-        kind: EntryType,
-        data: Value,
-        step: Option<(&StepId, u32)>,
-    ) -> Result<EntryId, R::Error> {
+    fn append(&mut self, entry: NewEntry, step: Option<(&StepId, u32)>) -> Result<EntryId, R::Error> {
         let (step, attempt) = step.map(|(step, attempt)| (step.clone(), attempt)).unzip();
-        self.append_of(kind, data, step, attempt)
+        self.append_of(entry, step, attempt)
     }
 
     /// The same, where the attempt may not be known.
     fn append_of(
         &mut self,
-        kind: EntryType,
-        data: Value,
+        NewEntry { kind, data }: NewEntry,
         step: Option<StepId>,
         attempt: Option<u32>,
     ) -> Result<EntryId, R::Error> {
@@ -257,14 +250,9 @@ impl<'a, R: Records> Page<'a, R> {
         }
         if self.run.pending == 0 {
             let unpaired = self.records.unpaired(&self.run.run, MAX_UNPAIRED)?;
-            let mut data = json!({});
-            if !unpaired.is_empty() {
-                data["unpaired"] = unpaired
-                    .iter()
-                    .map(|(worker, id)| json!({ "stepName": worker.as_str(), "event": id }))
-                    .collect();
-            }
-            self.end(RunStatus::Completed, data)?;
+            let unpaired =
+                unpaired.into_iter().map(|(step_name, event)| Unpaired { step_name, event }).collect();
+            self.end(|duration_ms| FlowCompleted { duration_ms, unpaired })?;
         }
         Ok(())
     }
@@ -284,27 +272,22 @@ impl<'a, R: Records> Page<'a, R> {
         match on_failure {
             crate::def::OnFailure::Continue => self.settle(self.run.last),
             crate::def::OnFailure::Fail => {
-                self.end(RunStatus::Failed, json!({ "error": error, "failedStep": worker.as_str() }))
+                let error = error.to_owned();
+                self.end(|duration_ms| FlowFailed { duration_ms, error, failed_step: Some(worker) })
             }
         }
     }
 
-    /// Appends the one terminal entry.
-    fn end(&mut self, status: RunStatus, mut data: Value) -> Result<(), R::Error> {
-        let kind = match status {
-            RunStatus::Running | RunStatus::Completed => EntryType::FlowCompleted,
-            RunStatus::Failed => EntryType::FlowFailed,
-            RunStatus::Cancelled => EntryType::FlowCancelled,
-            RunStatus::Stalled => EntryType::FlowStalled,
-        };
+    /// Appends the one terminal entry, which says how many milliseconds the run took.
+    fn end<D: Typed>(&mut self, says: impl FnOnce(u64) -> D) -> Result<(), R::Error> {
         // Measured by the ids, so that the figure agrees with the timeline also when the clock went back.
         let ended_ms = self.run.last.next(self.now_ms).ms;
-        data["durationMs"] = ended_ms.saturating_sub(self.run.started_ms).into();
-        self.append(kind, data, None)?;
+        let duration_ms = ended_ms.saturating_sub(self.run.started_ms);
+        self.append(NewEntry::of(says(duration_ms)), None)?;
         if self.run.pending > 0 {
             self.records.drop_jobs(&self.run.run, limits::MAX_TURN_WRITES)?;
         }
-        self.run.status = status;
+        self.run.status = RunStatus::after(&D::TYPE).unwrap_or(self.run.status);
         self.run.ended_ms = Some(ended_ms);
         self.run.pending = 0;
         Ok(())

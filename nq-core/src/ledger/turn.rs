@@ -1,10 +1,9 @@
 //! The turn: renewals, writes and leases of one instance, safe to send again.
 
-use serde_json::{Value, json};
-
 use super::damage::{Taken, readable, spoil, take};
 use super::{Page, Records, commit::commit};
-use crate::entry::{Entry, EntryType};
+use crate::entry::data::{EventEmitted, FlowStarted, StepStarted};
+use crate::entry::{Entry, EntryType, NewEntry};
 use crate::id::{InstanceId, RunId, StepId};
 use crate::limits;
 use crate::record::{JobRecord, JobState, LaneRecord, RunRecord};
@@ -159,8 +158,8 @@ fn lease<R: Records>(
     job.read.get_or_insert(run.last.n);
     job.state = leased(&turn.instance, until_ms);
     let mut page = Page::new(records, run, now_ms);
-    let data = json!({ "instance": turn.instance.as_str() });
-    page.append(EntryType::StepStarted, data, Some((step, job.attempt())))?;
+    let started = StepStarted { instance: turn.instance.clone() };
+    page.append(NewEntry::of(started), Some((step, job.attempt())))?;
     page.records.put_job(&job)?;
     let run = page.run.clone();
     page.close()?;
@@ -200,13 +199,14 @@ fn view(run: &RunRecord, job: &JobRecord, inputs: Vec<Arrived>) -> Lease {
     }
 }
 
-/// The event that an entry carries: an emitted one, or what a run was started with.
-pub fn arrived(mut entry: Entry, key: String) -> Arrived {
-    let (name, payload) = match entry.kind {
-        EntryType::FlowStarted => ("event", "input"),
-        _ => ("name", "payload"),
+/// The event that an entry carries: an emitted one, or what a run was started with. What cannot be read is an event
+/// without a name, which fits no worker.
+pub fn arrived(entry: Entry, key: String) -> Arrived {
+    let id = entry.id;
+    let event = match entry.kind {
+        EntryType::FlowStarted => entry.into_said().map(|FlowStarted { event, input, .. }| (event, input)),
+        _ => entry.into_said().map(|EventEmitted { name, payload, .. }| (name, payload)),
     };
-    let event = entry.data.get(name).and_then(Value::as_str).unwrap_or_default().into();
-    let payload = entry.data.get_mut(payload).map(Value::take).unwrap_or_default();
-    Arrived { id: entry.id, event, payload, key }
+    let (event, payload) = event.unwrap_or_default();
+    Arrived { id, event: event.into(), payload, key }
 }

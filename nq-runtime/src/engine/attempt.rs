@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use nq_core::decide::{Attempt, decide};
+use nq_core::decide::{self, Attempt, Ended, decide};
 use nq_core::id::step_key;
 use nq_core::registry::Flow;
 use nq_core::store::{Lease, Store};
@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tracing::instrument::WithSubscriber;
 
-use super::finish::{Ended, Kill, describe, failed, finish};
+use super::finish::{Kill, describe, finish};
 use super::guard::Guard;
 use super::panics::{Quiet, panic_text, quietly};
 use super::prepare::{prepare, unprepared};
@@ -68,7 +68,8 @@ pub(super) async fn attempt(guard: Guard, begun: Begun) {
     let running = Box::pin(AssertUnwindSafe(run(begun, &attempt)).catch_unwind());
     let end = running.await.unwrap_or_else(|panic| {
         let text = format!("the attempt ended in a panic: {}", panic_text(panic));
-        let tx = decide(&flow, handler.def, &attempt, &[], failed(text, false, None));
+        let tx =
+            decide(&flow, handler.def, &attempt, &[], decide::failed(text, false, None, fastrand::f64()));
         Message::Write { tx, bytes: 0, reply: None }
     });
     guard.tell(end);
@@ -82,12 +83,12 @@ async fn run(begun: Begun, attempt: &Attempt) -> Message {
     let mut killed = pin!(async { kill.await.unwrap_or(Kill::Lost) });
     let prepared = tokio::select! {
         prepared = prepare(&*shared.store, &shared.link, &lease, attempt, &flow, def) => prepared,
-        kill = &mut killed => return finish(shared.max_payload, attempt, &flow, handler, None, Ended::Killed(kill)),
+        kill = &mut killed => return finish(shared.max_payload, attempt, &flow, handler, None, kill.ended()),
     };
     let (inputs, own) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
-            let ended = Ended::Failed(describe(unprepared(error)));
+            let ended = Some(Ended::Failed(describe(unprepared(error))));
             return finish(shared.max_payload, attempt, &flow, handler, None, ended);
         }
     };
@@ -111,19 +112,19 @@ async fn run(begun: Begun, attempt: &Attempt) -> Message {
 
     // It is dropped below, and not where a panic of its drop would hide how the attempt ended.
     let mut called = Quiet::new(call(handler, step.clone(), shared.dispatch.as_ref()));
-    let limit = def.timeout_ms.map(|ms| tokio::time::sleep(Duration::from_millis(ms)));
+    let timeout = def.timeout_ms.map(Duration::from_millis);
     let mut ended = tokio::select! {
         returned = &mut called => match returned {
-            Ok(Ok(result)) => Ended::Returned(result),
-            Ok(Err(error)) => Ended::Failed(describe(error)),
-            Err(panic) => Ended::Panicked(panic),
+            Ok(Ok(result)) => Some(Ended::Returned(result)),
+            Ok(Err(error)) => Some(Ended::Failed(describe(error))),
+            Err(panic) => Some(Ended::Panicked(panic)),
         },
-        () = maybe(limit) => Ended::TimedOut { ms: def.timeout_ms.unwrap_or_default(), then: None },
-        kill = &mut killed => Ended::Killed(kill),
+        () = maybe(timeout.map(tokio::time::sleep)) => Some(Ended::TimedOut { after: timeout.unwrap_or_default(), then: None }),
+        kill = &mut killed => kill.ended(),
     };
     if let Err(panic) = quietly(|| drop(called)) {
         tracing::warn!(run = %attempt.run, step = %attempt.step, panic, "a handler panicked while it was dropped");
-        if let Ended::TimedOut { then, .. } = &mut ended {
+        if let Some(Ended::TimedOut { then, .. }) = &mut ended {
             *then = Some(panic);
         }
     }

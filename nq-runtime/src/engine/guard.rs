@@ -1,9 +1,9 @@
 //! The end of an attempt: told to the engine once, whatever becomes of the task that it ran on. An engine that hears
 //! nothing renews the lease for ever.
 
+use nq_core::decide;
 use nq_core::id::{RunId, StepId};
 use nq_core::store::Lease;
-use nq_core::transaction::{Outcome, Transaction};
 use tokio_util::sync::CancellationToken;
 
 use crate::link::{Link, Message};
@@ -36,7 +36,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         self.stop.cancel();
         let Some((run, step, fence, number)) = self.untold.take() else { return };
-        let tx = Transaction { outcome: Outcome::Release, ..Transaction::new(run, step, fence, number) };
+        let tx = decide::give_back(run, step, fence, number);
         self.link.send(Message::Write { tx, bytes: 0, reply: None });
         if !std::thread::panicking() {
             // Only a runtime that ends drops a task that is not over.

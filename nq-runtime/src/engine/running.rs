@@ -4,10 +4,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nq_core::decide;
 use nq_core::id::{QueueName, RunId};
 use nq_core::limits;
 use nq_core::store::{Lease, RenewAnswer};
-use nq_core::transaction::{Outcome, Renewal, Transaction};
+use nq_core::transaction::{Renewal, Transaction};
 use tokio::time::Instant;
 
 use super::availability::Availability;
@@ -179,9 +180,8 @@ impl Running {
                 }
             } else if stuck && !attempt.handed_back {
                 attempt.handed_back = true;
-                let mut tx = Transaction::new(key.run.clone(), key.step.clone(), attempt.held.fence, 0);
-                tx.outcome = Outcome::Release;
-                handed_back.push(tx);
+                let (run, step) = (key.run.clone(), key.step.clone());
+                handed_back.push(decide::give_back(run, step, attempt.held.fence, 0));
             }
         }
         handed_back

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use nq_core::entry::{EntryType, NewEntry};
+use nq_core::decide;
 use nq_core::id::RunId;
 use nq_core::limits;
 use nq_core::store::{Answer, StoreError, TurnReply};
-use nq_core::transaction::{Outcome, Transaction, Turn};
-use serde_json::json;
+use nq_core::transaction::{Outcome, Turn};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -126,7 +125,7 @@ impl Engine {
             return;
         }
         if let Answer::TooLarge { limit } = answer {
-            self.outbox.push(Waiting::alone(failure_of_too_large(tx, &limit)));
+            self.outbox.push(Waiting::alone(decide::too_large(tx, &limit)));
             return;
         }
         if let (Answer::Committed { .. }, Outcome::Retry { delay_ms } | Outcome::Postpone { delay_ms }) =
@@ -147,16 +146,5 @@ impl Engine {
     pub(super) async fn flush_lines(&mut self) {
         let last = self.stopping.has_begun();
         append(&*self.shared.store, self.flush.take(|_| last)).await;
-    }
-}
-
-/// What makes a step fail, and says so, that did more than a commit can hold.
-fn failure_of_too_large(tx: Transaction, limit: &str) -> Transaction {
-    let error = format!("the step wrote more than {limit}: put a `ctx.checkpoint()` between");
-    Transaction {
-        entries: vec![NewEntry::new(EntryType::StepFailed, json!({ "error": error }))],
-        recorded: tx.recorded,
-        outcome: Outcome::Fail { error },
-        ..Transaction::new(tx.run, tx.step, tx.fence, tx.attempt)
     }
 }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use nq_core::entry::data::{DataError, EntryData, FlowCancelled, FlowFailed, FlowStalled, StepCompleted};
 use nq_core::entry::{Entry, EntryType};
 use nq_core::id::{RunId, StepId};
 use nq_core::record::RunRecord;
 use nq_core::status::RunStatus;
-use nq_core::store::{Interest, StoreError};
+use nq_core::store::{ErrorKind, Interest, StoreError};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -84,26 +85,37 @@ impl Run {
         // Only log lines follow the terminal entry: with it, all is there.
         let reader = Reader::Patient(&*self.store);
         let mut entries = self.entries_until(reader, types, |entry| entry.kind.is_terminal()).await?;
-        let terminal = entries.pop_if(|entry| entry.kind.is_terminal());
-        if terminal.is_none() {
+        let Some(terminal) = entries.pop_if(|entry| entry.kind.is_terminal()) else {
             // The store said that the run had ended, and does not know it any more.
             let seen = format!("that the run is {}", summary.status);
             let last = self.summary().await?.last;
             return Err(StoreError::lost("read", &self.id, seen, last).into());
-        }
-        let text = |field: &str| {
-            let data = terminal.as_ref().map(|entry| &entry.data);
-            data.and_then(|data| data.get(field)).and_then(Value::as_str).unwrap_or_default().to_owned()
         };
-        let run = self.id.clone();
-        match summary.status {
-            RunStatus::Running | RunStatus::Completed => Ok(Completed { summary, entries }),
-            RunStatus::Failed => {
-                Err(RunError::Failed { run, step: text("failedStep"), error: text("error") })
-            }
-            RunStatus::Cancelled => Err(RunError::Cancelled { run, reason: text("reason") }),
-            RunStatus::Stalled => Err(RunError::Stalled { run, reason: text("reason") }),
+        if terminal.kind == EntryType::FlowCompleted {
+            return Ok(Completed { summary, entries });
         }
+        Err(self.why_not(terminal).unwrap_or_else(|damaged| {
+            StoreError::new(ErrorKind::Corrupt, "read", damaged.to_string()).key(&self.id).into()
+        }))
+    }
+
+    /// Why the run did not complete that this entry has ended.
+    fn why_not(&self, terminal: Entry) -> Result<RunError, DataError> {
+        let run = self.id.clone();
+        Ok(match terminal.kind {
+            EntryType::FlowFailed => {
+                let FlowFailed { error, failed_step, .. } = terminal.into_said()?;
+                RunError::Failed {
+                    run,
+                    step: failed_step.map_or_else(String::new, |worker| worker.to_string()),
+                    error,
+                }
+            }
+            EntryType::FlowCancelled => {
+                RunError::Cancelled { run, reason: terminal.into_said::<FlowCancelled>()?.reason }
+            }
+            _ => RunError::Stalled { run, reason: terminal.into_said::<FlowStalled>()?.reason },
+        })
     }
 }
 
@@ -153,7 +165,7 @@ impl Completed {
     fn find<T: DeserializeOwned>(&self, of: impl Fn(&StepId) -> bool) -> Result<Option<T>, ResultError> {
         let results = self.entries.iter().rev().filter_map(|entry| {
             let step = entry.step.as_ref().filter(|step| of(step))?;
-            Some((step, entry.data.get("result")?.clone()))
+            Some((step, StepCompleted::payload_of(&entry.data)?.clone()))
         });
         let read = |(step, value): (&StepId, Value)| {
             serde_json::from_value(value).map_err(|source| ResultError {

@@ -4,16 +4,14 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 
-use nq_core::decide::{Operation, OperationKind};
+use nq_core::decide::{CHECKPOINT, Left, Operation, OperationKind};
+use nq_core::entry::data::{EventEmitted, StepEffect};
 use nq_core::entry::{Entry, EntryType, NewEntry};
 use nq_core::limits;
 use nq_core::state::{Change, changes_with_op};
 use serde_json::Value;
 
 use super::error::StepError;
-
-/// The name under which checkpoints are recorded.
-pub(crate) const CHECKPOINT: &str = "checkpoint";
 
 /// The name under which a move of the read position is recorded.
 pub(crate) const REFRESH: &str = "state.refresh";
@@ -94,16 +92,14 @@ impl Journal {
     pub(crate) fn new(read: u64, own: &[Entry]) -> Self {
         let mut recorded = HashMap::new();
         for entry in own {
-            let text = |field: &str| entry.data.get(field).and_then(Value::as_str).map(ToOwned::to_owned);
             match entry.kind {
                 EntryType::EventEmitted => {
-                    if let (Some(op), Some(name)) = (text("op"), text("name")) {
+                    if let Ok(EventEmitted { name, op, .. }) = entry.says() {
                         recorded.insert(op, Recorded::Emit(name));
                     }
                 }
                 EntryType::StepEffect => {
-                    if let (Some(op), Some(name)) = (text("op"), text("name")) {
-                        let mut result = entry.data.get("result").cloned().unwrap_or_default();
+                    if let Ok(StepEffect { name, op, mut result }) = entry.says() {
                         if name == REFRESH {
                             // What it saw behind itself was lost before it was recorded.
                             let to = result.as_u64().unwrap_or_default();
@@ -187,7 +183,7 @@ impl Journal {
     }
 
     /// What an earlier attempt has recorded and this one has not done: the first of it.
-    pub(super) fn unreached(&self) -> Option<StepError> {
+    fn unreached(&self) -> Option<StepError> {
         let (position, recorded) = self.recorded.iter().min_by_key(|(position, _)| order(position))?;
         Some(StepError::Fewer { position: position.clone(), recorded: recorded.to_string() })
     }
@@ -222,11 +218,6 @@ impl Journal {
         self.poison.remove(position);
     }
 
-    /// Why no attempt may follow if this one fails.
-    pub(super) fn poisoned(&self) -> Option<&str> {
-        self.poison.values().next().map(String::as_str)
-    }
-
     /// Whether the attempt is over.
     pub(super) fn is_over(&self) -> bool {
         self.ended
@@ -237,11 +228,16 @@ impl Journal {
         !std::mem::replace(&mut self.late, true)
     }
 
-    /// Ends the attempt. Gives back what waits for its commit: the operations, how many bytes they have, and the
-    /// snapshot that goes with them.
-    pub(super) fn end(&mut self) -> (Vec<Operation>, usize, Option<NewEntry>) {
+    /// Ends the attempt, and gives back what it leaves behind.
+    pub(super) fn end(&mut self) -> Left {
         self.ended = true;
-        (std::mem::take(&mut self.buffered), self.bytes, self.snapshot.take())
+        Left {
+            operations: std::mem::take(&mut self.buffered),
+            bytes: self.bytes,
+            snapshot: self.snapshot.take(),
+            unreached: self.unreached().map(|unreached| unreached.to_string()),
+            poison: self.poison.values().next().cloned(),
+        }
     }
 }
 

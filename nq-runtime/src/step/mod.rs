@@ -16,7 +16,7 @@ use nq_core::store::{Arrived, Store};
 use tokio_util::sync::CancellationToken;
 
 pub use self::error::StepError;
-pub(crate) use self::journal::{CHECKPOINT, Journal, REFRESH};
+pub(crate) use self::journal::{Journal, REFRESH};
 pub(crate) use self::values::{fits, read};
 use crate::act::StepAddress;
 use crate::client::Client;

@@ -3,8 +3,8 @@
 
 use std::sync::MutexGuard;
 
-use nq_core::decide::{self, End, Operation, OperationKind, decide};
-use nq_core::entry::{EntryType, NewEntry};
+use nq_core::decide::{self, End, Left, Operation, OperationKind, decide};
+use nq_core::entry::EntryType;
 use nq_core::store::Answer;
 use nq_core::transaction::Transaction;
 use nq_core::value::Written;
@@ -64,16 +64,6 @@ impl Step {
     /// Sees to it that no attempt follows if this one fails.
     fn poison(&self, position: &str, error: &StepError) {
         self.journal().poison(position, error);
-    }
-
-    /// Why no attempt may follow if this one fails.
-    pub(crate) fn poisoned(&self) -> Option<String> {
-        self.journal().poisoned().map(ToOwned::to_owned)
-    }
-
-    /// What an earlier attempt has recorded and this one, whose handler has returned, has not done.
-    pub(crate) fn unreached(&self) -> Option<StepError> {
-        self.journal().unreached()
     }
 
     /// Buffers an operation for the next commit, or recognises it as recorded.
@@ -148,9 +138,8 @@ impl Step {
         }
     }
 
-    /// Ends the attempt: nothing that is done through it counts any more. Gives back what waits for the
-    /// commit, with the snapshot that goes with it.
-    pub(crate) fn end(&self) -> (Vec<Operation>, usize, Option<NewEntry>) {
+    /// Ends the attempt: nothing that is done through it counts any more. Gives back what it leaves behind.
+    pub(crate) fn end(&self) -> Left {
         self.journal().end()
     }
 

@@ -53,7 +53,7 @@ pub(super) fn transaction(lease: &Lease, write: &Write, count: u64, delay_ms: u6
                 let operations = [json!({ "action": "incr", "key": key.to_string(), "by": 1 })];
                 (EntryType::StateBatch, json!({ "operations": operations }))
             }
-            _ => (EntryType::EventEmitted, json!({ "name": "e", "payload": key })),
+            _ => (EntryType::EventEmitted, json!({ "name": "e", "payload": key, "op": "1", "to": [] })),
         };
         match did {
             Did::To(worker) => {

@@ -179,7 +179,7 @@ impl World {
     }
 
     async fn start(&self, run: usize, input: u8) -> Value {
-        let data = json!({ "event": "begin", "input": input });
+        let data = json!({ "event": "begin", "input": input, "trigger": "manual", "registryHash": "0" });
         let started = NewEntry::new(EntryType::FlowStarted, data);
         let (run, flow, job) = (run_id(run), name("f"), job("a"));
         let start = Start { run, flow, started, job, gathers: gathers(), fork: None };

@@ -39,7 +39,7 @@ pub(super) async fn log_lines_keep_their_order_and_their_step(t: &Fixture) {
     t.append(&run, &[line(&lease, "x"), line(&lease, "y")]).await.unwrap();
     t.append(&run, &[line(&lease, "z")]).await.unwrap();
     let all = t.timeline(&run).await;
-    let messages: Vec<_> = all[2..].iter().map(|entry| entry.data["message"].as_str().unwrap()).collect();
+    let messages: Vec<_> = all[2..].iter().map(|entry| entry.says::<Log>().unwrap().message).collect();
     assert_eq!(messages, ["x", "y", "z"]);
     assert!(
         all[2..].iter().all(|entry| entry.step.as_ref() == Some(&lease.step) && entry.attempt == Some(1))

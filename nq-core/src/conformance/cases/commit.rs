@@ -27,8 +27,7 @@ pub(super) async fn entries_stand_in_the_order_of_the_transaction(t: &Fixture) {
     let lease = one.lease("a").await;
     let tx = (0..50).fold(write(&lease), |tx, n| tx.set(&format!("k{n}"), json!(n)));
     one.commit(tx.complete()).await;
-    let values: Vec<_> =
-        t.data(&run, "state.set").await.into_iter().map(|data| data["value"].clone()).collect();
+    let values: Vec<_> = t.said::<StateSet>(&run).await.into_iter().map(|set| set.value).collect();
     assert_eq!(json!(values), json!((0..50).collect::<Vec<_>>()));
 }
 
@@ -79,7 +78,7 @@ pub(super) async fn a_refused_commit_changes_nothing(t: &Fixture) {
     assert!(t.gathered(&run, "g", 100, 10).await.is_empty());
     // Nothing waits at the join either: the run ends with nothing unpaired.
     one.commit(done(&lease)).await;
-    assert_eq!(t.data(&run, "flow.completed").await[0].get("unpaired"), None);
+    assert!(t.said::<FlowCompleted>(&run).await[0].unpaired.is_empty());
 }
 
 pub(super) async fn a_refused_commit_does_not_spoil_its_neighbours(t: &Fixture) {
@@ -167,7 +166,7 @@ pub(super) async fn an_effect_keeps_the_lease_and_is_counted(t: &Fixture) {
     assert_eq!(t.counts("a").await.leased, 1);
     one.commit(write(&lease).retry(0)).await;
     assert_eq!(one.lease("a").await.recorded, 2);
-    assert_eq!(t.data(&run, "flow.step.effect").await[0]["result"], json!({ "paid": true }));
+    assert_eq!(t.said::<StepEffect>(&run).await[0].result, json!({ "paid": true }));
 }
 
 pub(super) async fn a_checkpoint_hands_on_work_before_its_step_is_done(t: &Fixture) {
@@ -239,8 +238,7 @@ pub(super) async fn the_last_step_completes_the_run_in_its_own_commit(t: &Fixtur
     let all = t.timeline(&run).await;
     assert_eq!(all.iter().filter(|entry| entry.kind.is_terminal()).count(), 1);
     let last = all.last().unwrap();
-    assert_eq!(last.kind, EntryType::FlowCompleted);
-    assert_eq!(last.data["durationMs"], last.id.ms - all[0].id.ms);
+    assert_eq!(last.says::<FlowCompleted>().unwrap().duration_ms, last.id.ms - all[0].id.ms);
     let summary = t.summary(&run).await;
     assert_eq!(
         (summary.status, summary.pending, summary.ended_ms),
@@ -254,8 +252,8 @@ pub(super) async fn a_dead_step_fails_its_run(t: &Fixture) {
     let lease = one.lease("a").await;
     one.commit(write(&lease).fail("no such card")).await;
     assert_eq!(t.kinds(&run).await[2..], ["flow.step.failed", "flow.failed"]);
-    let failed = t.data(&run, "flow.failed").await.remove(0);
-    assert_eq!((&failed["error"], &failed["failedStep"]), (&json!("no such card"), &json!("a")));
+    let failed = t.said::<FlowFailed>(&run).await.remove(0);
+    assert_eq!((&*failed.error, failed.failed_step), ("no such card", Some(name("a"))));
     let summary = t.summary(&run).await;
     assert_eq!((summary.status, summary.pending), (RunStatus::Failed, 0));
 }

@@ -100,7 +100,7 @@ pub(super) async fn of_two_who_commit_at_once_one_wins(t: &Fixture) {
     let (loser, winner) = both(one.write(tx(&old)), two.write(tx(&new))).await;
     assert_eq!(loser, Answer::LeaseLost);
     assert!(matches!(winner, Answer::Committed { .. }), "{winner:?}");
-    assert_eq!(t.data(&run, "event.emitted").await.len(), 1);
+    assert_eq!(t.said::<EventEmitted>(&run).await.len(), 1);
     assert_eq!(t.counts("b").await.queued, 1);
 }
 

@@ -17,7 +17,7 @@ fn entries(count: u64) -> Vec<Entry> {
         json!({ "event": "begin", "input": 7, "trigger": "manual", "registryHash": "0", "rerunOf": "r" });
     let first = Entry { id: id(1), kind: EntryType::FlowStarted, step: None, attempt: None, data: first };
     let event = |n: u64| {
-        let data = json!({ "name": "e", "payload": { "n": n }, "op": n.to_string() });
+        let data = json!({ "name": "e", "payload": { "n": n }, "op": n.to_string(), "to": [] });
         Entry { id: id(n), kind: EntryType::EventEmitted, step: Some(step.clone()), attempt: Some(1), data }
     };
     std::iter::once(first).chain((2..=count).map(event)).collect()
@@ -184,8 +184,8 @@ pub(super) async fn what_waits_at_a_join_of_a_fork_pairs_with_what_comes(t: &Fix
         ]
     );
     one.writes(leases.iter().map(done).collect()).await;
-    let end = t.data(&run, "flow.completed").await.remove(0);
-    assert_eq!(end["unpaired"], json!([{ "stepName": "j", "event": "1002-4" }]));
+    let unpaired = [Unpaired { step_name: name("j"), event: EntryId { ms: 1_002, n: 4 } }];
+    assert_eq!(t.said::<FlowCompleted>(&run).await[0].unpaired, unpaired);
 }
 
 pub(super) async fn a_gather_of_a_fork_fires_once_with_all_that_it_got(t: &Fixture) {
@@ -301,7 +301,7 @@ pub(super) async fn a_fork_that_has_ended_goes_like_any_run(t: &Fixture) {
     assert_eq!(t.timeline(&run).await, simple(4).entries);
     assert!(t.gathered(&run, "g", 9, 9).await.is_empty());
     t.peer("two").finish("b").await;
-    assert_eq!(t.data(&run, "flow.completed").await[0].get("unpaired"), None);
+    assert!(t.said::<FlowCompleted>(&run).await[0].unpaired.is_empty());
 }
 
 pub(super) async fn a_long_fork_comes_whole(t: &Fixture) {

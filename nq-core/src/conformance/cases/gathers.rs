@@ -304,7 +304,7 @@ pub(super) async fn what_comes_after_the_gather_fired_is_not_in_its_list(t: &Fix
     assert_eq!(t.act(&run, redrive).await.unwrap(), Acted::Done);
     let again = one.lease("b").await;
     one.commit(part(&again, "late")).await;
-    assert_eq!(t.data(&run, "event.emitted").await.len(), 2);
+    assert_eq!(t.said::<EventEmitted>(&run).await.len(), 2);
     assert!(t.gathered(&run, "g", gathering.step.cause().n, 9).await.is_empty());
     assert_eq!(t.counts("g").await.queued, 0, "it does not fire again");
     one.commit(done(&gathering)).await;

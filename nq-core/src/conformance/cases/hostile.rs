@@ -62,12 +62,12 @@ async fn through(t: &Fixture, payload: &Value) {
     let lease = one.lease("a").await;
     assert_eq!(&lease.inputs[0].payload, payload, "as an input");
     let tx = write(&lease).set("k", payload.clone()).emit("e", payload.clone()).to(job("b")).gather("g");
-    one.commit(tx.complete_with(json!({ "result": payload }))).await;
+    one.commit(tx.complete_with(payload.clone())).await;
     assert_eq!(&one.lease("b").await.inputs[0].payload, payload, "as an event");
     let all = t.timeline(&begin.run).await;
     assert_eq!(&all[0].data, &begin.started.data, "in the first entry");
-    assert_eq!(&all[2].data["value"], payload, "in the state");
-    assert_eq!(&all[4].data["result"], payload, "as a result");
+    assert_eq!(&all[2].says::<StateSet>().unwrap().value, payload, "in the state");
+    assert_eq!(&all[4].says::<StepCompleted>().unwrap().result, payload, "as a result");
     assert_eq!(t.gathered(&begin.run, "g", 99, 9).await, std::slice::from_ref(payload), "in a list");
 }
 
@@ -163,10 +163,10 @@ pub(super) async fn any_text_may_be_an_error_a_reason_and_a_log_line(t: &Fixture
         one.commit(write(&lease).emit("e", json!(1)).to(job("b")).fail(text)).await;
         t.act(&run, Act::Cancel { reason: (*text).into() }).await.unwrap();
         let all = t.timeline(&run).await;
-        assert_eq!(all[2].data["message"], *text);
-        assert_eq!(all[4].data["error"], *text);
+        assert_eq!(all[2].says::<Log>().unwrap().message, *text);
+        assert_eq!(all[4].says::<StepFailed>().unwrap().error, *text);
         assert_eq!(t.dead(&run).await[0].1, *text);
-        assert_eq!(all[5].data["reason"], *text);
+        assert_eq!(all[5].says::<FlowCancelled>().unwrap().reason, *text);
     }
 }
 
@@ -217,8 +217,7 @@ pub(super) async fn names_may_hold_whatever_is_visible(t: &Fixture) {
         assert_eq!(t.gathered(&lease.run, text, 99, 9).await, [json!(1)], "{text}");
         assert_eq!(t.summary(&lease.run).await.status, RunStatus::Completed);
         assert_eq!(t.run_ids(RunsQuery { flow: Some(name(text)), ..all_runs(9) }).await, [text]);
-        let unpaired = t.data(&lease.run, "flow.completed").await.remove(0)["unpaired"].take();
-        assert_eq!(unpaired.as_array().unwrap().len(), 1);
+        assert_eq!(t.said::<FlowCompleted>(&lease.run).await[0].unpaired.len(), 1);
     }
     assert_eq!(t.run_ids(all_runs(7)).await.len(), names.len());
 }

@@ -132,12 +132,8 @@ pub(super) async fn a_half_filled_join_does_not_hold_its_run(t: &Fixture) {
     one.commit(done(&lease)).await;
     let all = t.timeline(&run).await;
     let completed = all.last().unwrap();
-    assert_eq!(completed.kind, EntryType::FlowCompleted);
-    let unpaired = json!([
-        { "stepName": "j", "event": all[2].id.to_string() },
-        { "stepName": "j", "event": all[3].id.to_string() },
-    ]);
-    assert_eq!(completed.data["unpaired"], unpaired);
+    let unpaired = [all[2].id, all[3].id].map(|event| Unpaired { step_name: name("j"), event });
+    assert_eq!(completed.says::<FlowCompleted>().unwrap().unpaired, unpaired);
 }
 
 pub(super) async fn what_has_paired_is_not_listed_as_unpaired(t: &Fixture) {
@@ -146,8 +142,8 @@ pub(super) async fn what_has_paired_is_not_listed_as_unpaired(t: &Fixture) {
     one.commit(done(&lease)).await;
     one.finish("j").await;
     let all = t.timeline(&run).await;
-    let left = json!([{ "stepName": "j", "event": all[4].id.to_string() }]);
-    assert_eq!(all.last().unwrap().data["unpaired"], left);
+    let left = [Unpaired { step_name: name("j"), event: all[4].id }];
+    assert_eq!(t.said::<FlowCompleted>(&run).await[0].unpaired, left);
 }
 
 pub(super) async fn the_end_names_a_bounded_number_of_the_unpaired(t: &Fixture) {
@@ -155,8 +151,7 @@ pub(super) async fn the_end_names_a_bounded_number_of_the_unpaired(t: &Fixture) 
     let many: Vec<_> = (0..130).map(|_| (0, "x")).collect();
     one.commit(arrive(&lease, 2, &many)).await;
     one.commit(done(&lease)).await;
-    let unpaired = t.data(&run, "flow.completed").await.remove(0)["unpaired"].clone();
-    assert_eq!(unpaired.as_array().unwrap().len(), 100);
+    assert_eq!(t.said::<FlowCompleted>(&run).await[0].unpaired.len(), 100);
 }
 
 pub(super) async fn what_a_failed_attempt_did_does_not_arrive(t: &Fixture) {

@@ -79,7 +79,7 @@ pub(super) async fn a_lease_writes_the_start_of_the_attempt(t: &Fixture) {
         (started.kind, started.step, started.attempt),
         (EntryType::StepStarted, Some(lease.step), Some(1))
     );
-    assert_eq!(started.data["instance"], "one");
+    assert_eq!(t.said::<StepStarted>(&run).await[0].instance.as_str(), "one");
     assert_eq!((lease.attempt, lease.failures, lease.recorded), (1, 0, 0));
 }
 
@@ -105,9 +105,9 @@ pub(super) async fn a_lease_that_runs_out_goes_back_to_the_queue(t: &Fixture) {
     let lost = t.short_peer("one").lease("a").await;
     t.until_expired("a").await;
     assert_eq!(t.counts("a").await.queued, 1, "the one who reclaims does not get it");
-    let retrying = t.data(&run, "flow.step.retrying").await.remove(0);
-    assert_eq!((&retrying["nextAttempt"], &retrying["delayMs"]), (&json!(2), &json!(0)));
-    assert!(retrying["error"].as_str().unwrap().contains("one"), "the error names the instance: {retrying}");
+    let retrying = t.said::<StepRetrying>(&run).await.remove(0);
+    assert_eq!((retrying.next_attempt, retrying.delay_ms), (2, 0));
+    assert!(retrying.error.as_ref().unwrap().contains("one"), "the error names the instance: {retrying:?}");
     let next = t.peer("two").lease("a").await;
     assert_eq!((next.step, next.attempt, next.failures), (lost.step, 2, 0));
     let jobs = t.jobs(JobsQuery { run: Some(run), limit: 9, ..JobsQuery::default() }).await;
@@ -221,7 +221,7 @@ pub(super) async fn a_job_that_keeps_killing_its_process_is_a_dead_letter(t: &Fi
     assert_eq!(kinds[4..], ["flow.step.failed", "flow.failed"]);
     let (letter, error) = t.dead(&run).await.remove(0);
     assert_eq!(letter.crashes, 2);
-    assert_eq!(t.data(&run, "flow.failed").await[0]["error"], json!(error));
+    assert_eq!(t.said::<FlowFailed>(&run).await[0].error, error);
     assert!(one.leases("a", 1).await.is_empty());
 }
 

@@ -1,6 +1,7 @@
 //! Sizes: what is within the limits works, what passes them is refused whole and by name.
 
 use super::prelude::*;
+use crate::state::{Change, State};
 
 /// A transaction of so many entries in all.
 fn of_entries(lease: &Lease, count: usize) -> Transaction {
@@ -52,17 +53,18 @@ pub(super) async fn a_payload_may_be_as_deep_as_the_limit_says_wherever_it_stand
     let lease = one.lease("a").await;
     assert_eq!(lease.inputs[0].payload, deep);
     one.commit(write(&lease).effect(deep.clone())).await;
-    let set = json!({ "action": "set", "key": "k", "value": deep, "op": "1" });
+    let set = Change::Set { key: "k".into(), value: deep.clone() };
+    let set = StateOperation { change: set, op: "1".into() };
     let tx = write(&lease)
-        .entry(EntryType::StateBatch, json!({ "operations": [set, set] }))
-        .entry(EntryType::StateSnapshot, json!({ "asOf": 1, "state": { "k": deep } }))
+        .says(StateBatch { operations: vec![set.clone(), set] })
+        .says(StateSnapshot { as_of: 1, state: [("k".to_owned(), deep.clone())].into() })
         .emit("e", deep.clone())
         .to(job("b"))
         .gather("g")
         .join(job("j"), 0, 2)
         .emit("e", deep.clone())
         .join(job("j"), 1, 2)
-        .complete_with(json!({ "result": deep }));
+        .complete_with(deep.clone());
     one.commit(tx).await;
     for worker in ["b", "j"] {
         let lease = one.lease(worker).await;
@@ -71,9 +73,9 @@ pub(super) async fn a_payload_may_be_as_deep_as_the_limit_says_wherever_it_stand
     }
     let run = begin.run;
     assert_eq!(t.gathered(&run, "g", u64::MAX >> 12, 10).await, std::slice::from_ref(&deep));
-    assert_eq!(crate::state::State::of(&t.timeline(&run).await).map["k"], deep);
-    assert_eq!(t.data(&run, "flow.step.effect").await[0]["result"], deep);
-    assert_eq!(t.data(&run, "flow.step.completed").await[0]["result"], deep);
+    assert_eq!(State::of(&t.timeline(&run).await).map["k"], deep);
+    assert_eq!(t.said::<StepEffect>(&run).await[0].result, deep);
+    assert_eq!(t.said::<StepCompleted>(&run).await[0].result, deep);
 }
 
 pub(super) async fn a_commit_may_have_as_many_bytes_as_the_limit_says(t: &Fixture) {
@@ -84,8 +86,8 @@ pub(super) async fn a_commit_may_have_as_many_bytes_as_the_limit_says(t: &Fixtur
     let count = MAX_COMMIT_BYTES / MAX_PAYLOAD_BYTES;
     let tx = (0..count).fold(write(&lease), |tx, _| tx.emit("e", large.clone()));
     one.commit(tx.complete()).await;
-    let payloads = t.data(&run, "event.emitted").await;
-    assert!(payloads.len() == count && payloads.iter().all(|data| data["payload"] == large));
+    let events = t.said::<EventEmitted>(&run).await;
+    assert!(events.len() == count && events.iter().all(|event| event.payload == large));
 }
 
 pub(super) async fn a_turn_may_have_as_many_writes_as_the_limit_says(t: &Fixture) {
@@ -155,6 +157,6 @@ pub(super) async fn a_long_run_is_read_whole(t: &Fixture) {
         one.commit(tx.effect(json!(null))).await;
     }
     assert_eq!(t.timeline(&run).await.len(), 10_006);
-    let state = crate::state::State::of(&t.timeline(&run).await);
+    let state = State::of(&t.timeline(&run).await);
     assert_eq!(state.map["k"], json!(2_499));
 }

@@ -33,8 +33,9 @@ mod prelude {
     pub(super) use crate::conformance::Stored;
     pub(super) use crate::conformance::build::*;
     pub(super) use crate::conformance::fixture::*;
-    pub(super) use crate::entry::{Entry, EntryType};
-    pub(super) use crate::id::RunId;
+    pub(super) use crate::entry::data::*;
+    pub(super) use crate::entry::{Entry, EntryType, NewEntry};
+    pub(super) use crate::id::{InstanceId, RunId};
     pub(super) use crate::limits::*;
     pub(super) use crate::record::JobState;
     pub(super) use crate::status::RunStatus;

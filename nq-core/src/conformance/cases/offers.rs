@@ -50,7 +50,8 @@ pub(super) async fn a_job_that_comes_meanwhile_is_brought_or_told_of(t: &Fixture
         one.commit(done(&lease)).await;
         let kinds = ["flow.started", "flow.step.started", "flow.step.completed", "flow.completed"];
         assert_eq!(t.kinds(&run).await, kinds);
-        assert_eq!(t.data(&run, "flow.step.started").await, [json!({ "instance": "one" })]);
+        let started = StepStarted { instance: InstanceId::new("one").unwrap() };
+        assert_eq!(t.said::<StepStarted>(&run).await, [started]);
     }
 }
 

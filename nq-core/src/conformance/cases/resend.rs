@@ -164,6 +164,6 @@ pub(super) async fn the_same_turn_at_once_is_applied_once(t: &Fixture) {
     let turn = busy(&mut one, &lease);
     let (first, second) = both(one.send(&turn), one.send(&turn)).await;
     assert_eq!(first.unwrap(), second.unwrap());
-    assert_eq!(t.data(&run, "flow.step.completed").await.len(), 1);
-    assert_eq!(t.data(&run, "event.emitted").await.len(), 1);
+    assert_eq!(t.said::<StepCompleted>(&run).await.len(), 1);
+    assert_eq!(t.said::<EventEmitted>(&run).await.len(), 1);
 }

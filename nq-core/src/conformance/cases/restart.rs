@@ -39,7 +39,7 @@ pub(super) async fn a_turn_sent_again_after_it_gets_the_same_answers(t: &Fixture
         return;
     }
     assert_eq!(one.send(&turn).await.unwrap(), first);
-    assert_eq!(t.data(&run, "event.emitted").await.len(), 1);
+    assert_eq!(t.said::<EventEmitted>(&run).await.len(), 1);
     assert_eq!(t.counts("b").await.queued, 1);
 }
 

@@ -76,8 +76,9 @@ pub(super) async fn the_order_of_the_keys_of_an_input_does_not_matter(t: &Fixtur
 pub(super) async fn another_trigger_or_registry_is_no_conflict(t: &Fixture) {
     let mut begin = start("r", json!(1), job("a"), &[]);
     t.try_start(&begin).await.unwrap();
-    begin.started.data["trigger"] = json!("cron");
-    begin.started.data["registryHash"] = json!("1");
+    let mut started = FlowStarted::from_json(begin.started.data).unwrap();
+    (started.trigger, started.registry_hash) = ("cron".into(), "1".into());
+    begin.started = NewEntry::of(started);
     assert_eq!(t.try_start(&begin).await.unwrap(), Started::Existing);
 }
 

@@ -259,7 +259,6 @@ pub(super) async fn what_waits_under_two_names_of_a_join_pairs(t: &Fixture) {
     assert_eq!(inputs, ["first left", "right"]);
     assert_eq!(lease.step.cause(), lease.inputs[1].id, "the later of the two");
     one.commit(done(&lease)).await;
-    let unpaired = t.data(&run, "flow.completed").await[0]["unpaired"].clone();
-    assert_eq!(unpaired.as_array().unwrap().len(), 1, "{unpaired}");
-    assert_eq!(unpaired[0]["stepName"], "old");
+    let unpaired = t.said::<FlowCompleted>(&run).await.remove(0).unpaired;
+    assert_eq!(unpaired.iter().map(|event| event.step_name.as_str()).collect::<Vec<_>>(), ["old"]);
 }

@@ -5,7 +5,6 @@ use nq_core::limits::GIVEN_MS;
 use nq_core::store::{Acted, ErrorKind, Started, StoreError};
 use nq_core::transaction::{Act, LogLine, Start};
 use redis::Value;
-use serde_json::json;
 use tokio::time::timeout;
 
 use super::RedisStore;
@@ -59,7 +58,7 @@ impl RedisStore {
         call.arg(run.as_str()).arg(self.touch(true));
         match act {
             Act::Cancel { reason } => {
-                call.arg("cancel").arg(format!("{{\"reason\":{},", json!(reason)));
+                call.arg("cancel").arg(reason);
             }
             Act::Redrive { step } => {
                 // One that the server gets late finds the step in another attempt.

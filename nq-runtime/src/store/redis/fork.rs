@@ -1,13 +1,13 @@
 //! The beginning of a run that goes on from what another has done: its timeline in pages, then all the rest at once.
 
 use nq_core::entry::Entry;
+use nq_core::entry::data::{EntryData, StepRetrying};
 use nq_core::fork::Fork;
 use nq_core::id::EntryId;
 use nq_core::limits::MAX_TURN_WRITES;
 use nq_core::record::{GatherRecord, JobRecord};
 use nq_core::store::{ErrorKind, Started, StoreError};
 use nq_core::transaction::Start;
-use serde_json::json;
 
 use super::acts::existing;
 use super::codec::spec_text;
@@ -57,7 +57,8 @@ impl RedisStore {
         let begun: Vec<_> = fork.jobs.iter().filter(|job| job.earlier > 0).collect();
         call.arg(begun.len());
         for job in begun {
-            let data = json!({ "reason": "rerun", "nextAttempt": job.attempt(), "delayMs": 0 });
+            let (reason, next_attempt) = (Some("rerun".to_owned()), job.attempt());
+            let data = StepRetrying { error: None, reason, next_attempt, delay_ms: 0 }.into_json();
             call.arg(job.step.to_string()).arg(job.earlier).arg(data.to_string());
         }
         let (now, later) = fork.jobs.split_at(fork.jobs.len().min(MAX_TURN_WRITES));

@@ -3,8 +3,14 @@
 //! They are functions and not scripts: a script makes all its closures anew at every call, which is a fifth to a
 //! quarter of what a turn costs the server.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
+use nq_core::entry::EntryType;
+use nq_core::entry::data::{
+    FlowCancelled, FlowCompleted, FlowFailed, StepFailed, StepRetrying, Unpaired, fields,
+};
+use nq_core::status::RunStatus;
 use nq_core::store::StoreError;
 use redis::{Cmd, Pipeline, RedisError, ToRedisArgs, Value};
 
@@ -23,13 +29,34 @@ macro_rules! files {
 }
 
 static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
-    let code = files!(
+    let rules = files!(
         "base" "ledger" "turn" "start" "fork" "offer" "condemn" "act" "append" "migrate" "tick" "leave" "pause" "read" "gathered" "runs"
     );
-    let name = format!("nq_{}", &redis::Script::new(code).get_hash()[..12]);
+    let code = names() + rules;
+    let name = format!("nq_{}", &redis::Script::new(&code).get_hash()[..12]);
     let prefix = format!("{name}_");
     Library { code: format!("#!lua name={name}\nlocal NAME = '{prefix}'\n{code}"), prefix }
 });
+
+/// How entries and their fields are called in the timeline: `TYPE.StepFailed` is `flow.step.failed`, `ENDS.failed` the
+/// type of the entry that ends a run so, and `FIELD.error` is `"error":`.
+fn names() -> String {
+    let types = EntryType::KNOWN.iter().map(|kind| format!("{kind:?}='{kind}'"));
+    let end = |kind: &EntryType| Some(format!("{}='{kind}'", RunStatus::after(kind)?));
+    let ends = EntryType::KNOWN.iter().filter(|kind| kind.is_terminal()).filter_map(end);
+    let fields = [
+        fields::<FlowCompleted>(),
+        fields::<Unpaired>(),
+        fields::<FlowFailed>(),
+        fields::<FlowCancelled>(),
+        fields::<StepFailed>(),
+        fields::<StepRetrying>(),
+    ];
+    let fields: BTreeSet<_> = fields.into_iter().flatten().collect();
+    let fields = fields.into_iter().map(|field| format!("{field}='\"{field}\":'"));
+    let table = |name, entries: Vec<String>| format!("local {name} = {{{}}}\n", entries.join(","));
+    table("TYPE", types.collect()) + &table("ENDS", ends.collect()) + &table("FIELD", fields.collect())
+}
 
 /// One call of a function in a partition.
 pub(super) struct Call {

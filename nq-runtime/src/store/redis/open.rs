@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use nq_core::store::{ErrorKind, StoreError};
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 
 use super::RedisStore;
 use super::errors::{garbled, store_error};

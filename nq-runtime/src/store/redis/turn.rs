@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use nq_core::entry::data::{EntryData, StepStarted};
 use nq_core::entry::{Entry, EntryType};
 use nq_core::id::{EntryId, InstanceId};
-use nq_core::ledger::{LaneError, arrived};
+use nq_core::ledger::{LaneError, arrived, unreadable};
 use nq_core::limits;
 use nq_core::status::RunStatus;
 use nq_core::store::{Answer, ErrorKind, Lease, RenewAnswer, StoreError, TurnReply};
 use nq_core::transaction::{GatherSpec, Outcome, Transaction, Turn};
-use serde_json::json;
 
 use super::RedisStore;
 use super::codec::spec_text;
@@ -494,7 +494,7 @@ fn answer(text: &str) -> Result<(Answer, bool), StoreError> {
 
 /// The data of `flow.step.started`.
 pub(super) fn started_data(instance: &InstanceId) -> String {
-    json!({ "instance": instance.as_str() }).to_string()
+    StepStarted { instance: instance.clone() }.into_json().to_string()
 }
 
 fn renew_answer(text: &str) -> RenewAnswer {
@@ -555,7 +555,7 @@ fn parsed<T: std::str::FromStr>(what: &str, text: &str) -> Result<T, String> {
 /// Makes a dead letter of a job that was leased and cannot be read. If this does not arrive, the turn is sent again.
 async fn condemn(partition: &Partition, job: &Unreadable) -> Result<(), StoreError> {
     let Unreadable { run, step, fence, what } = job;
-    let error = limits::cut(format!("step `{step}` of run `{run}` cannot be read from the store: {what}"));
+    let error = unreadable(run, step, what);
     tracing::error!(error, "a job that cannot be read is a dead letter");
     let mut call = Call::new("condemn", partition);
     call.arg(run).arg(step).arg(fence).arg(error);

@@ -1,5 +1,5 @@
--- Does something to a run from outside. ARGV: prefix, run, touch, `cancel` and the data of its entry up to the
--- duration, or `redrive`, the step and how many of its attempts have ended, if that is known.
+-- Does something to a run from outside. ARGV: prefix, run, touch, `cancel` and why, or `redrive`, the step and how many
+-- of its attempts have ended, if that is known.
 writes('act', function()
   local id, what = ARGV[2], ARGV[4]
   if ARGV[3] == '1' then call('HSET', P .. 'meta', 'touched', now) end
@@ -7,7 +7,7 @@ writes('act', function()
   if not run then return 'missing' end
   if run.status ~= 'running' then return 'nothing' end
   if what == 'cancel' then
-    finish(run, 'cancelled', ARGV[5])
+    finish(run, 'cancelled', '{' .. FIELD.reason .. cjson.encode(ARGV[5]) .. ',')
   else
     if not job or job.state ~= 'x' then return 'nothing' end
     local ended = tonumber(ARGV[6])
@@ -22,8 +22,7 @@ writes('act', function()
     job.earlier = format('%d', job.earlier + job.failures + job.crashes)
     job.failures, job.crashes = '0', '0'
     job.state = 'q'
-    append(run, 'flow.step.retrying', job.step, job.earlier,
-      '{"reason":"redriven","nextAttempt":' .. attempt(job) .. ',"delayMs":0}')
+    append(run, TYPE.StepRetrying, job.step, job.earlier, again_data(FIELD.reason, 'redriven', job))
     count(run, holds, 1)
     put(run, job)
     drop(run, 'e:' .. job.step)

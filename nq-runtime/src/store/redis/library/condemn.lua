@@ -5,7 +5,7 @@ writes('condemn', function()
   if job.broken then
     condemn(run, job)
   elseif job.state == 'l' and job.fence == ARGV[4] then
-    append(run, 'flow.step.failed', job.step, attempt(job), '{"error":' .. cjson.encode(ARGV[5]) .. '}')
+    append(run, TYPE.StepFailed, job.step, attempt(job), dead_data(ARGV[5]))
     job.failures = add(job.failures, 1)
     die(run, job, ARGV[5])
   else

@@ -46,7 +46,7 @@ do
     run.last, run.changed = last, #gathers(run) > 0
 
     local p = 8
-    for i = p + 1, p + 3 * ARGV[p], 3 do append(run, 'flow.step.retrying', ARGV[i], ARGV[i + 1], ARGV[i + 2]) end
+    for i = p + 1, p + 3 * ARGV[p], 3 do append(run, TYPE.StepRetrying, ARGV[i], ARGV[i + 1], ARGV[i + 2]) end
     p = p + 3 * ARGV[p] + 1
     -- Nothing may fail from here on: the run would be half there.
     run.sets = { 'status', 'running', 'flow', flow, 'started', micros }

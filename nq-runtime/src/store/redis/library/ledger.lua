@@ -73,10 +73,20 @@ local function attempt(job)
   return format('%d', 1 + job.earlier + job.failures + job.crashes)
 end
 
+-- The data of an entry that says that a step is dead.
+local function dead_data(message)
+  return '{' .. FIELD.error .. cjson.encode(message) .. '}'
+end
+
+-- The data of an entry that says why another attempt follows at once: an error, or another reason.
+local function again_data(field, why, job)
+  return '{' .. field .. cjson.encode(why) .. ',' .. FIELD.nextAttempt .. attempt(job) .. ',' .. FIELD.delayMs .. '0}'
+end
+
 -- Leases a queued job. Its ticket, if it has one, is for the caller to remove.
 local function give(run, job, instance, until_ms, started_data)
   local read = job.read == '-' and run.n or job.read
-  append(run, 'flow.step.started', job.step, attempt(job), started_data)
+  append(run, TYPE.StepStarted, job.step, attempt(job), started_data)
   job.fence, job.read = add(job.fence, 1), read
   job.state, job.at, job.who = 'l', until_ms, instance
   put(run, job)
@@ -189,7 +199,7 @@ end
 local function finish(run, status, data)
   local ended = math.max(tonumber(run.ms), now)
   local lasted = format('%d', math.max(ended - floor(run.started / 1000), 0))
-  append(run, 'flow.' .. status, '', '', data .. '"durationMs":' .. lasted .. '}')
+  append(run, ENDS[status], '', '', data .. FIELD.durationMs .. lasted .. '}')
   ended = run.ms
   place(P .. 'runs:running:' .. run.flow, run.id, false)
   place(P .. 'runs:' .. status .. ':' .. run.flow, run.id, run.started)
@@ -224,9 +234,9 @@ local function settle(run, cause)
   if run.pending == '0' then
     local list = {}
     for i, found in ipairs(unpaired(run)) do
-      list[i] = '{"stepName":' .. cjson.encode(found[1]) .. ',"event":"' .. found[2] .. '"}'
+      list[i] = '{' .. FIELD.stepName .. cjson.encode(found[1]) .. ',' .. FIELD.event .. '"' .. found[2] .. '"}'
     end
-    finish(run, 'completed', #list > 0 and '{"unpaired":[' .. table.concat(list, ',') .. '],' or '{')
+    finish(run, 'completed', #list > 0 and '{' .. FIELD.unpaired .. '[' .. table.concat(list, ',') .. '],' or '{')
   end
 end
 
@@ -238,7 +248,8 @@ local function die(run, job, message)
   put(run, job)
   set(run, 'e:' .. job.step, message)
   if spec.fails then
-    finish(run, 'failed', '{"error":' .. cjson.encode(message) .. ',"failedStep":' .. cjson.encode(match(job.step, '^(.*)@')) .. ',')
+    local worker = cjson.encode(match(job.step, '^(.*)@'))
+    finish(run, 'failed', '{' .. FIELD.error .. cjson.encode(message) .. ',' .. FIELD.failedStep .. worker .. ',')
   else
     settle(run, run.last)
   end
@@ -251,7 +262,7 @@ local function condemn(run, job)
   place(index('d', queue), member, false)
   if run.status ~= 'running' then return remove(run, job) end
   local message = 'step `' .. job.step .. '` of run `' .. run.id .. '` cannot be read from the store: its record is damaged'
-  append(run, 'flow.step.failed', job.step, '', '{"error":' .. cjson.encode(message) .. '}')
+  append(run, TYPE.StepFailed, job.step, '', dead_data(message))
   job.failures = '1'
   die(run, job, message)
 end

@@ -24,7 +24,7 @@ do
     local known_flow = call('HGET', P .. 'run:' .. id, 'flow')
     if known_flow then return existing(id, known_flow, ARGV[7]) end
     local run = opened(id, { 'running', flow, micros, now_text, '0', '0' })
-    local cause = append(run, 'flow.started', '', '', data)
+    local cause = append(run, TYPE.FlowStarted, '', '', data)
     -- Nothing may fail between here and `close`: the run would be half there.
     run.sets, run.declared = { 'status', 'running', 'flow', flow, 'started', micros }, {}
     for i = 9, #ARGV, 3 do run.declared[ARGV[i + 1]] = { rank = tonumber(ARGV[i]), spec = ARGV[i + 2] } end
@@ -37,10 +37,10 @@ do
       -- As `give` does it, with less work: somebody is in a hurry. The offer has made the queue known.
       job.state, job.fence, job.read, job.who = 'g', '1', run.n, instance
       job.at = after(math.min(lease_ms, most_ms))
-      append(run, 'flow.step.started', step, '1', started_data)
+      append(run, TYPE.StepStarted, step, '1', started_data)
       record(run, job)
     else
-      put(run, job, 'flow.started', data)
+      put(run, job, TYPE.FlowStarted, data)
     end
     close(run)
     call('ZADD', P .. 'runs:running:' .. flow, micros, id)

@@ -100,11 +100,10 @@ local function tick(removes)
     job.crashes = add(job.crashes, 1)
     if tonumber(job.crashes) >= spec_of(job.spec).crashes then
       local message = why .. ', for the ' .. job.crashes .. '. time: it seems to take its process down'
-      append(run, 'flow.step.failed', job.step, was, '{"error":' .. cjson.encode(message) .. '}')
+      append(run, TYPE.StepFailed, job.step, was, dead_data(message))
       die(run, job, message)
     else
-      append(run, 'flow.step.retrying', job.step, was,
-        '{"error":' .. cjson.encode(why) .. ',"nextAttempt":' .. attempt(job) .. ',"delayMs":0}')
+      append(run, TYPE.StepRetrying, job.step, was, again_data(FIELD.error, why, job))
       job.state = 'q'
       put(run, job)
     end

@@ -1,5 +1,7 @@
 //! The entries of a timeline: what readers see, and what a step is about to append.
 
+pub mod data;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -50,23 +52,23 @@ macro_rules! entry_types {
 }
 
 entry_types! {
-    /// A run began: `event`, `input`, `trigger`, `registryHash`; of a rerun also `rerunOf`, the run that it goes on from.
+    /// A run began: [`FlowStarted`](data::FlowStarted).
     FlowStarted = "flow.started",
-    /// Every step of the run is done: `durationMs`, `unpaired`.
+    /// Every step of the run is done: [`FlowCompleted`](data::FlowCompleted).
     FlowCompleted = "flow.completed",
-    /// A step failed for good and took the run with it: `durationMs`, `error`, `failedStep`.
+    /// A step failed for good and took the run with it: [`FlowFailed`](data::FlowFailed).
     FlowFailed = "flow.failed",
-    /// The run was ended from outside: `durationMs`, `reason`.
+    /// The run was ended from outside: [`FlowCancelled`](data::FlowCancelled).
     FlowCancelled = "flow.cancelled",
-    /// The run can make no progress: `durationMs`, `reason`.
+    /// The run can make no progress: [`FlowStalled`](data::FlowStalled).
     FlowStalled = "flow.stalled",
-    /// An attempt began: `instance`.
+    /// An attempt began: [`StepStarted`](data::StepStarted).
     StepStarted = "flow.step.started",
-    /// The step is done: `result`.
+    /// The step is done: [`StepCompleted`](data::StepCompleted).
     StepCompleted = "flow.step.completed",
-    /// The step is dead: `error`.
+    /// The step is dead: [`StepFailed`](data::StepFailed).
     StepFailed = "flow.step.failed",
-    /// The attempt failed and another follows: `error`, `nextAttempt`, `delayMs`.
+    /// Another attempt follows: [`StepRetrying`](data::StepRetrying).
     StepRetrying = "flow.step.retrying",
     /// The step waits for something outside.
     StepPaused = "flow.step.paused",
@@ -74,25 +76,25 @@ entry_types! {
     StepResumed = "flow.step.resumed",
     /// The step waited in vain.
     StepTimedOut = "flow.step.timedOut",
-    /// The recorded outcome of an operation: `name`, `op`, `result`.
+    /// The recorded outcome of an operation: [`StepEffect`](data::StepEffect).
     StepEffect = "flow.step.effect",
-    /// A worker emitted an event: `name`, `payload`, `op`, `to`.
+    /// A worker emitted an event: [`EventEmitted`](data::EventEmitted).
     EventEmitted = "event.emitted",
-    /// A key of the state was set: `key`, `value`, `op`.
+    /// A key of the state was set: [`StateSet`](data::StateSet).
     StateSet = "state.set",
-    /// A key of the state was removed: `key`, `op`.
+    /// A key of the state was removed: [`StateDelete`](data::StateDelete).
     StateDelete = "state.delete",
-    /// Several changes of the state: `operations`.
+    /// Several changes of the state: [`StateBatch`](data::StateBatch).
     StateBatch = "state.batch",
-    /// The whole state as of an entry: `asOf`, `state`.
+    /// The whole state as of an entry: [`StateSnapshot`](data::StateSnapshot).
     StateSnapshot = "state.snapshot",
-    /// A log line: `message`, `fields`.
+    /// A log line: [`Log`](data::Log).
     LogDebug = "log.debug",
-    /// A log line: `message`, `fields`.
+    /// A log line: [`Log`](data::Log).
     LogInfo = "log.info",
-    /// A log line: `message`, `fields`.
+    /// A log line: [`Log`](data::Log).
     LogWarn = "log.warn",
-    /// A log line: `message`, `fields`.
+    /// A log line: [`Log`](data::Log).
     LogError = "log.error",
     /// Something outside happened: `name`, `payload`.
     TriggerFired = "trigger.fired",

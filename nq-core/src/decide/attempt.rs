@@ -1,36 +1,26 @@
-//! What a finished step causes: its operations become one transaction. Pure: the same step with the same
-//! operations always decides the same.
+//! What an attempt writes: its operations and its end become one transaction.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::Attempt;
 use crate::def::WorkerDef;
+use crate::entry::data::{
+    EventEmitted, Log, StateBatch, StateDelete, StateOperation, StateSet, StepCompleted, StepEffect,
+    StepFailed, StepRetrying,
+};
 use crate::entry::{EntryType, NewEntry};
-use crate::id::{InstanceId, Name, RunId, StepId, emit_key};
+use crate::id::{Name, emit_key};
 use crate::pairing;
-use crate::registry::{Flow, FlowStep, JoinSide};
+use crate::registry::{Flow, JoinSide};
 use crate::retry;
 use crate::state::Change;
-use crate::transaction::{GatherArrival, JoinArrival, LogLine, NewJob, Outcome, Start, Transaction};
+use crate::transaction::{GatherArrival, JoinArrival, NewJob, Outcome, Transaction};
 
-/// One attempt of a step, as far as its decisions depend on it.
-#[derive(Clone, Debug)]
-pub struct Attempt {
-    /// The run.
-    pub run: RunId,
-    /// The step.
-    pub step: StepId,
-    /// The fencing token of its lease.
-    pub fence: u64,
-    /// Its number, from 1.
-    pub number: u32,
-    /// How many attempts have failed before it.
-    pub failures: u32,
-    /// The idempotency key of the step.
-    pub key: String,
-}
+/// The name under which checkpoints are recorded.
+pub const CHECKPOINT: &str = "checkpoint";
 
 /// Something that a handler did that waits for the next commit.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,28 +103,26 @@ pub fn decide(
     }
     match end {
         End::Checkpoint { position } => {
-            let data = json!({ "name": "checkpoint", "op": position, "result": null });
-            tx.entries.push(NewEntry::new(EntryType::StepEffect, data));
+            let effect = StepEffect { name: CHECKPOINT.into(), op: position, result: Value::Null };
+            tx.entries.push(NewEntry::of(effect));
             tx.recorded = 1 + operations.len() as u32;
         }
         End::Effect { position, name, result } => {
-            let data = json!({ "name": name, "op": position, "result": result });
-            tx.entries.push(NewEntry::new(EntryType::StepEffect, data));
+            tx.entries.push(NewEntry::of(StepEffect { name, op: position, result }));
             tx.recorded = 1;
         }
         End::Complete { result } => {
-            let data = if result.is_null() { json!({}) } else { json!({ "result": result }) };
-            tx.entries.push(NewEntry::new(EntryType::StepCompleted, data));
+            tx.entries.push(NewEntry::of(StepCompleted { result }));
             tx.outcome = Outcome::Complete;
         }
         End::Error { error, fatal, retry_after_ms, roll } => {
             let failures = attempt.failures + 1;
             if fatal || !retry::retries_left(def.retries, failures) {
-                tx.entries.push(NewEntry::new(EntryType::StepFailed, json!({ "error": error })));
+                tx.entries.push(NewEntry::of(StepFailed { error: error.clone() }));
                 tx.outcome = Outcome::Fail { error };
             } else {
                 let delay_ms = retry_after_ms.unwrap_or_else(|| retry::delay_ms(def.backoff, failures, roll));
-                tx.entries.push(retrying(attempt, &error, delay_ms));
+                tx.entries.push(retrying(attempt, error, delay_ms));
                 tx.outcome = Outcome::Retry { delay_ms };
             }
         }
@@ -145,7 +133,7 @@ pub fn decide(
                 let end = End::Error { error, fatal: false, retry_after_ms: None, roll };
                 return decide(flow, def, attempt, operations, end);
             };
-            tx.entries.push(retrying(attempt, &error, delay_ms));
+            tx.entries.push(retrying(attempt, error, delay_ms));
             tx.outcome = Outcome::Postpone { delay_ms };
         }
         End::Release => tx.outcome = Outcome::Release,
@@ -154,12 +142,13 @@ pub fn decide(
 }
 
 /// What the timeline says of an attempt that another one follows.
-fn retrying(attempt: &Attempt, error: &str, delay_ms: u64) -> NewEntry {
-    let next = attempt.number + 1;
-    NewEntry::new(
-        EntryType::StepRetrying,
-        json!({ "error": error, "nextAttempt": next, "delayMs": delay_ms }),
-    )
+fn retrying(attempt: &Attempt, error: String, delay_ms: u64) -> NewEntry {
+    NewEntry::of(StepRetrying {
+        error: Some(error),
+        reason: None,
+        next_attempt: attempt.number + 1,
+        delay_ms,
+    })
 }
 
 /// Writes operations into a transaction: neighbouring changes of the state as one entry, each event as one
@@ -194,25 +183,20 @@ fn write(flow: &Flow, attempt: &Attempt, operations: &[Operation], tx: &mut Tran
 }
 
 fn state_entry(changes: &[(&str, &Change)]) -> Option<NewEntry> {
-    let data = |(op, change): &(&str, &Change), tagged: bool| {
-        let mut data = json!(change);
-        if let Some(data) = data.as_object_mut() {
-            data.insert("op".into(), (*op).into());
-            if !tagged {
-                data.remove("action");
-            }
+    Some(match changes {
+        [] => return None,
+        [(op, Change::Set { key, value })] => {
+            NewEntry::of(StateSet { key: key.clone(), value: value.clone(), op: (*op).into() })
         }
-        data
-    };
-    match changes {
-        [] => None,
-        [one @ (_, Change::Set { .. })] => Some(NewEntry::new(EntryType::StateSet, data(one, false))),
-        [one @ (_, Change::Delete { .. })] => Some(NewEntry::new(EntryType::StateDelete, data(one, false))),
+        [(op, Change::Delete { key })] => NewEntry::of(StateDelete { key: key.clone(), op: (*op).into() }),
         many => {
-            let operations: Vec<_> = many.iter().map(|change| data(change, true)).collect();
-            Some(NewEntry::new(EntryType::StateBatch, json!({ "operations": operations })))
+            let operation = |(op, change): &(&str, &Change)| StateOperation {
+                change: (*change).clone(),
+                op: (*op).into(),
+            };
+            NewEntry::of(StateBatch { operations: many.iter().map(operation).collect() })
         }
-    }
+    })
 }
 
 /// Writes an event, and returns the joins at which it can pair with nothing.
@@ -229,11 +213,11 @@ fn emit<'a>(
     let (mut to, mut alone) = (Vec::new(), Vec::new());
     if let Some(route) = flow.route(event) {
         for spec in &route.subscribers {
-            to.push(spec.worker.as_str());
+            to.push(spec.worker.clone());
             tx.jobs.push(NewJob { spec: spec.clone(), cause: entry, key: key.clone() });
         }
         for join in &route.joins {
-            to.push(join.spec.worker.as_str());
+            to.push(join.spec.worker.clone());
             let by = join.by.map(|field| {
                 pairing::value(payload, field).unwrap_or_else(|| {
                     alone.push(join);
@@ -250,12 +234,12 @@ fn emit<'a>(
             });
         }
         for gather in &route.gathers {
-            to.push(gather.as_str());
+            to.push(gather.clone());
             tx.gathered.push(GatherArrival { worker: gather.clone(), entry });
         }
     }
-    let data = json!({ "name": event, "payload": payload, "op": position, "to": to });
-    tx.entries.push(NewEntry::new(EntryType::EventEmitted, data));
+    let (name, payload) = (event.to_owned(), payload.clone());
+    tx.entries.push(NewEntry::of(EventEmitted { name, payload, op: position.to_owned(), to }));
     alone
 }
 
@@ -264,46 +248,15 @@ fn unpaired(join: &JoinSide, event: &str) -> NewEntry {
     let (worker, by) = (&join.spec.worker, join.by.unwrap_or_default());
     let message =
         format!("`{event}` pairs with nothing: worker `{worker}` joins by `{by}`, which has no value here");
-    let fields = json!({ "event": event, "worker": worker.as_str(), "by": by });
-    NewEntry::new(EntryType::LogWarn, json!({ "message": message, "fields": fields }))
-}
-
-/// Decides the beginning of a run with this entry worker and input.
-pub fn start(flow: &Flow, entry: &FlowStep, run: RunId, input: Value, registry_hash: &str) -> Start {
-    let event = entry.def.input.map(|event| event.name).unwrap_or_default();
-    let data = json!({ "event": event, "input": input, "trigger": "manual", "registryHash": registry_hash });
-    Start {
-        run,
-        flow: flow.name.clone(),
-        started: NewEntry::new(EntryType::FlowStarted, data),
-        gathers: flow.gathers(|gather| entry.spec.holds.contains(gather)),
-        job: entry.spec.clone(),
-        fork: None,
-    }
-}
-
-/// Makes a log line of a step.
-pub fn log(
-    attempt: &Attempt,
-    kind: EntryType,
-    message: String,
-    fields: serde_json::Map<String, Value>,
-) -> LogLine {
-    let mut data = json!({ "message": message });
-    if !fields.is_empty() {
-        data["fields"] = Value::Object(fields);
-    }
-    LogLine { step: attempt.step.clone(), attempt: attempt.number, entry: NewEntry::new(kind, data) }
-}
-
-/// What the timeline says of a job whose holder is gone.
-pub fn lost(instance: &InstanceId) -> String {
-    format!("instance `{instance}` stopped without finishing it")
+    let fields = [("event", event), ("worker", worker.as_str()), ("by", by)];
+    let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+    Log { message, fields }.at(EntryType::LogWarn)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::RunId;
     use crate::registry::Registry;
 
     static WORKER: WorkerDef =
