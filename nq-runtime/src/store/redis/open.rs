@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use nq_core::store::{ErrorKind, StoreError};
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 
 use super::RedisStore;
 use super::errors::{garbled, store_error};
+use super::home::Home;
 use super::keys::{prefix, slot};
 use super::library::Call;
 use super::link::Link;
@@ -104,29 +104,6 @@ impl RedisStore {
         let offers = AtomicU64::default();
         let ticking = tokio::sync::Mutex::default();
         Ok(Self { options, always, partitions, hints, waiting, offers, turning, ticking, _home: home })
-    }
-}
-
-/// The thread where connections live that outlast a call. Ends when dropped.
-pub(super) struct Home {
-    handle: Handle,
-    _stop: oneshot::Sender<()>,
-}
-
-impl Home {
-    fn new() -> Result<Self, StoreError> {
-        let cannot = |error: std::io::Error| {
-            StoreError::new(ErrorKind::Config, OP, "the thread of the store cannot be started").source(error)
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
-        let handle = runtime.handle().clone();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let live = move || {
-            // The end of the sender is the sign.
-            let _ = runtime.block_on(stopped);
-        };
-        std::thread::Builder::new().name("nq-redis".into()).spawn(live).map_err(cannot)?;
-        Ok(Self { handle, _stop: stop })
     }
 }
 
