@@ -158,7 +158,7 @@ impl<W: Worker> TestCtx<W> {
     /// A step that is told to stop from the beginning: [`Ctx::is_stopping`] is true.
     ///
     /// ```
-    /// # async fn example(_: W) -> nq::Result<()> {
+    /// # async fn example<W: nq::Worker>() -> nq::Result<()> {
     /// let ctx = nq::Ctx::test().stopping().build();
     /// # let ctx: nq::Ctx<W> = ctx;
     /// assert!(ctx.is_stopping());

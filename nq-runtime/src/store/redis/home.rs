@@ -1,4 +1,4 @@
-//! The thread of a store.
+//! The thread of a store, where connections live that outlast a call.
 
 use nq_core::store::{ErrorKind, StoreError};
 use tokio::runtime::Handle;

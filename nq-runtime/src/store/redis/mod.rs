@@ -151,6 +151,7 @@ use nq_core::store::{
 use nq_core::transaction::{Act, LogLine, Start, Turn};
 use tokio::task::JoinHandle;
 
+use self::home::Home;
 use self::lanes::Lanes;
 use self::options::Options;
 use self::partition::Partition;
@@ -175,7 +176,7 @@ pub struct RedisStore {
     /// The ticks of partitions that did not answer one, and are not waited for until they do.
     ticking: tokio::sync::Mutex<HashMap<usize, Ticking>>,
     /// Where connections live that outlast a call. Ends with the store.
-    _home: home::Home,
+    _home: Home,
 }
 
 impl RedisStore {
