@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Attempt;
+use super::said::Attempt;
 use crate::def::WorkerDef;
 use crate::entry::data::{
     EventEmitted, Log, StateBatch, StateDelete, StateOperation, StateSet, StepCompleted, StepEffect,

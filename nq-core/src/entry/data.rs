@@ -8,9 +8,9 @@ use serde::de::{DeserializeOwned, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+use super::change::Change;
 use super::{Entry, EntryType, NewEntry};
 use crate::id::{EntryId, InstanceId, Name, RunId};
-use crate::state::Change;
 
 /// What an entry of some type says. It is written with the fields that it has and read with any others beside them,
 /// which a later version may have added.

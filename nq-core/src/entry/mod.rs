@@ -1,5 +1,6 @@
 //! The entries of a timeline: what readers see, and what a step is about to append.
 
+mod change;
 pub mod data;
 
 use std::borrow::Cow;
@@ -8,6 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+pub use self::change::Change;
 use crate::id::{EntryId, RunId, StepId};
 
 macro_rules! entry_types {

@@ -1,8 +1,10 @@
 //! What happens to runs and jobs outside of turns: starts, acts, log lines, and what time brings.
 
-use super::damage::{Damage, Taken, condemn, readable, take};
+use super::damage::{Taken, condemn, readable, take};
+use super::fork;
 use super::former::standing;
-use super::{Page, Records, fork};
+use super::page::Page;
+use super::records::{Damage, Records};
 use crate::entry::NewEntry;
 use crate::entry::data::{FlowCancelled, StepFailed, StepRetrying};
 use crate::id::{EntryId, RunId, StepId};

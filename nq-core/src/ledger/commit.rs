@@ -1,7 +1,9 @@
 //! One write of an attempt: checked whole, then applied whole.
 
-use super::damage::{Damage, condemn, readable};
-use super::{Page, Records, former};
+use super::damage::{condemn, readable};
+use super::former;
+use super::page::Page;
+use super::records::{Damage, Records};
 use crate::id::Name;
 use crate::limits;
 use crate::record::{Input, JobState};

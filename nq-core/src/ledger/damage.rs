@@ -3,22 +3,14 @@
 
 use std::fmt::Display;
 
-use super::{Page, Records};
+use super::page::Page;
+use super::records::{Damage, Records};
 use crate::entry::NewEntry;
 use crate::entry::data::{FlowFailed, StepFailed};
 use crate::id::{RunId, StepId};
 use crate::limits;
 use crate::record::{JobRecord, RunRecord};
 use crate::status::RunStatus;
-
-/// What is known to be damaged of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Damage {
-    /// What is wrong.
-    pub what: String,
-    /// Whether not even the end of the run can be written.
-    pub beyond_repair: bool,
-}
 
 /// What a dead letter says that is dead because something of it cannot be read.
 pub fn unreadable(run: impl Display, step: impl Display, what: &str) -> String {

@@ -1,6 +1,7 @@
 //! The beginning of a run that goes on from what another has done.
 
-use super::{Page, Records};
+use super::page::Page;
+use super::records::Records;
 use crate::entry::NewEntry;
 use crate::entry::data::StepRetrying;
 use crate::fork::Fork;

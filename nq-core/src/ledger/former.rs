@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::once;
 
-use super::Records;
+use super::records::Records;
 use crate::id::{Name, RunId};
 use crate::record::GatherRecord;
 use crate::transaction::{JobSpec, JoinArrival, Transaction};

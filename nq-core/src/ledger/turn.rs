@@ -1,7 +1,9 @@
 //! The turn: renewals, writes and leases of one instance, safe to send again.
 
+use super::commit::commit;
 use super::damage::{Taken, readable, spoil, take};
-use super::{Page, Records, commit::commit};
+use super::page::Page;
+use super::records::Records;
 use crate::entry::data::{EventEmitted, FlowStarted, StepStarted};
 use crate::entry::{Entry, EntryType, NewEntry};
 use crate::id::{InstanceId, RunId, StepId};

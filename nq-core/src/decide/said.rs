@@ -1,0 +1,36 @@
+//! What is said of attempts: who runs, what they log, what became of whom is gone.
+
+use serde_json::{Map, Value};
+
+use crate::entry::EntryType;
+use crate::entry::data::Log;
+use crate::id::{InstanceId, RunId, StepId};
+use crate::transaction::LogLine;
+
+/// One attempt of a step, as far as its decisions depend on it.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// The run.
+    pub run: RunId,
+    /// The step.
+    pub step: StepId,
+    /// The fencing token of its lease.
+    pub fence: u64,
+    /// Its number, from 1.
+    pub number: u32,
+    /// How many attempts have failed before it.
+    pub failures: u32,
+    /// The idempotency key of the step.
+    pub key: String,
+}
+
+/// Makes a log line of a step.
+pub fn log(attempt: &Attempt, kind: EntryType, message: String, fields: Map<String, Value>) -> LogLine {
+    let entry = Log { message, fields }.at(kind);
+    LogLine { step: attempt.step.clone(), attempt: attempt.number, entry }
+}
+
+/// What the timeline says of a job whose holder is gone.
+pub fn lost(instance: &InstanceId) -> String {
+    format!("instance `{instance}` stopped without finishing it")
+}
