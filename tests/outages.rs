@@ -121,5 +121,5 @@ async fn a_timeline_that_the_store_has_lost_is_an_error_and_not_a_wait() {
     server.set_back(&kept);
     let next = tokio::time::timeout(Duration::from_secs(20), timeline.next()).await.expect("it waits");
     let error = next.expect("it ends without a word").unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Lost, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Lost, "{error}");
 }

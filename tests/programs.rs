@@ -236,7 +236,7 @@ async fn the_timeline_of_a_run_that_is_gone_is_one_error() {
             let all: Vec<_> = run.timeline_after(after).take(5).collect().await;
             assert_eq!(all.len(), 1);
             let error = all[0].as_ref().unwrap_err();
-            assert_eq!(error.kind, nq::store::ErrorKind::NotFound);
+            assert_eq!(error.kind(), nq::store::ErrorKind::NotFound);
         }
     })
     .await;

@@ -360,7 +360,7 @@ async fn what_cannot_be_rerun_is_refused() {
             other => panic!("{other:?}"),
         }
         match nq.run("gone").unwrap().rerun().await {
-            Err(RerunError::Store(error)) => assert_eq!(error.kind, ErrorKind::NotFound),
+            Err(RerunError::Store(error)) => assert_eq!(error.kind(), ErrorKind::NotFound),
             other => panic!("{other:?}"),
         }
         // Nobody takes the id of a rerun.

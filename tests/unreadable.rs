@@ -88,7 +88,7 @@ async fn what_an_attempt_has_recorded_and_cannot_read_again_is_fatal() {
     let started = run.entries(vec![nq::EntryType::StepStarted]).await.unwrap();
     assert_eq!(started.len(), 2, "no other attempt could read it either");
     let error = run.entries(Vec::new()).await.unwrap_err();
-    assert_eq!(error.kind, nq::store::ErrorKind::Corrupt);
+    assert_eq!(error.kind(), nq::store::ErrorKind::Corrupt);
     let good = nq.start::<post>(Letter { text: "good".into() }).await.unwrap();
     assert_eq!(good.completed().await.unwrap().result::<String>().unwrap().unwrap(), "good #");
     nq.shutdown().await.expect("the instance has lived all the time");

@@ -167,7 +167,7 @@ impl Start {
             return StoreError::id_taken(&self.run);
         }
         let message = "the rerun of this id belongs to an earlier run, which had the same id as the one that is to be rerun";
-        StoreError::new(ErrorKind::Conflict, "start", message).key(&self.run)
+        StoreError::new(ErrorKind::Conflict, "start", message).with_key(&self.run)
     }
 }
 

@@ -60,7 +60,7 @@ impl StateCache {
         loop {
             // Of a store that was set back, nothing is kept that was folded before.
             let entries = reader.read(&read).await.inspect_err(|error| {
-                if error.kind == ErrorKind::Lost {
+                if error.kind() == ErrorKind::Lost {
                     self.forget(run);
                 }
             })?;

@@ -86,6 +86,6 @@ mod tests {
         assert!(begun.elapsed() < LONGEST_PAUSE * 50, "the pauses are bounded");
         assert!(begun.elapsed() > LONGEST_PAUSE * 20, "the pauses grow");
         let error = patiently(ask(ErrorKind::Corrupt)).await.unwrap_err();
-        assert_eq!((error.kind, tries.get()), (ErrorKind::Corrupt, 1));
+        assert_eq!((error.kind(), tries.get()), (ErrorKind::Corrupt, 1));
     }
 }

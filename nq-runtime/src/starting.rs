@@ -26,7 +26,7 @@ pub(crate) async fn until_answered(
     let mut pause = Duration::from_millis(50);
     loop {
         match store.start(start).await {
-            Err(error) if error.unsent && others > 0 => {
+            Err(error) if error.is_unsent() && others > 0 => {
                 others -= 1;
                 start.run = ids::run_id();
                 continue;
@@ -42,5 +42,5 @@ pub(crate) async fn until_answered(
 
 /// Whether the store says by an error that it did nothing, also in the tries before.
 pub(crate) fn is_refusal(error: &StoreError) -> bool {
-    matches!(error.kind, ErrorKind::Conflict | ErrorKind::NotFound | ErrorKind::Lane | ErrorKind::TooLarge)
+    matches!(error.kind(), ErrorKind::Conflict | ErrorKind::NotFound | ErrorKind::Lane | ErrorKind::TooLarge)
 }

@@ -44,7 +44,7 @@ impl Fork {
     /// [`ErrorKind::TooLarge`].
     pub fn fits(&self, run: &RunId) -> Result<(), StoreError> {
         let error = exceeds(self.entries.len(), self.jobs.len() + self.arrivals.len());
-        error.map_or(Ok(()), |what| Err(StoreError::new(ErrorKind::TooLarge, "start", what).key(run)))
+        error.map_or(Ok(()), |what| Err(StoreError::new(ErrorKind::TooLarge, "start", what).with_key(run)))
     }
 
     /// The id of its first entry, and of its last.

@@ -38,20 +38,20 @@ pub enum ErrorKind {
 #[error("{op}{}: {message}", key_text(key.as_deref()))]
 pub struct StoreError {
     /// What a caller can do about it.
-    pub kind: ErrorKind,
+    kind: ErrorKind,
     /// The verb: `turn`, `start`, `open` …
-    pub op: &'static str,
+    op: &'static str,
     /// The run, queue or path that it was about.
-    pub key: Option<String>,
+    key: Option<String>,
     /// What went wrong and, where something helps, what helps.
-    pub message: String,
+    message: String,
     /// What lies beneath.
     #[source]
-    pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
     /// Whether the store has told the log that it is away: nobody else needs to.
-    pub logged: bool,
+    logged: bool,
     /// Whether the call was certainly not made: nothing of it has happened or will.
-    pub unsent: bool,
+    unsent: bool,
 }
 
 fn key_text(key: Option<&str>) -> String {
@@ -69,23 +69,23 @@ impl StoreError {
         let message = format!(
             "the reader has seen {seen}, which the store does not have: its last entry of the run is `{last}`; it was set back to an older state, and acknowledged work is lost"
         );
-        Self::new(ErrorKind::Lost, op, message).key(run)
+        Self::new(ErrorKind::Lost, op, message).with_key(run)
     }
 
     /// The error of a verb about a run that is not there.
     pub fn no_run(op: &'static str, run: &RunId) -> Self {
-        Self::new(ErrorKind::NotFound, op, "there is no such run").key(run)
+        Self::new(ErrorKind::NotFound, op, "there is no such run").with_key(run)
     }
 
     /// The error of a start whose id another run has.
     pub fn id_taken(run: &RunId) -> Self {
         let message = "a run of this id exists with another flow or input; give this one an id of its own";
-        Self::new(ErrorKind::Conflict, "start", message).key(run)
+        Self::new(ErrorKind::Conflict, "start", message).with_key(run)
     }
 
     /// The same, about this run, queue or path.
     #[must_use]
-    pub fn key(mut self, key: impl fmt::Display) -> Self {
+    pub fn with_key(mut self, key: impl fmt::Display) -> Self {
         self.key = Some(key.to_string());
         self
     }
@@ -124,9 +124,72 @@ impl StoreError {
 
     /// The same, because of this.
     #[must_use]
-    pub fn source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+    pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.source = Some(Arc::new(source));
         self
+    }
+
+    /// The same, said by this verb.
+    #[must_use]
+    pub fn with_op(mut self, op: &'static str) -> Self {
+        self.op = op;
+        self
+    }
+
+    /// The same, of this kind.
+    #[must_use]
+    pub fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// The same, of which the log knows: the store has said that it is away, and nobody else needs to.
+    #[must_use]
+    pub fn with_logged(mut self, logged: bool) -> Self {
+        self.logged = logged;
+        self
+    }
+
+    /// The same of a call that was certainly not made: nothing of it has happened or will.
+    #[must_use]
+    pub fn with_unsent(mut self) -> Self {
+        self.unsent = true;
+        self
+    }
+
+    /// What a caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The verb that failed: `turn`, `start`, `open` …
+    pub fn op(&self) -> &'static str {
+        self.op
+    }
+
+    /// The run, queue or path that it is about.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
+    /// What went wrong and, where something helps, what helps.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What lies beneath, if it is of this type.
+    pub fn cause<E: std::error::Error + 'static>(&self) -> Option<&E> {
+        self.source.as_deref()?.downcast_ref()
+    }
+
+    /// Whether the store has told the log that it is away.
+    pub fn is_logged(&self) -> bool {
+        self.logged
+    }
+
+    /// Whether the call was certainly not made.
+    pub fn is_unsent(&self) -> bool {
+        self.unsent
     }
 
     /// Whether the same call may succeed later. What it asked for may have happened already.

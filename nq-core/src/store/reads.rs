@@ -55,7 +55,7 @@ impl Read {
     /// assert!(read.follows(EntryId { ms: 2_000, n: 9 }, Some(seen)).is_ok());
     /// // The store was set back, and other entries have come since.
     /// let error = read.follows(EntryId { ms: 3_000, n: 9 }, Some(EntryId { ms: 3_000, n: 7 })).unwrap_err();
-    /// assert_eq!(error.kind, ErrorKind::Lost);
+    /// assert_eq!(error.kind(), ErrorKind::Lost);
     /// ```
     pub fn follows(&self, last: EntryId, there: Option<EntryId>) -> Result<(), StoreError> {
         match self.seen {
@@ -105,7 +105,7 @@ impl Gathered {
     /// let gathered = Gathered { run, worker, upto: 7, from: 0, limit: 100, seen: Some(seen) };
     /// assert!(gathered.follows(EntryId { ms: 2_000, n: 9 }, Some(seen)).is_ok());
     /// let error = gathered.follows(EntryId { ms: 900, n: 5 }, None).unwrap_err();
-    /// assert_eq!(error.kind, ErrorKind::Lost);
+    /// assert_eq!(error.kind(), ErrorKind::Lost);
     /// ```
     pub fn follows(&self, last: EntryId, there: Option<EntryId>) -> Result<(), StoreError> {
         match self.seen {

@@ -23,7 +23,7 @@ impl Outage {
     pub(super) fn away(&mut self, verb: &'static str, error: &StoreError) {
         let times = self.away.entry(verb).or_default();
         *times += 1;
-        if *times > 1 && !self.said && !error.logged {
+        if *times > 1 && !self.said && !error.is_logged() {
             tracing::warn!(%error, "the store is away; work goes on when it is back");
             self.said = true;
         }

@@ -13,7 +13,7 @@ use crate::patience::patiently;
 
 /// What becomes of an attempt whose events or records could not be read: no other attempt can read what is damaged.
 pub(super) fn unprepared(error: StoreError) -> Error {
-    if error.kind == ErrorKind::Corrupt { Error::fatal(error) } else { error.into() }
+    if error.kind() == ErrorKind::Corrupt { Error::fatal(error) } else { error.into() }
 }
 
 /// What the attempt needs beyond its lease: the list of a gather, and what earlier attempts have recorded.

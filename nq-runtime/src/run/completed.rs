@@ -95,7 +95,7 @@ impl Run {
             return Ok(Completed { summary, entries });
         }
         Err(self.why_not(terminal).unwrap_or_else(|damaged| {
-            StoreError::new(ErrorKind::Corrupt, "read", damaged.to_string()).key(&self.id).into()
+            StoreError::new(ErrorKind::Corrupt, "read", damaged.to_string()).with_key(&self.id).into()
         }))
     }
 

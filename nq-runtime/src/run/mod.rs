@@ -254,6 +254,6 @@ impl Run {
 
     fn gone(&self, op: &'static str) -> StoreError {
         let message = "there is no such run: it never was, or its retention has ended, or the store lost it";
-        StoreError::new(ErrorKind::NotFound, op, message).key(&self.id)
+        StoreError::new(ErrorKind::NotFound, op, message).with_key(&self.id)
     }
 }

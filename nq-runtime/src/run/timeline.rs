@@ -107,7 +107,7 @@ impl Follow {
         let read = Read { seen: self.seen, ..Read::after(id.clone(), self.after) };
         self.page = match store.read(&read).await {
             // It has shown nothing yet that could be lost.
-            Err(error) if error.kind == ErrorKind::Lost && !self.under_way => VecDeque::new(),
+            Err(error) if error.kind() == ErrorKind::Lost && !self.under_way => VecDeque::new(),
             page => page?.into(),
         };
         if !self.page.is_empty() || self.ended {

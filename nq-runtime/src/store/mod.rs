@@ -26,7 +26,7 @@ pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
     match url.split_once(':') {
         Some(("memory", "" | "//")) => Ok(Arc::new(memory::MemoryStore::new())),
         Some(("memory", _)) => {
-            Err(refused("nothing follows `memory:`; each opening is a store of its own").key(url))
+            Err(refused("nothing follows `memory:`; each opening is a store of its own").with_key(url))
         }
         #[cfg(feature = "redis")]
         Some((scheme, _)) if scheme.starts_with("redis") => Ok(Arc::new(redis::RedisStore::open(url).await?)),
@@ -44,7 +44,7 @@ pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
             let message =
                 "a store's URL begins with `memory:`, `sqlite:` or `redis://`, as in `sqlite:orders.db`";
             // What follows the scheme of a server may hold a password.
-            Err(refused(message).key(url.split_once("://").map_or(url, |(scheme, _)| scheme)))
+            Err(refused(message).with_key(url.split_once("://").map_or(url, |(scheme, _)| scheme)))
         }
     }
 }

@@ -5,7 +5,7 @@ use nq_core::store::{Answer, StoreError, TurnReply};
 use serde_json::{Value, json};
 
 pub(super) fn error(error: StoreError) -> Value {
-    json!(format!("{:?}", error.kind))
+    json!(format!("{:?}", error.kind()))
 }
 
 /// A step by the position of its cause.

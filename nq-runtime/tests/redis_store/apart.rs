@@ -98,7 +98,7 @@ async fn a_start_that_was_not_sent_says_so() {
             Ok(_) => begun += 1,
             Err(error) => {
                 assert!(error.is_retryable(), "{error}");
-                unsent += usize::from(error.unsent);
+                unsent += usize::from(error.is_unsent());
             }
         }
     }

@@ -18,9 +18,9 @@ async fn calls_fail_at_once_and_go_on_when_it_is_back() {
     let begun = Instant::now();
     for _ in 0..20 {
         let error = store.tick(&tick()).await.unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Unavailable);
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(error.to_string().contains(&format!("(`{}`)", server.url(""))), "{error}");
-        assert_eq!(store.run(&super::flow::run_id("r")).await.unwrap_err().kind, ErrorKind::Unavailable);
+        assert_eq!(store.run(&super::flow::run_id("r")).await.unwrap_err().kind(), ErrorKind::Unavailable);
     }
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     server.restart();

@@ -1,5 +1,6 @@
 //! A small flow, driven by hand: `a` emits to `b`, `b` to `c`, and instances that never give up.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use nq_core::entry::{EntryType, NewEntry};
@@ -47,7 +48,7 @@ pub(crate) async fn until_there<T>(call: impl AsyncFn() -> Result<T, StoreError>
         match call().await {
             Ok(value) => return value,
             Err(error) if error.is_retryable() => tokio::time::sleep(Duration::from_millis(10)).await,
-            Err(error) => panic!("{error}: {:?}", error.source),
+            Err(error) => panic!("{error}: {:?}", error.source()),
         }
     }
     panic!("the store stays away");

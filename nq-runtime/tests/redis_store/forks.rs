@@ -85,7 +85,7 @@ async fn a_timeline_without_its_run_is_seen_by_nobody_and_expires() {
     assert!((1..=3_600_000).contains(&expires), "{expires}");
     let run = run_id("r~2");
     assert_eq!(store.run(&run).await.unwrap(), None);
-    assert_eq!(store.read(&Read::after(run, 0)).await.unwrap_err().kind, ErrorKind::NotFound);
+    assert_eq!(store.read(&Read::after(run, 0)).await.unwrap_err().kind(), ErrorKind::NotFound);
     assert!(store.runs(&RunsQuery::default()).await.unwrap().runs.is_empty());
 
     // Another try goes on from there.

@@ -129,7 +129,7 @@ async fn a_newer_format_is_refused() {
     drop(open(&server.url("")).await);
     server.command(&["HSET", "nq:meta", "version", "3"]);
     let error = RedisStore::open(&server.url("")).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Version, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Version, "{error}");
     assert!(error.to_string().contains("format 3") && error.to_string().contains("format 2"), "{error}");
 }
 

@@ -41,9 +41,9 @@ async fn the_retention_makes_room_on_a_server_that_is_full() {
             }
         };
         assert!(runs > 20, "{runs} runs fill it");
-        assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
         let error = store.start(&start("another", input.clone())).await.unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Unavailable);
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(error.to_string().contains("full (`maxmemory`)"), "{error}");
         // What is there can be read.
         assert!(store.run(&run_id("held")).await.unwrap().is_some());
@@ -81,7 +81,7 @@ async fn an_instance_may_leave_a_server_that_is_full() {
     one.turn(&store, Vec::new(), &[("a", 1)]).await;
     server.command(&["CONFIG", "SET", "maxmemory", "1"]);
     let turn = one.next(Vec::new(), &[("a", 1)]);
-    assert_eq!(store.turn(&turn).await.unwrap_err().kind, ErrorKind::Unavailable);
+    assert_eq!(store.turn(&turn).await.unwrap_err().kind(), ErrorKind::Unavailable);
     store.leave(&one.id).await.unwrap();
     assert_eq!(server.command(&["EXISTS", "nq:lane:one"]), "0");
 }

@@ -36,7 +36,7 @@ async fn on(store: &RedisStore, seen: &[Entry]) -> Result<Vec<Entry>, StoreError
 }
 
 fn names_both(error: &StoreError, seen: &Entry, last: &Entry) {
-    assert_eq!(error.kind, ErrorKind::Lost, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Lost, "{error}");
     let text = error.to_string();
     assert!(text.contains(&format!("`{}`", seen.id)) && text.contains(&format!("`{}`", last.id)), "{text}");
 }
@@ -93,7 +93,7 @@ async fn an_instance_whose_turns_are_lost_is_told_so_in_each_partition() {
                 answer => break answer.unwrap_err(),
             }
         };
-        assert_eq!(error.kind, ErrorKind::Lane, "{error}");
+        assert_eq!(error.kind(), ErrorKind::Lane, "{error}");
         assert!(error.to_string().contains("lost"), "{error}");
     }
 }

@@ -9,7 +9,7 @@ use super::server::{ALWAYS, EVERY_SECOND, RedisServer, VOLATILE};
 
 async fn refused(url: &str) -> StoreError {
     let error = RedisStore::open(url).await.map(|_| ()).unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Config, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
     error
 }
 
@@ -72,7 +72,7 @@ async fn the_number_of_partitions_is_fixed_by_the_first() {
 #[tokio::test]
 async fn an_unplugged_port_is_unavailable_not_refused() {
     let url = format!("redis://127.0.0.1:{}", super::server::free_port());
-    assert_eq!(RedisStore::open(&url).await.map(|_| ()).unwrap_err().kind, ErrorKind::Unavailable);
+    assert_eq!(RedisStore::open(&url).await.map(|_| ()).unwrap_err().kind(), ErrorKind::Unavailable);
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn a_start_that_no_replica_confirms_is_unknown_until_one_does() {
     let server = RedisServer::start(&[EVERY_SECOND, &["--repl-diskless-sync-delay", "0"]].concat());
     let store = open(&server.url("durability=replicated")).await;
     let error = store.start(&start("r", json!(1))).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Unavailable);
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.to_string().contains("replica"), "{error}");
     let port = server.port().to_string();
     let _replica = RedisServer::start(&[EVERY_SECOND, &["--replicaof", "127.0.0.1", &port]].concat());

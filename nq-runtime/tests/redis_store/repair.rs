@@ -59,7 +59,7 @@ async fn a_commit_is_whole_whatever_has_become_of_the_queue_of_what_follows() {
         if wanted.is_empty() {
             assert!(matches!(reply.unwrap().answers[0], Answer::Committed { .. }));
         } else {
-            assert_eq!(reply.unwrap_err().kind, ErrorKind::Corrupt);
+            assert_eq!(reply.unwrap_err().kind(), ErrorKind::Corrupt);
         }
         assert_eq!(kinds(&store, &run).await, WHOLE[..4]);
         assert_eq!(store.run(&run).await.unwrap().unwrap().last.n, 4);
@@ -134,9 +134,9 @@ async fn a_server_that_was_emptied_stops_those_who_worked_on_it() {
     one.turn(&store, Vec::new(), &[("a", 1)]).await;
     server.command(&["FLUSHALL"]);
     let turn = one.next(Vec::new(), &[("a", 1)]);
-    assert_eq!(store.turn(&turn).await.unwrap_err().kind, ErrorKind::Lane);
+    assert_eq!(store.turn(&turn).await.unwrap_err().kind(), ErrorKind::Lane);
     let error = store.tick(&tick()).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Lane);
+    assert_eq!(error.kind(), ErrorKind::Lane);
     assert!(error.to_string().contains("acknowledged work is lost"), "{error}");
 }
 
@@ -208,7 +208,7 @@ async fn a_run_whose_record_is_damaged_stops_no_turn_no_tick_and_no_list() {
         let page = store.runs(&RunsQuery { limit: 9, ..RunsQuery::default() }).await.unwrap();
         assert_eq!(page.runs.iter().map(|run| run.run.as_str()).collect::<Vec<_>>(), ["good"], "{damage:?}");
         let error = store.run(&run_id("bad")).await.unwrap_err();
-        assert_eq!((error.kind, error.key.as_deref()), (ErrorKind::Corrupt, Some("bad")), "{damage:?}");
+        assert_eq!((error.kind(), error.key()), (ErrorKind::Corrupt, Some("bad")), "{damage:?}");
         let writes = leases.iter().map(|lease| super::flow::done(lease, Some("b"))).collect();
         let answers = one.turn(&store, writes, &[]).await.answers;
         assert!(matches!(answers[..], [Answer::RunGone, Answer::Committed { .. }]), "{answers:?}");

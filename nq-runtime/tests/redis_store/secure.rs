@@ -14,7 +14,7 @@ use super::server::{EVERY_SECOND, RedisServer, free_port};
 /// What a URL that is refused is told.
 async fn refused(url: &str) -> String {
     let error: StoreError = RedisStore::open(url).await.map(|_| ()).unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Config, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Config, "{error}");
     error.to_string()
 }
 
@@ -71,7 +71,7 @@ async fn a_user_without_the_rights_is_told_which_it_lacks() {
             Err(error) => error,
             Ok(store) => store.start(&start("r", json!(1))).await.unwrap_err(),
         };
-        assert_eq!(error.kind, ErrorKind::Config, "{rights}: {error}");
+        assert_eq!(error.kind(), ErrorKind::Config, "{rights}: {error}");
         let said = error.to_string();
         assert!(said.contains("the user of the URL may not do") && said.contains(lacks), "{rights}: {said}");
     }

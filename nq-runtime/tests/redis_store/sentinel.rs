@@ -1,5 +1,6 @@
 //! Behind sentinels: the store finds the master, and the next one when that is gone.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use nq_core::store::{ErrorKind, Queries, Store};
@@ -71,7 +72,7 @@ async fn a_master_that_no_sentinel_knows_is_said() {
     let sentinel = RedisServer::sentinel();
     let url = format!("redis+sentinel://127.0.0.1:{}/main", sentinel.port());
     let error = RedisStore::open(&url).await.map(|_| ()).unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Unavailable);
-    let said = format!("{error}: {}", error.source.as_deref().unwrap());
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    let said = format!("{error}: {}", error.source().unwrap());
     assert!(said.contains("none of the hosts of the URL knows where the server is"), "{said}");
 }

@@ -1,6 +1,7 @@
 //! Connections that end within a reply: whatever of it has come, the call is unknown and nothing is damaged; and who
 //! only reads does not see that one connection has ended.
 
+use std::error::Error as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ async fn torn<T>(
 /// Whether each of these calls went well or is unknown.
 fn well_or_unknown<T>(results: &[Result<T, StoreError>]) {
     for error in results.iter().filter_map(|result| result.as_ref().err()) {
-        assert_eq!(error.kind, ErrorKind::Unavailable, "{error}: {:?}", error.source);
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}: {:?}", error.source());
     }
     assert!(results.len() > 1, "nothing was cut");
 }
@@ -202,7 +203,7 @@ async fn a_torn_wait_or_offer_is_a_wait() {
 
 fn well_or_unavailable(result: Result<(), StoreError>) {
     if let Err(error) = result {
-        assert_eq!(error.kind, ErrorKind::Unavailable, "{error}: {:?}", error.source);
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}: {:?}", error.source());
     }
 }
 
@@ -214,7 +215,7 @@ async fn opening_through_a_torn_connection_is_unknown() {
         proxy.cut_after(cut);
         match RedisStore::open(&proxy.url("")).await {
             Ok(_) => opened += 1,
-            Err(error) => assert_eq!(error.kind, ErrorKind::Unavailable, "{error}: {:?}", error.source),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}: {:?}", error.source()),
         }
         proxy.disarm();
     }
@@ -255,5 +256,5 @@ async fn a_port_where_no_redis_speaks_is_no_damage() {
         }
     });
     let error = RedisStore::open(&format!("redis://127.0.0.1:{port}")).await.map(|_| ()).unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
 }

@@ -48,7 +48,7 @@ pub(super) async fn a_run_that_is_not_there_is_not_acted_on(t: &Fixture) {
     let lease_of_nothing = Act::Redrive { step: "a@1-1".parse().unwrap() };
     for act in [Act::Cancel { reason: String::new() }, lease_of_nothing] {
         let error = t.act(&gone, act).await.unwrap_err();
-        assert_eq!(error.kind, ErrorKind::NotFound);
+        assert_eq!(error.kind(), ErrorKind::NotFound);
         assert!(error.to_string().contains("gone"), "the message names the run: {error}");
     }
     assert_eq!(t.try_summary(&gone).await, None);

@@ -69,7 +69,7 @@ pub(super) async fn log_lines_for_a_run_that_is_not_there_create_nothing(t: &Fix
     let lease = t.peer("one").lease("a").await;
     let gone = run_id("gone");
     let error = t.append(&gone, &[line(&lease, "lost")]).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::NotFound);
+    assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(!error.is_retryable());
     assert!(error.to_string().contains("gone"), "the message names the run: {error}");
     assert_eq!(t.try_summary(&gone).await, None);
@@ -78,7 +78,7 @@ pub(super) async fn log_lines_for_a_run_that_is_not_there_create_nothing(t: &Fix
 
 pub(super) async fn a_run_that_is_not_there_is_not_an_empty_run(t: &Fixture) {
     let error = t.read(&Read::after(run_id("gone"), 0)).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::NotFound);
+    assert_eq!(error.kind(), ErrorKind::NotFound);
     assert_eq!(t.try_summary(&run_id("gone")).await, None);
 }
 
@@ -126,7 +126,7 @@ pub(super) async fn after_and_upto_bound_the_range(t: &Fixture) {
     }
     // Nobody can have seen what was never there.
     for after in [7, 100, u64::MAX] {
-        assert_eq!(t.read(&Read::after(run.clone(), after)).await.unwrap_err().kind, ErrorKind::Lost);
+        assert_eq!(t.read(&Read::after(run.clone(), after)).await.unwrap_err().kind(), ErrorKind::Lost);
     }
 }
 

@@ -178,7 +178,7 @@ pub(super) async fn a_reader_of_a_damaged_run_is_told_where_it_is_damaged(t: &Fi
         {
             let error = t.read(&read).await.unwrap_err();
             assert_eq!(
-                (error.kind, error.key.as_deref()),
+                (error.kind(), error.key()),
                 (ErrorKind::Corrupt, Some(bad.as_str())),
                 "{error}"
             );
@@ -212,7 +212,7 @@ pub(super) async fn a_gather_whose_list_is_damaged_is_told_so(t: &Fixture) {
             answer => break answer.unwrap_err(),
         }
     };
-    assert_eq!((error.kind, error.key.as_deref()), (ErrorKind::Corrupt, Some("r")), "{error}");
+    assert_eq!((error.kind(), error.key()), (ErrorKind::Corrupt, Some("r")), "{error}");
     assert!(error.to_string().contains("entry 4 "), "{error}");
 }
 
@@ -224,7 +224,7 @@ pub(super) async fn a_start_of_a_run_whose_input_is_damaged_is_told_so(t: &Fixtu
     damage_entry(t, &run, 1, "{");
     let again = start("r", json!({ "in": "r" }), job("a"), &[]);
     let error = t.try_start(&again).await.unwrap_err();
-    assert_eq!((error.kind, error.key.as_deref()), (ErrorKind::Corrupt, Some("r")), "{error}");
+    assert_eq!((error.kind(), error.key()), (ErrorKind::Corrupt, Some("r")), "{error}");
     t.start("s", job("a")).await;
 }
 

@@ -169,7 +169,7 @@ pub(super) async fn a_follower_sees_every_entry_once_and_in_order(t: &Fixture) {
 pub(super) async fn one_who_waits_for_a_run_that_is_gone_learns_it_by_reading(t: &Fixture) {
     let run = run_id("gone");
     t.wait(&Interest::Run { run: run.clone(), after: 0 }, Duration::from_millis(50)).await;
-    assert_eq!(t.read(&Read::after(run, 0)).await.unwrap_err().kind, ErrorKind::NotFound);
+    assert_eq!(t.read(&Read::after(run, 0)).await.unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 pub(super) async fn one_who_has_seen_more_than_there_is_is_told_so(t: &Fixture) {
@@ -179,7 +179,7 @@ pub(super) async fn one_who_has_seen_more_than_there_is_is_told_so(t: &Fixture) 
     let ids: Vec<_> = t.timeline(&run).await.iter().map(|entry| entry.id).collect();
     let lost = async |read: Read, words: [String; 2]| {
         let error = t.read(&read).await.unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Lost, "{error}");
+        assert_eq!(error.kind(), ErrorKind::Lost, "{error}");
         assert!(words.iter().all(|word| error.to_string().contains(word)), "{error}");
     };
     let has = format!("`{}`", ids[2]);

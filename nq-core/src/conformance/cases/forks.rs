@@ -146,7 +146,7 @@ pub(super) async fn a_fork_of_something_else_is_a_conflict(t: &Fixture) {
     other_run.entries[0].id.ms -= 1;
     for other in [begin(other_input), begin(other_run), Start { flow: name("g"), ..begin(simple(4)) }] {
         let error = t.try_start(&other).await.unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Conflict);
+        assert_eq!(error.kind(), ErrorKind::Conflict);
         assert!(error.to_string().contains("`r~2`"), "the message names the run: {error}");
     }
     assert_eq!(t.timeline(&run).await, before);
@@ -295,7 +295,7 @@ pub(super) async fn a_fork_that_has_ended_goes_like_any_run(t: &Fixture) {
     t.pass(30).await;
     t.tick_keeping(Retention { completed_ms: Some(20), failed_ms: None }, 99).await;
     assert_eq!(t.try_summary(&run).await, None);
-    assert_eq!(t.read(&Read::after(run, 0)).await.unwrap_err().kind, ErrorKind::NotFound);
+    assert_eq!(t.read(&Read::after(run, 0)).await.unwrap_err().kind(), ErrorKind::NotFound);
     // The id is free again, and nothing is left of what was there.
     let run = fork(t, simple(4)).await;
     assert_eq!(t.timeline(&run).await, simple(4).entries);
@@ -364,7 +364,7 @@ pub(super) async fn a_fork_that_is_too_large_is_refused(t: &Fixture) {
     for (fork, limit) in [(wide, "10000"), (long, "100000")] {
         let begin = begin(fork);
         let error = t.try_start(&begin).await.unwrap_err();
-        assert_eq!(error.kind, ErrorKind::TooLarge);
+        assert_eq!(error.kind(), ErrorKind::TooLarge);
         assert!(error.to_string().contains(limit) && error.to_string().contains("`r~2`"), "{error}");
         assert_eq!(t.try_summary(&begin.run).await, None);
     }

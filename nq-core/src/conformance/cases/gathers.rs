@@ -125,7 +125,7 @@ pub(super) async fn the_list_of_a_run_that_is_gone_is_not_empty_but_missing(t: &
             reply => break reply.unwrap_err(),
         }
     };
-    assert_eq!(error.kind, ErrorKind::NotFound);
+    assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
 pub(super) async fn one_who_has_seen_more_than_there_is_gets_no_shorter_list(t: &Fixture) {
@@ -144,7 +144,7 @@ pub(super) async fn one_who_has_seen_more_than_there_is_gets_no_shorter_list(t: 
         let (beyond, later) = (EntryId { n: cause.n + 9, ..cause }, EntryId { ms: cause.ms + 1, ..cause });
         for seen in [beyond, later, EntryId { ms: cause.ms - 1, ..cause }] {
             let error = page(from, seen).await.unwrap_err();
-            assert_eq!(error.kind, ErrorKind::Lost, "{error}");
+            assert_eq!(error.kind(), ErrorKind::Lost, "{error}");
             assert!(error.to_string().contains(&format!("`{seen}`")), "{error}");
         }
     }

@@ -14,7 +14,7 @@ fn busy(peer: &mut Peer<'_>, lease: &Lease) -> Turn {
 
 fn refused(reply: Result<TurnReply, StoreError>) -> StoreError {
     let error = reply.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Lane);
+    assert_eq!(error.kind(), ErrorKind::Lane);
     assert!(!error.is_retryable());
     error
 }

@@ -50,10 +50,10 @@ pub(super) async fn a_run_that_is_gone_leaves_nothing(t: &Fixture) {
     t.tick_keeping(keeping(None, Some(20)), 99).await;
 
     assert_eq!(t.try_summary(&run).await, None);
-    assert_eq!(t.read(&Read::after(run.clone(), 0)).await.unwrap_err().kind, ErrorKind::NotFound);
-    assert_eq!(t.append(&run, &[line(&lease, "late")]).await.unwrap_err().kind, ErrorKind::NotFound);
+    assert_eq!(t.read(&Read::after(run.clone(), 0)).await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(t.append(&run, &[line(&lease, "late")]).await.unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(
-        t.act(&run, Act::Redrive { step: dead.step.clone() }).await.unwrap_err().kind,
+        t.act(&run, Act::Redrive { step: dead.step.clone() }).await.unwrap_err().kind(),
         ErrorKind::NotFound
     );
     assert!(t.run_ids(all_runs(9)).await.is_empty());

@@ -121,6 +121,6 @@ pub(super) async fn a_cursor_that_no_page_gave_is_refused(t: &Fixture) {
                 reply => break reply.unwrap_err(),
             }
         };
-        assert_eq!(error.kind, ErrorKind::NotFound, "{cursor:?}");
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{cursor:?}");
     }
 }

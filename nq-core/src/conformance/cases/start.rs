@@ -59,7 +59,7 @@ pub(super) async fn the_same_id_for_something_else_is_a_conflict(t: &Fixture) {
     ];
     for other in others {
         let error = t.try_start(&other).await.unwrap_err();
-        assert_eq!((error.kind, error.is_retryable()), (ErrorKind::Conflict, false));
+        assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Conflict, false));
         assert!(error.to_string().contains("`r`"), "the message names the run: {error}");
     }
     assert_eq!(t.timeline(&begin.run).await, before);

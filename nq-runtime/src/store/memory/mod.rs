@@ -108,7 +108,9 @@ impl fmt::Debug for MemoryStore {
 impl Store for MemoryStore {
     async fn turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {
         let reply = self.act("turn", |maps, now_ms| ledger::turn(maps, turn, now_ms))?;
-        reply.map_err(|error| StoreError::new(ErrorKind::Lane, "turn", error.to_string()).key(&turn.instance))
+        reply.map_err(|error| {
+            StoreError::new(ErrorKind::Lane, "turn", error.to_string()).with_key(&turn.instance)
+        })
     }
 
     async fn start(&self, start: &Start) -> Result<Started, StoreError> {

@@ -96,7 +96,8 @@ impl Maps {
             None => Bound::Unbounded,
             Some(cursor) => {
                 let no_cursor = |_| {
-                    StoreError::new(ErrorKind::NotFound, "runs", "this is no cursor of a page").key(cursor)
+                    StoreError::new(ErrorKind::NotFound, "runs", "this is no cursor of a page")
+                        .with_key(cursor)
                 };
                 Bound::Excluded(cursor.parse::<u64>().map_err(no_cursor)?)
             }

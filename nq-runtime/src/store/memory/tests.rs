@@ -13,7 +13,7 @@ async fn after_a_panic_inside_an_act_every_call_says_that_the_store_is_closed() 
     let panicked = std::panic::AssertUnwindSafe(|| store.look("turn", |_| panic!("half way")));
     assert!(std::panic::catch_unwind(panicked).is_err());
     let error = store.queues().await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Closed);
+    assert_eq!(error.kind(), ErrorKind::Closed);
     assert!(!error.is_retryable());
 }
 

@@ -29,7 +29,7 @@ impl RedisStore {
             && let Err(error) = partition.calls.reach().await
         {
             // Another run may begin where another node is.
-            return Err(StoreError { unsent: true, ..partition.calls.error(OP, error).key(&start.run) });
+            return Err(partition.calls.error(OP, error).with_key(&start.run).with_unsent());
         }
         let mut call = Call::new(OP, partition);
         call.arg(start.run.as_str())
@@ -41,7 +41,7 @@ impl RedisStore {
             .arg(if self.takes_offers() { GIVEN_MS } else { 0 });
         encode_gathers(&mut call, &start.gathers);
         let reply =
-            self.lasting(&call, &partition.calls, true).await.map_err(|error| error.key(&start.run))?;
+            self.lasting(&call, &partition.calls, true).await.map_err(|error| error.with_key(&start.run))?;
         let mut reply = Reply::new(OP, reply)?;
         if reply.text()? == "new" {
             let started = Started::New(reply.parse()?);
@@ -65,7 +65,7 @@ impl RedisStore {
                 call.arg("redrive").arg(step.to_string()).arg(self.attempts(OP, run, step).await?);
             }
         }
-        let reply = self.lasting(&call, &partition.calls, true).await.map_err(|error| error.key(run))?;
+        let reply = self.lasting(&call, &partition.calls, true).await.map_err(|error| error.with_key(run))?;
         self.hints.run(run, true);
         match text(reply).as_deref() {
             Some("done") => Ok(Acted::Done),
@@ -81,7 +81,7 @@ impl RedisStore {
         let mut command = redis::cmd("HGET");
         command.arg(partition.run(run)).arg(format!("j:{step}"));
         let record = match partition.calls.look(op, &command).await {
-            Err(error) if error.is_retryable() => return Err(error.key(run)),
+            Err(error) if error.is_retryable() => return Err(error.with_key(run)),
             record => record.ok().and_then(text).unwrap_or_default(),
         };
         let ended = |number: &str| number.parse::<u64>().ok();
@@ -109,7 +109,7 @@ impl RedisStore {
         } else {
             append.await
         };
-        let reply = reply.map_err(|error| error.key(run))?;
+        let reply = reply.map_err(|error| error.with_key(run))?;
         self.hints.run(run, false);
         if reply == Value::Int(1) { Ok(()) } else { Err(StoreError::no_run(OP, run)) }
     }
@@ -119,7 +119,7 @@ impl RedisStore {
         let calls = self.partitions.iter().map(async |partition| {
             let mut call = Call::new("leave", partition);
             call.arg(instance.as_str());
-            call.run(&partition.turns).await.map_err(|error| error.key(instance))
+            call.run(&partition.turns).await.map_err(|error| error.with_key(instance))
         });
         // A partition that is away keeps it from leaving none of the others.
         let left = futures_util::future::join_all(calls).await;
@@ -130,7 +130,7 @@ impl RedisStore {
         let calls = self.partitions.iter().map(async |partition| {
             let mut call = Call::new("pause", partition);
             call.arg(queue.as_str()).arg(u8::from(paused));
-            call.run(&partition.calls).await.map_err(|error| error.key(queue))
+            call.run(&partition.calls).await.map_err(|error| error.with_key(queue))
         });
         // Those that are there know it, also when it has to be asked again for the others.
         let told = futures_util::future::join_all(calls).await;
@@ -170,7 +170,7 @@ pub(super) fn existing(start: &Start, mut reply: Reply) -> Result<Started, Store
     }
     let damaged = |what: String| {
         let what = format!("entry 1 of its timeline is damaged: {what}");
-        StoreError::new(ErrorKind::Corrupt, "start", what).key(&start.run)
+        StoreError::new(ErrorKind::Corrupt, "start", what).with_key(&start.run)
     };
     let first = first.parse().map_err(|_| damaged("its id".into()))?;
     let data = serde_json::from_str(&data).map_err(|error| damaged(error.to_string()))?;

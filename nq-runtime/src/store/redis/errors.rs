@@ -78,7 +78,7 @@ pub(super) fn store_error(op: &'static str, error: RedisError) -> StoreError {
         _ if error.is_timeout() => (ErrorKind::Unavailable, "Redis did not answer in time".to_owned()),
         _ => (ErrorKind::Unavailable, "Redis cannot be reached".to_owned()),
     };
-    StoreError::new(kind, op, message).source(error)
+    StoreError::new(kind, op, message).with_source(error)
 }
 
 /// Whether the server says without a code of its own that it cannot do this now: it has too many clients, somebody
@@ -109,8 +109,7 @@ fn misplaced(error: &RedisError) -> Option<&'static str> {
 
 /// Whether the server refused the call because its memory is full.
 pub(super) fn is_full(error: &StoreError) -> bool {
-    let source = error.source.as_deref().and_then(|source| source.downcast_ref::<RedisError>());
-    source.is_some_and(|error| error.code() == Some("OOM"))
+    error.cause::<RedisError>().is_some_and(|error| error.code() == Some("OOM"))
 }
 
 /// Whether a function was stopped by what its user may not do. It has no code of its own.

@@ -28,10 +28,10 @@ impl RedisStore {
         fork.fits(&start.run)?;
         let partition = self.partition(&start.run);
         for _ in 0..TRIES {
-            copy(start, fork, partition).await.map_err(|error| error.key(&start.run))?;
+            copy(start, fork, partition).await.map_err(|error| error.with_key(&start.run))?;
             let call = self.fork_call(start, fork, partition);
             let reply = self.lasting(&call, &partition.calls, true).await;
-            let mut reply = Reply::new(OP, reply.map_err(|error| error.key(&start.run))?)?;
+            let mut reply = Reply::new(OP, reply.map_err(|error| error.with_key(&start.run))?)?;
             match reply.text()?.as_str() {
                 "new" => {
                     reply.log_failures()?;
@@ -147,7 +147,7 @@ fn add_page(call: &mut Call, entries: &[Entry]) {
 
 fn disturbed(start: &Start) -> StoreError {
     let message = "its timeline was removed or replaced again and again while it was written";
-    StoreError::new(ErrorKind::Unavailable, "start", message).key(&start.run)
+    StoreError::new(ErrorKind::Unavailable, "start", message).with_key(&start.run)
 }
 
 /// A gather as the hash of a run holds it.

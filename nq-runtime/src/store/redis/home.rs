@@ -14,7 +14,7 @@ impl Home {
     pub(super) fn new() -> Result<Self, StoreError> {
         let cannot = |error: std::io::Error| {
             StoreError::new(ErrorKind::Config, "open", "the thread of the store cannot be started")
-                .source(error)
+                .with_source(error)
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
         let handle = runtime.handle().clone();

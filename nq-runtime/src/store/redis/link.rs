@@ -76,11 +76,10 @@ impl Link {
 
     /// The error that a caller of this verb gets.
     pub(super) fn error(&self, op: &'static str, error: RedisError) -> StoreError {
-        let mut error = store_error(op, error);
+        let error = store_error(op, error);
         // Another connection may be back already, and this one not try yet.
-        error.logged =
-            error.is_retryable() && (self.said.load(Ordering::Relaxed) || self.lock().failures > 0);
-        error
+        let logged = error.is_retryable() && (self.said.load(Ordering::Relaxed) || self.lock().failures > 0);
+        error.with_logged(logged)
     }
 
     /// Sends a command, and gives the error as it is.

@@ -189,7 +189,7 @@ async fn config(link: &Link, name: &str) -> Result<Option<String>, StoreError> {
         Ok(reply) => Ok(Reply::new(OP, reply)?.texts()?.into_iter().nth(1)),
         Err(error) => match store_error(OP, error) {
             // Renamed away, or forbidden.
-            error if matches!(error.kind, ErrorKind::Config | ErrorKind::Corrupt) => Ok(None),
+            error if matches!(error.kind(), ErrorKind::Config | ErrorKind::Corrupt) => Ok(None),
             error => Err(error),
         },
     }
@@ -206,7 +206,7 @@ async fn agree(link: &Link, options: &Options) -> Result<u32, StoreError> {
         let message = format!(
             "the namespace has {known} partitions, not {wanted}; the number is fixed when it is first opened"
         );
-        return Err(StoreError::new(ErrorKind::Config, OP, message).key(key));
+        return Err(StoreError::new(ErrorKind::Config, OP, message).with_key(key));
     }
     Ok(known)
 }
@@ -240,7 +240,7 @@ async fn found(partition: &Partition, count: u32) -> Result<String, StoreError> 
     }
     if version != FORMAT {
         let message = format!("the namespace has format {version}; this version of nq knows format {FORMAT}");
-        return Err(StoreError::new(ErrorKind::Version, OP, message).key(&partition.meta));
+        return Err(StoreError::new(ErrorKind::Version, OP, message).with_key(&partition.meta));
     }
     Ok(epoch)
 }

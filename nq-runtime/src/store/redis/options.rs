@@ -64,7 +64,7 @@ impl Options {
     /// Reads a URL: `redis[s][+sentinel|+cluster]://[user:password@]host[:port][,host…][/master][/db][?option=value&…]`.
     pub(super) fn parse(url: &str) -> Result<Self, StoreError> {
         let shown = shown(url);
-        let bad = |message: String| StoreError::new(ErrorKind::Config, "open", message).key(&shown);
+        let bad = |message: String| StoreError::new(ErrorKind::Config, "open", message).with_key(&shown);
         let (scheme, rest) = url.split_once("://").ok_or_else(|| bad(form("it has no `://`")))?;
         let (tls, topology) = match scheme {
             "redis" => (false, Topology::Single),
@@ -355,8 +355,8 @@ mod tests {
             ("redis+cluster://localhost/1", "databases"),
         ] {
             let error = Options::parse(url).unwrap_err();
-            assert_eq!(error.kind, ErrorKind::Config, "{url}");
-            assert!(error.message.contains(word), "{url}: {}", error.message);
+            assert_eq!(error.kind(), ErrorKind::Config, "{url}");
+            assert!(error.message().contains(word), "{url}: {}", error.message());
         }
     }
 }

@@ -35,7 +35,7 @@ impl RedisStore {
             for kind in &read.types {
                 call.arg(kind.as_str());
             }
-            let reply = call.run(&partition.calls).await.map_err(|error| error.key(&read.run))?;
+            let reply = call.run(&partition.calls).await.map_err(|error| error.with_key(&read.run))?;
             if reply == Value::Nil {
                 return Err(StoreError::no_run(OP, &read.run));
             }
@@ -82,7 +82,7 @@ impl RedisStore {
             .arg((*limit).min(MAX_READ_ENTRIES))
             .arg(MAX_READ_BYTES)
             .arg(seen.map(|seen| seen.to_string()).unwrap_or_default());
-        let reply = call.run(&partition.calls).await.map_err(|error| error.key(run))?;
+        let reply = call.run(&partition.calls).await.map_err(|error| error.with_key(run))?;
         if reply == Value::Nil {
             return Err(StoreError::no_run(OP, run));
         }
@@ -105,7 +105,7 @@ impl RedisStore {
         command
             .arg(partition.run(run))
             .arg(&["status", "flow", "started", "ended", "ms", "n", "pending", "more"]);
-        let reply = partition.calls.look(OP, &command).await.map_err(|error| error.key(run))?;
+        let reply = partition.calls.look(OP, &command).await.map_err(|error| error.with_key(run))?;
         let values = reply.into_sequence().unwrap_or_default();
         if values.first().is_none_or(|status| *status == Value::Nil) {
             return Ok(None);
@@ -115,7 +115,7 @@ impl RedisStore {
             value => value,
         });
         let found = summary(run.clone(), &mut Reply::new(OP, Value::Array(values.collect()))?);
-        found.map(Some).map_err(|error| error.key(run))
+        found.map(Some).map_err(|error| error.with_key(run))
     }
 }
 
@@ -139,7 +139,7 @@ fn gapless(run: &RunId, entries: &[Entry]) -> Result<(), StoreError> {
         Some(pair) => {
             let message =
                 format!("the timeline goes from `{}` to `{}`: entries are lost", pair[0].id, pair[1].id);
-            Err(StoreError::new(ErrorKind::Corrupt, "read", message).key(run))
+            Err(StoreError::new(ErrorKind::Corrupt, "read", message).with_key(run))
         }
     }
 }

@@ -78,7 +78,7 @@ impl Reply {
         let (id, kind) = (self.parse::<EntryId>()?, lossy(self.value()?));
         let (step, attempt, data) = (lossy(self.value()?), lossy(self.value()?), self.value()?);
         let op = self.op;
-        let damaged = |what: String| StoreError::new(ErrorKind::Corrupt, op, what).key(run);
+        let damaged = |what: String| StoreError::new(ErrorKind::Corrupt, op, what).with_key(run);
         let field = |name| damaged(format!("entry {} of its timeline is damaged: its {name}", id.n));
         let step = if step.is_empty() { None } else { Some(step.parse().map_err(|_| field("step"))?) };
         let attempt =

@@ -42,7 +42,9 @@ impl RedisStore {
 fn place(cursor: &str) -> Result<Place, StoreError> {
     let parts =
         cursor.split_once('~').and_then(|(started, run)| Some((started.parse().ok()?, run.to_owned())));
-    parts.ok_or_else(|| StoreError::new(ErrorKind::NotFound, OP, "this is no cursor of a page").key(cursor))
+    parts.ok_or_else(|| {
+        StoreError::new(ErrorKind::NotFound, OP, "this is no cursor of a page").with_key(cursor)
+    })
 }
 
 async fn list_one(
@@ -70,7 +72,7 @@ async fn list_one(
         let run = reply.text()?;
         let started = reply.number()?;
         let fields = (0..FIELDS).map(|_| reply.value()).collect::<Result<_, _>>()?;
-        let id = RunId::new(&run).map_err(|_| garbled(OP).key(&run));
+        let id = RunId::new(&run).map_err(|_| garbled(OP).with_key(&run));
         match id.and_then(|id| summary(id, &mut Reply::new(OP, Value::Array(fields))?)) {
             Ok(summary) => found.push(((started, run), summary)),
             // Whoever asks for it by its id is told.

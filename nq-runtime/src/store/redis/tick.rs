@@ -124,7 +124,7 @@ fn ticked(partition: &Partition, reply: Value) -> Result<Ticked, StoreError> {
             reply.text()?,
             partition.epoch
         );
-        return Err(StoreError::new(ErrorKind::Lane, OP, message).key(&partition.meta));
+        return Err(StoreError::new(ErrorKind::Lane, OP, message).with_key(&partition.meta));
     }
     let mut count = || Ok::<_, StoreError>(reply.number()? as usize);
     let (due, expired, removed, more) = (count()?, count()?, count()?, count()?);

@@ -323,7 +323,7 @@ impl RedisStore {
             } else {
                 LaneError::Gap { number, last }
             };
-            return Err(StoreError::new(ErrorKind::Lane, OP, error.to_string()).key(&turn.instance));
+            return Err(StoreError::new(ErrorKind::Lane, OP, error.to_string()).with_key(&turn.instance));
         }
         let answers = reply.list()?.texts()?.iter().map(|text| answer(text)).collect::<Result<_, _>>()?;
         let renewed = reply.list()?.texts()?.iter().map(|text| renew_answer(text)).collect();

@@ -125,24 +125,24 @@ impl Failure {
 
     /// As the caller of this verb gets it.
     pub(super) fn report(self, op: &'static str, key: Option<String>) -> StoreError {
-        let mut error = match self {
-            Self::Corrupt { key, what } => return StoreError::new(ErrorKind::Corrupt, op, what).key(key),
+        let error = match self {
+            Self::Corrupt { key, what } => {
+                return StoreError::new(ErrorKind::Corrupt, op, what).with_key(key);
+            }
             Self::Lock(error) => {
                 let message = format!("the locks beside the database file cannot be taken: {error}");
-                StoreError::new(ErrorKind::Unavailable, op, message).source(error)
+                StoreError::new(ErrorKind::Unavailable, op, message).with_source(error)
             }
             Self::Reserve(error) if is_full(&error) => {
-                StoreError::new(ErrorKind::Unavailable, op, FULL).source(error)
+                StoreError::new(ErrorKind::Unavailable, op, FULL).with_source(error)
             }
             Self::Reserve(error) => {
                 let message = format!("the reserve beside the database file cannot be written: {error}");
-                StoreError::new(ErrorKind::Unavailable, op, message).source(error)
+                StoreError::new(ErrorKind::Unavailable, op, message).with_source(error)
             }
-            Self::Full(failure) => StoreError {
-                message: FULL.into(),
-                kind: ErrorKind::Unavailable,
-                ..failure.report(op, key.clone())
-            },
+            Self::Full(failure) => {
+                StoreError::new(ErrorKind::Unavailable, op, FULL).with_source(failure.report(op, None))
+            }
             Self::Gone { path, what } => {
                 let message = format!(
                     "`{}` {what} while the store was open; what is written from now on would be lost, so the                      store has ended: open it again once the file is in its place",
@@ -152,12 +152,14 @@ impl Failure {
             }
             // While a store is open, its files were there a moment ago.
             Self::Sql(error) if code(&error) == Some(ErrorCode::CannotOpen) && op != "open" => {
-                StoreError::new(ErrorKind::Unavailable, op, TOO_MANY_FILES).source(error)
+                StoreError::new(ErrorKind::Unavailable, op, TOO_MANY_FILES).with_source(error)
             }
-            Self::Sql(error) => StoreError::new(kind(&error), op, message(&error)).source(error),
+            Self::Sql(error) => StoreError::new(kind(&error), op, message(&error)).with_source(error),
         };
-        error.key = key;
-        error
+        match key {
+            Some(key) => error.with_key(key),
+            None => error,
+        }
     }
 }
 

@@ -157,7 +157,7 @@ impl SqliteStore {
         let (messages, receiver) = channel();
         let (opened, opening) = oneshot::channel();
         let no_thread = |error: std::io::Error| {
-            StoreError::new(ErrorKind::Unavailable, "open", "no thread can be started").source(error)
+            StoreError::new(ErrorKind::Unavailable, "open", "no thread can be started").with_source(error)
         };
         let thread = std::thread::Builder::new().name("nq-sqlite-write".into());
         let their = shared.clone();
@@ -231,7 +231,7 @@ fn write(
         }
     };
     let reserve = || Reserve::new(open::beside(&path, "-reserve"));
-    let failed = |failure: Failure| failure.report("open", None).key(path.display());
+    let failed = |failure: Failure| failure.report("open", None).with_key(path.display());
     let writer =
         Log::new(db::Db(&conn), shared.clone(), reserve(), setup.sqlite, setup.log_bytes).and_then(|log| {
             let mut writer = Writer::new(&conn, log, &locks, shared, setup.clock);
@@ -295,7 +295,7 @@ impl Store for SqliteStore {
         let instance = turn.instance.clone();
         let act = move |book: &mut Book<'_>, _: &Locks, now_ms| ledger::turn(book, &turn, now_ms);
         let reply = self.write("turn", Some(key), act).await?;
-        reply.map_err(|error| StoreError::new(ErrorKind::Lane, "turn", error.to_string()).key(instance))
+        reply.map_err(|error| StoreError::new(ErrorKind::Lane, "turn", error.to_string()).with_key(instance))
     }
 
     async fn start(&self, start: &Start) -> Result<Started, StoreError> {
@@ -381,7 +381,7 @@ impl Queries for SqliteStore {
 
     async fn runs(&self, query: &RunsQuery) -> Result<RunsPage, StoreError> {
         let no_cursor = |text: &String| {
-            StoreError::new(ErrorKind::NotFound, "runs", "this is no cursor of a page").key(text)
+            StoreError::new(ErrorKind::NotFound, "runs", "this is no cursor of a page").with_key(text)
         };
         let before = match &query.cursor {
             None => i64::MAX,

@@ -43,7 +43,7 @@ pub(super) fn may_share(sqlite: i32) -> bool {
 }
 
 fn error(kind: ErrorKind, path: &Path, message: impl Into<String>) -> StoreError {
-    StoreError::new(kind, "open", message).key(path.display())
+    StoreError::new(kind, "open", message).with_key(path.display())
 }
 
 /// A failure of the operating system at this path.
@@ -59,7 +59,7 @@ pub(super) fn system(path: &Path, what: &str, cause: io::Error) -> StoreError {
     };
     let passes = is_full(&cause) || lacks_descriptors(&cause);
     let kind = if passes { ErrorKind::Unavailable } else { ErrorKind::Config };
-    error(kind, path, message).source(cause)
+    error(kind, path, message).with_source(cause)
 }
 
 /// Opens all that the thread which writes works with. On a disk that is full to the last byte, what is kept for a
@@ -69,7 +69,7 @@ pub(super) fn all(setup: &Setup, shared: &Shared) -> Result<(PathBuf, Locks, Con
     let open = || {
         inspect(&path)?;
         let locks = admit(&path, setup.sqlite)?;
-        let failed = |error| Failure::Lock(error).report("open", None).key(path.display());
+        let failed = |error| Failure::Lock(error).report("open", None).with_key(path.display());
         let turn = locks.enter().map_err(failed)?;
         let conn = read_write(&path, setup.log_bytes)?;
         locks.appear().map_err(failed)?;
@@ -79,7 +79,8 @@ pub(super) fn all(setup: &Setup, shared: &Shared) -> Result<(PathBuf, Locks, Con
     let opened: Result<_, StoreError> = open();
     let (locks, conn) = match opened {
         Err(error)
-            if error.kind == ErrorKind::Unavailable && fs::remove_file(beside(&path, "-reserve")).is_ok() =>
+            if error.kind() == ErrorKind::Unavailable
+                && fs::remove_file(beside(&path, "-reserve")).is_ok() =>
         {
             open()?
         }
@@ -159,7 +160,7 @@ fn cannot(path: &Path, failure: impl Into<Failure>) -> StoreError {
     {
         return system(path, "the file cannot be opened", cause);
     }
-    failure.into().report("open", None).key(path.display())
+    failure.into().report("open", None).with_key(path.display())
 }
 
 const FOREIGN: &str = "this SQLite database is not nq's; it was left as it is: give nq a file of its own";

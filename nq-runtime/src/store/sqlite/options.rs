@@ -26,7 +26,7 @@ impl SqliteOptions {
     ///
     /// Fails with [`ErrorKind::Config`] where it is not such an URL, and says what to write.
     pub fn parse(url: &str) -> Result<Self, StoreError> {
-        let refused = |message: &str| Err(StoreError::new(ErrorKind::Config, "open", message).key(url));
+        let refused = |message: &str| Err(StoreError::new(ErrorKind::Config, "open", message).with_key(url));
         let Some(rest) = url.strip_prefix("sqlite:") else {
             return refused("the URL of an SQLite file begins with `sqlite:`, as in `sqlite:orders.db`");
         };
@@ -159,7 +159,7 @@ mod tests {
         ];
         for (url, text) in refused {
             let error = SqliteOptions::parse(url).unwrap_err();
-            assert_eq!(error.kind, ErrorKind::Config, "{url}");
+            assert_eq!(error.kind(), ErrorKind::Config, "{url}");
             assert!(error.to_string().contains(text), "`{error}` does not say `{text}`");
         }
         std::fs::write(&missing, "").unwrap();

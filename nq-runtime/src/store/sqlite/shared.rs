@@ -40,6 +40,6 @@ impl Shared {
 
     /// Why this verb cannot be done any more, if so.
     pub(super) fn ended(&self, op: &'static str) -> Option<StoreError> {
-        self.ended.get().map(|why| StoreError { kind: ErrorKind::Closed, op, ..why.clone() })
+        self.ended.get().map(|why| why.clone().with_kind(ErrorKind::Closed).with_op(op))
     }
 }

@@ -75,8 +75,11 @@ where
     }
 
     fn refuse(self: Box<Self>, why: &StoreError) {
-        let key = self.key.or_else(|| why.key.clone());
-        let _ = self.reply.send(Err(StoreError { op: self.op, key, ..why.clone() }));
+        let why = why.clone().with_op(self.op);
+        let _ = self.reply.send(Err(match self.key {
+            Some(key) => why.with_key(key),
+            None => why,
+        }));
     }
 
     fn removes(&self) -> bool {

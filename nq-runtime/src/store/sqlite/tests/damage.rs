@@ -53,8 +53,8 @@ async fn a_damaged_timeline_is_named_with_the_place() {
         }
         for way in ways {
             let error = damaged(sql, way).await;
-            assert_eq!(error.kind, ErrorKind::Corrupt, "{sql}");
-            assert_eq!((error.op, error.key.as_deref()), ("read", Some("r")), "{sql}");
+            assert_eq!(error.kind(), ErrorKind::Corrupt, "{sql}");
+            assert_eq!((error.op(), error.key()), ("read", Some("r")), "{sql}");
             assert!(error.to_string().contains(says), "{sql}: {error}");
         }
     }

@@ -33,9 +33,9 @@ async fn a_full_disk_is_an_answer_and_leaves_nothing_behind() {
             break (error, before);
         }
     };
-    assert_eq!(error.kind, ErrorKind::Unavailable);
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(error.is_retryable());
-    assert_eq!((error.op, error.key.as_deref()), ("append", Some("r")));
+    assert_eq!((error.op(), error.key()), ("append", Some("r")));
     assert!(error.to_string().contains("disk is full"), "{error}");
     let path = folder.path().canonicalize().unwrap().join("nq.db");
     assert!(error.to_string().ends_with(&format!(" (`{}`)", path.display())), "{error}");
@@ -64,12 +64,12 @@ async fn a_disk_that_fails_ends_the_store_with_its_cause() {
     ];
     assert_eq!(ffi::SQLITE_IOERR_FSYNC, 1034);
     for error in &later {
-        assert_eq!(error.kind, ErrorKind::Closed);
+        assert_eq!(error.kind(), ErrorKind::Closed);
         assert!(!error.is_retryable());
         assert!(error.to_string().contains("the disk failed"), "{error}");
         assert!(format!("{:?}", std::error::Error::source(error)).contains("1034"), "{error:?}");
     }
-    assert_eq!(later.map(|error| error.op), ["test", "wait", "start", "read", "wait"]);
+    assert_eq!(later.map(|error| error.op()), ["test", "wait", "start", "read", "wait"]);
     drop(store);
     assert_eq!(
         timeline(&open(folder.path()).await, "r").await.unwrap().len(),
@@ -86,9 +86,9 @@ async fn an_act_that_panics_closes_the_store() {
     let waiting = store.wait(&interest, Duration::from_secs(500));
     let panicking = store.write("test", None, |_, _, _| -> Result<(), Failure> { panic!("half way") });
     let (waited, panicked) = tokio::join!(waiting, panicking);
-    assert_eq!(waited.unwrap_err().kind, ErrorKind::Closed);
-    assert_eq!(panicked.unwrap_err().kind, ErrorKind::Closed);
-    assert_eq!(store.start(&begin("r")).await.unwrap_err().kind, ErrorKind::Closed);
+    assert_eq!(waited.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(panicked.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(store.start(&begin("r")).await.unwrap_err().kind(), ErrorKind::Closed);
 }
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn a_call_that_cannot_be_done_spoils_none_that_share_its_transaction() {
         tokio::join!(store.start(&first), bad, store.start(&second), async { drop(turn) });
     assert!(matches!((one.unwrap(), two.unwrap()), (Started::New(_), Started::New(_))));
     let bad = bad.unwrap_err();
-    assert_eq!((bad.kind, bad.op, bad.key.as_deref()), (ErrorKind::Corrupt, "test", Some("bad")));
+    assert_eq!((bad.kind(), bad.op(), bad.key()), (ErrorKind::Corrupt, "test", Some("bad")));
     assert_eq!(store.run(&run_id("half")).await.unwrap(), None);
     assert_eq!(counts(&store, "a").await.queued, 2);
 }
@@ -137,7 +137,7 @@ fn each_failure_of_sqlite_says_what_can_be_done() {
     ];
     for (code, kind, text) in cases {
         let error = sqlite_error(code).report("turn", Some("r".into()));
-        assert_eq!(error.kind, kind, "{error}");
+        assert_eq!(error.kind(), kind, "{error}");
         assert!(error.to_string().contains(text), "{error}");
         assert!(error.to_string().starts_with("turn `r`: "), "{error}");
         let source = std::error::Error::source(&error).unwrap().to_string();

@@ -16,7 +16,7 @@ fn lock(folder: &Path) -> PathBuf {
 
 #[track_caller]
 fn ended(error: &StoreError, path: &Path, what: &str) {
-    assert_eq!(error.kind, ErrorKind::Closed, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Closed, "{error}");
     assert!(!error.is_retryable());
     assert!(error.to_string().contains(&format!("`{}` {what}", path.display())), "{error}");
 }
@@ -61,7 +61,7 @@ async fn a_folder_that_is_renamed_ends_the_store() {
     let store = open(&inner).await;
     fs::rename(&inner, folder.path().join("renamed")).unwrap();
     let error = store.start(&begin("lost")).await.unwrap_err();
-    assert_eq!(error.kind, ErrorKind::Closed);
+    assert_eq!(error.kind(), ErrorKind::Closed);
     assert!(error.to_string().contains("was removed or renamed"), "{error}");
 }
 
@@ -121,7 +121,7 @@ fn with_few_files() {
             SqliteStore::open(SqliteOptions { path: folder.join("new.db") }).await.unwrap_err(),
         ];
         for error in errors {
-            assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
         }
         tick(&store).await;
         drop(files);

@@ -111,7 +111,7 @@ async fn a_long_run_goes_page_by_page_and_from_sight_at_once() {
     let retention = Retention { completed_ms: None, failed_ms: Some(1_000) };
     let first = tick_keeping(&store, retention).await;
     assert_eq!((first.removed, first.more), (1, true));
-    assert_eq!(timeline(&store, "long").await.unwrap_err().kind, ErrorKind::NotFound);
+    assert_eq!(timeline(&store, "long").await.unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(counts(&store, "b").await.queued, 0);
     // The id is free again at once.
     assert!(matches!(store.start(&begin("long")).await.unwrap(), Started::New(_)));

@@ -10,7 +10,7 @@ async fn refused(path: PathBuf) -> StoreError {
 
 #[track_caller]
 fn says(error: &StoreError, kind: ErrorKind, text: &str) {
-    assert_eq!(error.kind, kind, "{error}");
+    assert_eq!(error.kind(), kind, "{error}");
     assert!(error.to_string().contains(text), "`{error}` does not say `{text}`");
     assert!(error.to_string().starts_with("open `"), "`{error}` does not name what was opened");
 }
@@ -113,7 +113,7 @@ async fn what_is_read_only_is_refused() {
     let conn = open::read_only(&path).unwrap();
     conn.pragma_update(None, "query_only", false).unwrap();
     let failure = Failure::from(conn.execute("DELETE FROM meta", []).unwrap_err());
-    says(&failure.report("open", None).key(path.display()), ErrorKind::Config, "read-only");
+    says(&failure.report("open", None).with_key(path.display()), ErrorKind::Config, "read-only");
 }
 
 #[cfg(unix)]

@@ -35,7 +35,7 @@ async fn fill(store: &SqliteStore, name: &str) -> usize {
             Ok(()) => count += 1,
             Err(error) => {
                 assert_eq!(
-                    error.kind,
+                    error.kind(),
                     ErrorKind::Unavailable,
                     "{error}: {:?}",
                     std::error::Error::source(&error)
