@@ -113,7 +113,23 @@ impl RedisServer {
     /// Starts the server again, on its port and with what its folder keeps.
     pub(crate) fn restart(&mut self) {
         self.kill9();
+        self.mend_log();
         assert!(self.try_run(), "`{}` does not start again", program());
+    }
+
+    /// Cuts a half transaction off the end of the append-only file, as `redis-check-aof --fix` does.
+    ///
+    /// A server that finds one cuts off only its last command, and leaves those before: they come into effect when the
+    /// server starts once more after that. Whoever kills it again and again would see writes that nobody has made whole.
+    fn mend_log(&self) {
+        let Ok(files) = std::fs::read_dir(self.folder.path().join("appendonlydir")) else { return };
+        for path in files.map(|file| file.unwrap().path()) {
+            if path.to_string_lossy().ends_with(".incr.aof") {
+                let log = std::fs::read(&path).unwrap();
+                let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+                file.set_len(whole_transactions(&log) as u64).unwrap();
+            }
+        }
     }
 
     /// Lets the server end by itself, with everything on its disk.
@@ -293,5 +309,48 @@ fn reply(reader: &mut impl BufRead) -> std::io::Result<String> {
         }
         None => Err(std::io::ErrorKind::UnexpectedEof.into()),
         _ => Ok(rest),
+    }
+}
+
+/// How many bytes of an append-only file are whole commands and transactions.
+fn whole_transactions(log: &[u8]) -> usize {
+    let (mut at, mut whole, mut within) = (0, 0, false);
+    while let Some((command, length)) = command(&log[at..]) {
+        at += length;
+        within = (within || command.eq_ignore_ascii_case(b"multi")) && !command.eq_ignore_ascii_case(b"exec");
+        if !within {
+            whole = at;
+        }
+    }
+    whole
+}
+
+/// The name of the command that this begins with, and how many bytes it takes. None if it is not whole.
+fn command(log: &[u8]) -> Option<(&[u8], usize)> {
+    let number = |at: usize, sign: u8| -> Option<(usize, usize)> {
+        let line = log.get(at..)?;
+        let end = line.windows(2).position(|two| two == b"\r\n")?;
+        let digits = std::str::from_utf8(line[..end].strip_prefix(&[sign])?).ok()?;
+        Some((digits.parse().ok()?, at + end + 2))
+    };
+    let (words, mut at) = number(0, b'*')?;
+    let mut name = None;
+    for _ in 0..words {
+        let (length, from) = number(at, b'$')?;
+        at = from + length + 2;
+        let word = log.get(from..at)?;
+        name.get_or_insert(&word[..length]);
+    }
+    Some((name?, at))
+}
+
+#[test]
+fn a_half_transaction_is_cut_off() {
+    let set = "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$2\r\n\r\n\r\n";
+    let (multi, exec) = ("*1\r\n$5\r\nMULTI\r\n", "*1\r\n$4\r\nexec\r\n");
+    let whole = [set, multi, set, exec].concat();
+    for end in ["", multi, "*3\r\n$3\r\nSE", &[multi, set].concat(), &[multi, set, "*1\r\n$4\r\nex"].concat()]
+    {
+        assert_eq!(whole_transactions([&whole, end].concat().as_bytes()), whole.len(), "{end:?}");
     }
 }

@@ -177,11 +177,7 @@ pub(super) async fn a_reader_of_a_damaged_run_is_told_where_it_is_damaged(t: &Fi
             [all.clone(), Read { reverse: true, ..all.clone() }, Read { after: 2, limit: 1, ..all.clone() }]
         {
             let error = t.read(&read).await.unwrap_err();
-            assert_eq!(
-                (error.kind(), error.key()),
-                (ErrorKind::Corrupt, Some(bad.as_str())),
-                "{error}"
-            );
+            assert_eq!((error.kind(), error.key()), (ErrorKind::Corrupt, Some(bad.as_str())), "{error}");
             assert!(error.to_string().contains("entry 3 "), "{error}");
         }
         // What lies before and behind it can be read.
