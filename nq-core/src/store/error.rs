@@ -172,11 +172,6 @@ impl StoreError {
         self.key.as_deref()
     }
 
-    /// What went wrong and, where something helps, what helps.
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
     /// What lies beneath, if it is of this type.
     pub fn cause<E: std::error::Error + 'static>(&self) -> Option<&E> {
         self.source.as_deref()?.downcast_ref()

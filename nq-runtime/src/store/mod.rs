@@ -39,7 +39,7 @@ pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
             Err(refused("Redis needs the feature `redis` of nq"))
         }
         #[cfg(not(feature = "sqlite-system"))]
-        Some(("sqlite", _)) => Err(refused("SQLite needs the feature `sqlite` of nq").key(url)),
+        Some(("sqlite", _)) => Err(refused("SQLite needs the feature `sqlite` of nq").with_key(url)),
         _ => {
             let message =
                 "a store's URL begins with `memory:`, `sqlite:` or `redis://`, as in `sqlite:orders.db`";

@@ -356,7 +356,7 @@ mod tests {
         ] {
             let error = Options::parse(url).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config, "{url}");
-            assert!(error.message().contains(word), "{url}: {}", error.message());
+            assert!(error.to_string().contains(word), "{url}: {error}");
         }
     }
 }
