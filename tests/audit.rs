@@ -6,7 +6,6 @@
 #[path = "../nq-runtime/tests/support/redis.rs"]
 mod redis;
 mod support {
-    #[allow(dead_code, reason = "nothing is waited for while it runs")]
     pub(crate) mod example;
     pub(crate) mod sound;
 }

@@ -5,7 +5,6 @@
 #[path = "../nq-runtime/tests/support/redis.rs"]
 mod redis;
 mod support {
-    #[allow(dead_code, reason = "each test uses the part that it needs")]
     pub(crate) mod example;
     pub(crate) mod sound;
 }

@@ -1,7 +1,6 @@
 //! The short examples run, and print what they promise.
 
 mod support {
-    #[allow(dead_code, reason = "nothing is killed here")]
     pub(crate) mod example;
 }
 

@@ -125,6 +125,24 @@ pub struct JobRecord {
 }
 
 impl JobRecord {
+    /// The job of the step that `cause` makes of this spec, in its queue, of which no attempt has begun.
+    pub fn queued(run: RunId, spec: JobSpec, cause: EntryId, inputs: Vec<Input>) -> Self {
+        Self {
+            run,
+            step: StepId::new(spec.worker.clone(), cause),
+            spec,
+            inputs,
+            state: JobState::Queued,
+            fence: 0,
+            earlier: 0,
+            failures: 0,
+            crashes: 0,
+            read: None,
+            recorded: 0,
+            more: More::default(),
+        }
+    }
+
     /// The number of the attempt that runs or comes next, from 1.
     pub fn attempt(&self) -> u32 {
         1 + self.ended()
@@ -160,7 +178,7 @@ pub struct GatherRecord {
 }
 
 /// The name of a field of [`GatherRecord::more`]. Persisted.
-const PART_OF: &str = "partOf";
+pub const PART_OF: &str = "partOf";
 
 impl GatherRecord {
     /// The gather that it is part of, where the run had begun one gather under two names. What holds or reaches this

@@ -1,4 +1,5 @@
 //! Example programs as processes: started, killed, interrupted, waited for.
+#![allow(dead_code, reason = "each test uses the part that it needs")]
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

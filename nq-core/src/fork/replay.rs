@@ -10,7 +10,7 @@ use crate::entry::{Entry, EntryType};
 use crate::id::{EntryId, Name, QueueName, RunId, StepId, emit_key, step_key};
 use crate::more::More;
 use crate::pairing;
-use crate::record::{GatherRecord, Input, JobRecord, JobState};
+use crate::record::{GatherRecord, Input, JobRecord};
 use crate::registry::{Flow, FlowStep, Registry};
 use crate::status::RunStatus;
 use crate::transaction::{GatherSpec, JobSpec};
@@ -421,18 +421,11 @@ impl Replay<'_> {
         // As where it is redriven: a gather fires once.
         spec.holds.retain(|gather| !self.fired.contains_key(gather));
         JobRecord {
-            run: run.clone(),
             step: step.clone(),
-            spec,
-            inputs: past.inputs.clone(),
-            state: JobState::Queued,
-            fence: 0,
             earlier: past.attempt,
-            failures: 0,
-            crashes: 0,
             read: past.first.map(|first| first - 1),
             recorded: past.recorded,
-            more: More::default(),
+            ..JobRecord::queued(run.clone(), spec, step.cause(), past.inputs.clone())
         }
     }
 

@@ -127,20 +127,8 @@ impl<'a, R: Records> Page<'a, R> {
     ) -> Result<(), R::Error> {
         self.arm(&spec.holds)?;
         self.count(&spec.holds, 1)?;
-        self.records.put_job(&JobRecord {
-            run: self.run.run.clone(),
-            step: StepId::new(spec.worker.clone(), cause),
-            spec: spec.clone(),
-            inputs,
-            state: JobState::Queued,
-            fence: 0,
-            earlier: 0,
-            failures: 0,
-            crashes: 0,
-            read: None,
-            recorded: 0,
-            more: More::default(),
-        })
+        let run = self.run.run.clone();
+        self.records.put_job(&JobRecord::queued(run, spec.clone(), cause, inputs))
     }
 
     /// What follows when a job no longer counts: gathers that nothing holds any more fire, in the order of

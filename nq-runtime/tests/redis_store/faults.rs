@@ -104,3 +104,18 @@ async fn a_server_that_freezes_for_longer_than_a_call_lasts_is_waited_for() {
     };
     work_through(&store, 50, freeze).await;
 }
+
+#[test]
+fn a_half_transaction_is_cut_off() {
+    let set = "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$2\r\n\r\n\r\n";
+    let (multi, exec) = ("*1\r\n$5\r\nMULTI\r\n", "*1\r\n$4\r\nexec\r\n");
+    let whole = [set, multi, set, exec].concat();
+    for end in ["", multi, "*3\r\n$3\r\nSE", &[multi, set].concat(), &[multi, set, "*1\r\n$4\r\nex"].concat()]
+    {
+        assert_eq!(
+            super::server::whole_transactions([&whole, end].concat().as_bytes()),
+            whole.len(),
+            "{end:?}"
+        );
+    }
+}

@@ -36,20 +36,7 @@ fn again(fork: &Fork, spec: JobSpec, inputs: &[u64]) -> JobRecord {
     let input = |n: &u64| Input { id: fork.entries[*n as usize - 1].id, key: format!("key-{n}") };
     let inputs: Vec<_> = inputs.iter().map(input).collect();
     let cause = inputs.iter().map(|input| input.id).max().unwrap_or_else(|| fork.ends().1);
-    JobRecord {
-        run: run_id("r~2"),
-        step: StepId::new(spec.worker.clone(), cause),
-        spec,
-        inputs,
-        state: JobState::Queued,
-        fence: 0,
-        earlier: 0,
-        failures: 0,
-        crashes: 0,
-        read: None,
-        recorded: 0,
-        more: More::default(),
-    }
+    JobRecord::queued(run_id("r~2"), spec, cause, inputs)
 }
 
 /// A fork of so many entries that runs `b` again on its second one.

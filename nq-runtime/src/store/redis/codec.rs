@@ -6,9 +6,10 @@
 use nq_core::def::OnFailure;
 use nq_core::id::{QueueName, RunId, StepId};
 use nq_core::more::More;
-use nq_core::record::{JobState, ended};
+use nq_core::record::{GatherRecord, JobState, PART_OF, ended};
 use nq_core::store::JobSummary;
 use nq_core::transaction::JobSpec;
+use serde_json::Value;
 
 /// A spec: `<max crashes> <f|c> <queue>[ hold=<gather>]…[ <name>=<value>]…`. The worker stands beside it.
 pub(super) fn spec_text(spec: &JobSpec) -> String {
@@ -23,6 +24,23 @@ pub(super) fn spec_text(spec: &JobSpec) -> String {
     }
     text.push_str(&spec.more.words());
     text
+}
+
+/// A gather: a line `<rank> <count> <fired> <worker>[ <name>=<value>]…⇥<spec>`. `fired` is 1 if it has fired, 2 if it has
+/// not and is newer than the run, and 3 if it is part of another, whose name stands in place of the spec.
+pub(super) fn gather_line(known: &GatherRecord) -> String {
+    let GatherRecord { gather, count, .. } = known;
+    let (rank, worker) = (gather.rank, &gather.spec.worker);
+    let mut more = known.more.clone();
+    let (fired, spec) = match known.part_of() {
+        Some(whole) => {
+            more.set(PART_OF, Value::Null);
+            (3, whole.to_string())
+        }
+        None if known.fired => (1, spec_text(&gather.spec)),
+        None => (2 * u8::from(known.late), spec_text(&gather.spec)),
+    };
+    format!("{rank} {count} {fired} {worker}{}\t{spec}\n", more.words())
 }
 
 /// What is read of a job's record where people look at it.
@@ -69,6 +87,7 @@ pub(super) fn job(record: &str, error: Option<String>) -> Option<Job> {
 #[cfg(test)]
 mod tests {
     use nq_core::id::Name;
+    use nq_core::transaction::GatherSpec;
 
     use super::*;
 
@@ -90,6 +109,21 @@ mod tests {
         assert_eq!(spec_text(&spec), "5 c order/ship hold=sum hold=a=b%");
         spec.more.set("priority", 3);
         assert_eq!(spec_text(&spec), "5 c order/ship hold=sum hold=a=b% priority=3");
+    }
+
+    #[test]
+    fn a_gather_keeps_what_only_some_have_also_as_part_of_another() {
+        let gather = GatherSpec { spec: JobSpec { holds: Vec::new(), ..spec() }, rank: 4 };
+        let mut more = More::default();
+        more.set("window", 3);
+        let mut known = GatherRecord { gather, count: 2, fired: false, late: false, more };
+        assert_eq!(gather_line(&known), "4 2 0 ship window=3\t5 c order/ship\n");
+        known.late = true;
+        assert_eq!(gather_line(&known), "4 2 2 ship window=3\t5 c order/ship\n");
+        known.fired = true;
+        assert_eq!(gather_line(&known), "4 2 1 ship window=3\t5 c order/ship\n");
+        known.set_part_of(&Name::new("sum").unwrap());
+        assert_eq!(gather_line(&known), "4 2 3 ship window=3\tsum\n");
     }
 
     #[test]

@@ -5,12 +5,12 @@ use nq_core::entry::data::{EntryData, StepRetrying};
 use nq_core::fork::Fork;
 use nq_core::id::EntryId;
 use nq_core::limits::MAX_TURN_WRITES;
-use nq_core::record::{GatherRecord, JobRecord};
+use nq_core::record::JobRecord;
 use nq_core::store::{ErrorKind, Started, StoreError};
 use nq_core::transaction::Start;
 
 use super::acts::existing;
-use super::codec::spec_text;
+use super::codec::{gather_line, spec_text};
 use super::errors::garbled;
 use super::keys::word;
 use super::library::Call;
@@ -148,17 +148,6 @@ fn add_page(call: &mut Call, entries: &[Entry]) {
 fn disturbed(start: &Start) -> StoreError {
     let message = "its timeline was removed or replaced again and again while it was written";
     StoreError::new(ErrorKind::Unavailable, "start", message).with_key(&start.run)
-}
-
-/// A gather as the hash of a run holds it.
-fn gather_line(known: &GatherRecord) -> String {
-    let GatherRecord { gather, count, more, .. } = known;
-    let (rank, worker) = (gather.rank, &gather.spec.worker);
-    if let Some(whole) = known.part_of() {
-        return format!("{rank} {count} 3 {worker}\t{whole}\n");
-    }
-    let fired = if known.fired { 1 } else { 2 * u8::from(known.late) };
-    format!("{rank} {count} {fired} {worker}{}\t{}\n", more.words(), spec_text(&gather.spec))
 }
 
 fn read_text(job: &JobRecord) -> String {
