@@ -204,6 +204,12 @@ impl WorkerDef {
         line: || 0,
     };
 
+    /// The names of the flows that it is a step of. A plain queue worker is a flow of its own.
+    pub fn flow_names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let own = self.flows.is_empty().then_some(self.name);
+        self.flows.iter().copied().chain(own)
+    }
+
     /// Whether a run can begin with this worker.
     pub const fn is_entry(&self) -> bool {
         self.subscribes.is_empty() && self.joins.is_empty() && self.gathers.is_empty()

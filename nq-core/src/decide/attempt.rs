@@ -6,7 +6,6 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::said::Attempt;
-use crate::def::WorkerDef;
 use crate::entry::data::{
     EventEmitted, Log, StateBatch, StateDelete, StateOperation, StateSet, StepCompleted, StepEffect,
     StepFailed, StepRetrying,
@@ -14,7 +13,7 @@ use crate::entry::data::{
 use crate::entry::{EntryType, NewEntry};
 use crate::id::{Name, emit_key};
 use crate::pairing;
-use crate::registry::{Flow, JoinSide};
+use crate::registry::{Flow, JoinSide, Worker};
 use crate::retry;
 use crate::state::Change;
 use crate::transaction::{GatherArrival, JoinArrival, NewJob, Outcome, Transaction};
@@ -92,7 +91,7 @@ pub enum End {
 /// Decides what an attempt writes. An attempt that fails or is given back writes nothing of what it did.
 pub fn decide(
     flow: &Flow,
-    def: &WorkerDef,
+    worker: &Worker,
     attempt: &Attempt,
     operations: &[Operation],
     end: End,
@@ -117,11 +116,12 @@ pub fn decide(
         }
         End::Error { error, fatal, retry_after_ms, roll } => {
             let failures = attempt.failures + 1;
-            if fatal || !retry::retries_left(def.retries, failures) {
+            if fatal || !retry::retries_left(worker.retries, failures) {
                 tx.entries.push(NewEntry::of(StepFailed { error: error.clone() }));
                 tx.outcome = Outcome::Fail { error };
             } else {
-                let delay_ms = retry_after_ms.unwrap_or_else(|| retry::delay_ms(def.backoff, failures, roll));
+                let delay_ms =
+                    retry_after_ms.unwrap_or_else(|| retry::delay_ms(worker.backoff, failures, roll));
                 tx.entries.push(retrying(attempt, error, delay_ms));
                 tx.outcome = Outcome::Retry { delay_ms };
             }
@@ -131,7 +131,7 @@ pub fn decide(
             let before = attempt.number.saturating_sub(1 + attempt.failures);
             let Some(delay_ms) = retry::unfit_delay_ms(before, roll) else {
                 let end = End::Error { error, fatal: false, retry_after_ms: None, roll };
-                return decide(flow, def, attempt, operations, end);
+                return decide(flow, worker, attempt, operations, end);
             };
             tx.entries.push(retrying(attempt, error, delay_ms));
             tx.outcome = Outcome::Postpone { delay_ms };
@@ -218,7 +218,7 @@ fn emit<'a>(
         }
         for join in &route.joins {
             to.push(join.spec.worker.clone());
-            let by = join.by.map(|field| {
+            let by = join.by.as_deref().map(|field| {
                 pairing::value(payload, field).unwrap_or_else(|| {
                     alone.push(join);
                     pairing::alone(&key)
@@ -245,7 +245,7 @@ fn emit<'a>(
 
 /// What the timeline says of an event that can pair with nothing.
 fn unpaired(join: &JoinSide, event: &str) -> NewEntry {
-    let (worker, by) = (&join.spec.worker, join.by.unwrap_or_default());
+    let (worker, by) = (&join.spec.worker, join.by.as_deref().unwrap_or_default());
     let message =
         format!("`{event}` pairs with nothing: worker `{worker}` joins by `{by}`, which has no value here");
     let fields = [("event", event), ("worker", worker.as_str()), ("by", by)];
@@ -256,6 +256,7 @@ fn unpaired(join: &JoinSide, event: &str) -> NewEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::def::WorkerDef;
     use crate::id::RunId;
     use crate::registry::Registry;
 
@@ -275,7 +276,8 @@ mod tests {
                 failures,
                 key: String::new(),
             };
-            decide(flow, &WORKER, &attempt, &[], End::Unfit { error: "no".into(), roll: 1.0 }).outcome
+            decide(flow, &Worker::from(&WORKER), &attempt, &[], End::Unfit { error: "no".into(), roll: 1.0 })
+                .outcome
         };
         assert_eq!(outcome(1, 0), Outcome::Postpone { delay_ms: 1_000 });
         // A failure of another kind, on code that it fitted, is no attempt of this kind.

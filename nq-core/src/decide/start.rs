@@ -13,7 +13,7 @@ const MANUAL: &str = "manual";
 
 /// Decides the beginning of a run with this entry worker and input.
 pub fn start(flow: &Flow, entry: &FlowStep, run: RunId, input: Value, registry_hash: &str) -> Start {
-    let event = entry.def.input.map(|event| event.name).unwrap_or_default().to_owned();
+    let event = entry.worker.input.clone().unwrap_or_default();
     let registry_hash = registry_hash.to_owned();
     let started = FlowStarted { event, input, trigger: MANUAL.into(), registry_hash, rerun_of: None };
     Start {

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::document::{RegistryDocument, Worker};
+use super::document::RegistryDocument;
 use super::graph::Graph;
 use super::schema::never_equal;
+use crate::registry::Worker;
 
 /// Something suspicious. Whoever intends it says so: `#[nq::worker(allow = ["…"])]` with its rule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::document::{Event, Flow, RegistryDocument, Step, Worker};
+use super::document::{Event, Flow, RegistryDocument, Step};
 use super::graph::Graph;
 use super::schema::narrowings;
+use crate::registry::Worker;
 
 /// What a change does to runs in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

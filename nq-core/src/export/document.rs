@@ -1,12 +1,11 @@
 //! The shape of the exported registry. Sorted, and the same from build to build as long as the workers are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::def::{Backoff, EventRef, OnFailure, WorkerDef};
-use crate::registry::{Flow as Wired, FlowStep, Registry};
+use crate::registry::{Event as Known, Flow as Wired, FlowStep, Registry, Role, WiringError, Worker};
 
 /// The version of the shape. It rises when a reader of the older one could no longer read it.
 pub const VERSION: u32 = 1;
@@ -45,55 +44,6 @@ pub struct RegistryDocument {
     pub event_index: BTreeMap<String, Vec<Consumer>>,
     /// The events that workers name, by name.
     pub events: BTreeMap<String, Event>,
-}
-
-/// A worker, as its attribute describes it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Worker {
-    /// What the rest of the document calls it: its path, since two flows may each have a worker of one name.
-    pub id: String,
-    /// Its name, unique within each of its flows.
-    pub name: String,
-    /// The names that it had before, as `name` or `flow/name`: it takes over what waits for those.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub was: Vec<String>,
-    /// The queue whose limits it shares with others.
-    pub queue: Option<String>,
-    /// The path of the function.
-    pub path: String,
-    /// The source file.
-    pub file: String,
-    /// The line of the function's name.
-    pub line: u32,
-    /// The flows that it is a step of; empty for a plain queue worker.
-    pub flows: Vec<String>,
-    /// The event that a run starts it with, where it is an entry.
-    pub input: Option<String>,
-    /// What it may emit.
-    pub emits: Vec<String>,
-    /// Runs once for each of these.
-    pub subscribes: Vec<String>,
-    /// Runs once when all of these have arrived, in this order.
-    pub joins: Vec<String>,
-    /// Runs once with all of these.
-    pub gathers: Vec<String>,
-    /// The field by which joined events pair.
-    pub by: Option<String>,
-    /// How many attempts may follow the first one.
-    pub retries: u32,
-    /// How the delay between attempts grows.
-    pub backoff: Backoff,
-    /// The longest that an attempt may take.
-    pub timeout_ms: Option<u64>,
-    /// How many steps of it one instance runs at a time.
-    pub concurrency: Option<u32>,
-    /// How many times it may take its process down with it.
-    pub max_crashes: u32,
-    /// What its failure means for the run.
-    pub on_failure: OnFailure,
-    /// The suspicious things that its author intends.
-    pub allow: Vec<String>,
 }
 
 /// A flow.
@@ -149,18 +99,6 @@ pub struct Consumer {
     pub role: Role,
 }
 
-/// How a worker takes an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Once for each.
-    Subscribes,
-    /// As one side of a join.
-    Joins,
-    /// All of them at once.
-    Gathers,
-}
-
 /// An event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -175,19 +113,18 @@ pub struct Event {
 impl RegistryDocument {
     /// The document of a program's registry.
     pub fn new(registry: &Registry) -> Self {
-        let mut events: BTreeMap<String, Event> = BTreeMap::new();
-        for event in registry.events.values() {
-            let (type_path, schema) = (Some(event.type_path.to_owned()), (event.schema)().to_value());
-            events.insert(event.name.to_owned(), Event { type_path, schema });
-        }
-        for event in registry.workers.iter().flat_map(|def| mentions(def)) {
-            let untyped = Event { type_path: None, schema: Value::Bool(true) };
-            events.entry(event.name.to_owned()).or_insert(untyped);
+        let described = |(name, event): (&String, &Known)| {
+            (name.clone(), Event { type_path: event.type_path().map(str::to_owned), schema: event.schema() })
+        };
+        let mut events: BTreeMap<String, Event> = registry.events.iter().map(described).collect();
+        for event in registry.workers.iter().flat_map(|worker| worker.mentions()) {
+            let untyped = || Event { type_path: None, schema: Value::Bool(true) };
+            events.entry(event.clone()).or_insert_with(untyped);
         }
         let mut event_index: BTreeMap<String, Vec<Consumer>> = BTreeMap::new();
         for flow in registry.flows.values() {
             for step in flow.steps.values() {
-                let worker = Worker::new(step.def);
+                let worker = &step.worker;
                 for (role, event) in worker.takes() {
                     let consumer = Consumer {
                         flow_id: flow.name.to_string(),
@@ -208,7 +145,7 @@ impl RegistryDocument {
             version: VERSION,
             compiled_at: None,
             hash: registry.hash.clone(),
-            workers: registry.workers.iter().map(|def| Worker::new(def)).collect(),
+            workers: registry.workers.iter().map(|worker| Worker::clone(worker)).collect(),
             flows: flows.collect(),
             event_index,
             events,
@@ -223,6 +160,34 @@ impl RegistryDocument {
             Some(version) if version != u64::from(VERSION) => Err(DocumentError::Version(version)),
             _ => Ok(serde_json::from_value(value)?),
         }
+    }
+
+    /// The registry of the program that this is the document of: what can be asked of that, and started, can be asked
+    /// of this, but for what only its types say of their payloads.
+    ///
+    /// ```
+    /// use nq_core::decide;
+    /// use nq_core::export::RegistryDocument;
+    /// use nq_core::id::RunId;
+    ///
+    /// # fn example(text: &str) -> Result<(), Box<dyn std::error::Error>> {
+    /// let registry = RegistryDocument::parse(text)?.registry()?;
+    /// let flow = registry.flow("order").ok_or("no such flow")?;
+    /// let entry = flow.entries().next().ok_or("no entry")?;
+    /// let start = decide::start(flow, entry, RunId::new("order-7")?, serde_json::json!({}), &registry.hash);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the names in it: nq has not written it so.
+    pub fn registry(&self) -> Result<Registry, WiringError> {
+        let known = |(name, event): (&String, &Event)| {
+            let Event { type_path, schema } = event.clone();
+            (name.clone(), Known::Described { type_path, schema })
+        };
+        Registry::of(self.workers.iter().cloned(), self.events.iter().map(known).collect())
     }
 
     /// The document as JSON, indented, with a line break at its end.
@@ -245,66 +210,11 @@ impl RegistryDocument {
     }
 }
 
-impl Worker {
-    fn new(def: &WorkerDef) -> Self {
-        let names = |events: &[EventRef]| events.iter().map(|event| event.name.to_owned()).collect();
-        // What is a set is sorted. The sides of a join are not one: their order is that of its input.
-        let sorted = |events: &[EventRef]| {
-            let names: BTreeSet<_> = events.iter().map(|event| event.name.to_owned()).collect();
-            names.into_iter().collect()
-        };
-        let texts = |texts: &[&str]| {
-            let texts: BTreeSet<_> = texts.iter().map(|text| (*text).to_owned()).collect();
-            texts.into_iter().collect()
-        };
-        Self {
-            id: def.path.to_owned(),
-            name: def.name.to_owned(),
-            was: texts(def.was),
-            queue: def.queue.map(str::to_owned),
-            path: def.path.to_owned(),
-            file: def.file.replace('\\', "/"),
-            line: (def.line)(),
-            flows: texts(def.flows),
-            input: def.input.filter(|_| def.is_entry()).map(|event| event.name.to_owned()),
-            emits: sorted(def.emits),
-            subscribes: sorted(def.subscribes),
-            joins: names(def.joins),
-            gathers: sorted(def.gathers),
-            by: def.by.map(str::to_owned),
-            retries: def.retries,
-            backoff: def.backoff,
-            timeout_ms: def.timeout_ms,
-            concurrency: def.concurrency,
-            max_crashes: def.max_crashes,
-            on_failure: def.on_failure,
-            allow: texts(def.allow),
-        }
-    }
-
-    /// Whether it takes over the jobs of the worker that had this name in this flow.
-    pub fn takes_over(&self, flow: &str, name: &str) -> bool {
-        self.was.iter().any(|was| match was.split_once('/') {
-            Some((of, had)) => of == flow && had == name,
-            None if self.flows.is_empty() => was == flow && was == name,
-            None => was == name && self.flows.iter().any(|own| own == flow),
-        })
-    }
-
-    /// The events that it takes, and how.
-    pub fn takes(&self) -> impl Iterator<Item = (Role, &String)> {
-        let subscribes = self.subscribes.iter().map(|event| (Role::Subscribes, event));
-        let joins = self.joins.iter().map(|event| (Role::Joins, event));
-        let gathers = self.gathers.iter().map(|event| (Role::Gathers, event));
-        subscribes.chain(joins).chain(gathers)
-    }
-}
-
 impl Flow {
     fn new(flow: &Wired) -> Self {
-        let step = |step: &FlowStep| (step.def.name.to_owned(), Step::new(step));
+        let step = |step: &FlowStep| (step.worker.name.clone(), Step::new(step));
         let entries: BTreeMap<_, _> = flow.entries().map(step).collect();
-        let steps = flow.steps.values().filter(|step| !step.def.is_entry()).map(step).collect();
+        let steps = flow.steps.values().filter(|step| !step.worker.is_entry()).map(step).collect();
         let only = if entries.len() == 1 { entries.values().next().cloned() } else { None };
         Self { entry: only, entries, steps }
     }
@@ -312,14 +222,8 @@ impl Flow {
 
 impl Step {
     fn new(step: &FlowStep) -> Self {
-        let Worker { id, name, input, subscribes, joins, gathers, .. } = Worker::new(step.def);
+        let Worker { id, name, input, subscribes, joins, gathers, .. } = Worker::clone(&step.worker);
         let queue = step.spec.queue.to_string();
         Self { step: name, queue, worker_id: id, input, subscribes, joins, gathers }
     }
-}
-
-/// Every event that the attribute names.
-fn mentions(def: &WorkerDef) -> impl Iterator<Item = &EventRef> {
-    let lists = [def.emits, def.subscribes, def.joins, def.gathers];
-    def.input.iter().chain(lists.into_iter().flatten())
 }

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::document::{RegistryDocument, Role, Worker};
+use super::document::RegistryDocument;
+use crate::registry::{Role, Worker};
 
 /// A flow, ready to be drawn.
 struct Drawing<'a> {

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::document::{Flow, RegistryDocument, Worker};
+use super::document::{Flow, RegistryDocument};
+use crate::registry::Worker;
 
 /// The workers of a flow, and who leads to whom.
 pub(super) struct Graph<'a> {

@@ -12,8 +12,8 @@ mod tests;
 
 pub use check::{Finding, RULES, check};
 pub use diff::{Change, Effect, diff};
-pub use document::{
-    Consumer, DocumentError, Event, Flow, JSON_SCHEMA, RegistryDocument, Role, Step, VERSION, Worker,
-};
+pub use document::{Consumer, DocumentError, Event, Flow, JSON_SCHEMA, RegistryDocument, Step, VERSION};
 pub use draw::{dot, mermaid};
 pub use schema::ranges;
+
+pub use crate::registry::{Role, Worker};

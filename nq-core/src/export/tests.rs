@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::decide;
 use crate::def::{EventDef, EventRef, WorkerDef};
+use crate::id::RunId;
 use crate::registry::Registry;
 
 const fn event(name: &'static str) -> EventRef {
@@ -33,8 +35,12 @@ fn with_events<const N: usize>(
     workers: impl IntoIterator<Item = WorkerDef>,
     events: [EventDef; N],
 ) -> RegistryDocument {
+    RegistryDocument::new(&registry(workers, events))
+}
+
+fn registry<const N: usize>(workers: impl IntoIterator<Item = WorkerDef>, events: [EventDef; N]) -> Registry {
     let workers = workers.into_iter().map(|def| &*Box::leak(Box::new(def)));
-    RegistryDocument::new(&Registry::new(workers, events).unwrap())
+    Registry::new(workers, events).unwrap()
 }
 
 /// One of each: an entry, a subscriber, a gather and a join.
@@ -83,6 +89,39 @@ fn the_document_has_the_shape_of_its_json_schema() {
         json["workers"][0]["backoff"],
         json!({ "kind": "exponential", "baseMs": 1_000, "maxMs": 300_000 })
     );
+}
+
+#[test]
+fn a_document_starts_the_runs_that_its_program_starts() {
+    let number = EventDef {
+        name: "in",
+        key: 0,
+        type_path: "f::In",
+        type_key: 0,
+        fields: None,
+        schema: || schemars::schema_for!(u32),
+        read: |_| Ok(()),
+    };
+    let mut workers = all();
+    workers[2].was = &["total", "f/sums"];
+    workers[3].flows = &["f", "g"];
+    workers.push(WorkerDef { flows: &[], retries: 1, was: &["letter"], ..entry("mail", &[]) });
+    workers.push(WorkerDef { flows: &["g"], ..entry("other", &[D, C]) });
+    let own = registry(workers, [number]);
+    let document = RegistryDocument::new(&own);
+    let read = RegistryDocument::parse(&document.to_json()).unwrap().registry().unwrap();
+
+    assert_eq!(read.hash, own.hash);
+    assert_eq!(format!("{:?}", read.flows), format!("{:?}", own.flows));
+    assert_eq!(RegistryDocument::new(&read), document);
+    let start = |registry: &Registry, flow: &str, entry: &str| {
+        let flow = registry.flow(flow).unwrap();
+        let entry = flow.entries().find(|step| step.worker.name == entry).unwrap();
+        decide::start(flow, entry, RunId::new("r").unwrap(), json!(7), &registry.hash)
+    };
+    for (flow, entry) in [("f", "split"), ("g", "other"), ("mail", "mail")] {
+        assert_eq!(start(&read, flow, entry), start(&own, flow, entry), "{flow}");
+    }
 }
 
 #[test]

@@ -164,8 +164,7 @@ impl<'a> Replay<'a> {
     /// The entry step of a run in which nothing has begun: the timeline does not name it.
     fn entry_step(&mut self, first: &Entry) -> Result<JobSpec, ForkError> {
         let event = first.says::<FlowStarted>().map(|started| started.event).unwrap_or_default();
-        let takes =
-            |step: &&FlowStep| step.def.is_entry() && step.def.input.is_some_and(|input| input.name == event);
+        let takes = |step: &&FlowStep| step.worker.is_entry() && step.worker.input.as_ref() == Some(&event);
         let mut entries: Vec<_> = if let Some(flow) = self.registry.flows.get(self.flow) {
             flow.steps.values().filter(takes).map(|step| step.spec.worker.clone()).collect()
         } else {
@@ -202,11 +201,11 @@ impl<'a> Replay<'a> {
             if place.gathers() {
                 let gather = self.known_in_commit(step, place, &worker, entry.id.n);
                 self.lists.entry(gather).or_default().push(entry.id);
-            } else if place.step.def.joins.is_empty() {
+            } else if place.step.worker.joins.is_empty() {
                 self.cause(StepId::new(worker, entry.id), place, vec![input]);
             } else {
                 let nth = sides.entry(worker.clone()).or_default();
-                let joined = (0..).zip(place.step.def.joins).filter(|(_, joined)| joined.name == event);
+                let joined = (0..).zip(&place.step.worker.joins).filter(|(_, joined)| **joined == event);
                 let Some((side, _)) = { joined }.nth(*nth) else {
                     return Err(self.wiring(format!(
                         "worker `{worker}` got the event `{event}`, and does not join it any more: put it back among its \
@@ -216,8 +215,9 @@ impl<'a> Replay<'a> {
                 *nth += 1;
                 let by = place
                     .step
-                    .def
+                    .worker
                     .by
+                    .as_deref()
                     .map(|field| pairing::value(&payload, field).unwrap_or_else(|| pairing::alone(&key)));
                 let join = self.known_in_commit(step, place, &worker, entry.id.n);
                 self.arrive(join, place, side, by.unwrap_or_default(), input);
@@ -228,7 +228,7 @@ impl<'a> Replay<'a> {
 
     /// An event arrives at a join, as in the ledger: the step runs if every other side has a partner.
     fn arrive(&mut self, join: Name, place: Place<'a>, side: u32, by: String, this: Input) {
-        let sides = place.step.def.joins.len() as u32;
+        let sides = place.step.worker.joins.len() as u32;
         let at = |side: u32| (join.clone(), side, by.clone());
         if (0..sides).any(|other| other != side && !self.joins.contains_key(&at(other))) {
             let waiting = self.joins.entry(at(side)).or_default();
@@ -446,7 +446,7 @@ fn formers(flow: &Flow, worker: &Name) -> impl Iterator<Item = Name> {
 
 impl Place<'_> {
     fn gathers(self) -> bool {
-        !self.step.def.gathers.is_empty()
+        !self.step.worker.gathers.is_empty()
     }
 }
 

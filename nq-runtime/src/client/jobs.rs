@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use nq_core::bounds::Worker;
 use nq_core::id::{IdError, QueueName};
-use nq_core::registry::flows_of;
 use nq_core::store::{JobSummary, JobsQuery, QueueCounts, StoreError};
 
 use super::Client;
@@ -105,7 +104,7 @@ impl Client {
     }
 
     async fn set_paused<W: Worker>(&self, paused: bool) -> Result<(), StoreError> {
-        for flow in flows_of(W::DEF) {
+        for flow in W::DEF.flow_names() {
             self.store().pause(&QueueName::of(flow, W::DEF.name), paused).await?;
         }
         Ok(())

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use nq_core::bounds::{InputOf, Worker};
 use nq_core::id::{IdError, RunId};
-use nq_core::registry::{Registry, flows_of};
+use nq_core::registry::Registry;
 use nq_core::store::Store;
 use serde_json::Value;
 
@@ -77,11 +77,11 @@ impl Client {
     /// # }
     /// ```
     pub fn start<W: Worker>(&self, input: impl InputOf<W>) -> StartRun<'_> {
-        let mut flows = flows_of(W::DEF);
+        let mut flows = W::DEF.flow_names();
         let flow = flows.next().unwrap_or_default();
         if flows.next().is_some() {
             let worker = W::DEF.name.to_owned();
-            let flows = flows_of(W::DEF).map(ToOwned::to_owned).collect();
+            let flows = W::DEF.flow_names().map(ToOwned::to_owned).collect();
             return StartRun::refused(&self.parts, StartError::SeveralFlows { worker, flows });
         }
         self.flow(flow).start::<W>(input)

@@ -5,9 +5,8 @@ use std::fmt;
 use std::sync::OnceLock;
 
 use jsonschema::{ValidationError, Validator};
-use nq_core::def::EventDef;
 use nq_core::limits;
-use nq_core::registry::{FlowStep, Registry};
+use nq_core::registry::{Event, FlowStep, Registry};
 use serde_json::Value;
 
 use super::error::{StartError, Violation};
@@ -19,11 +18,12 @@ const MAX_VIOLATION_BYTES: usize = 1024;
 
 /// The typed events of a program with their validators. All clones of a client share them.
 pub(super) struct Schemas {
-    events: HashMap<&'static str, Schema>,
+    events: HashMap<String, Schema>,
 }
 
 struct Schema {
-    event: EventDef,
+    name: String,
+    event: Event,
     /// Compiled when the first input is checked against it. Where the schema cannot be used: why.
     validator: OnceLock<Result<Validator, String>>,
 }
@@ -31,14 +31,17 @@ struct Schema {
 impl Schemas {
     /// The schemas of the events that this program has. Nothing is compiled yet.
     pub(super) fn new(registry: &Registry) -> Self {
-        let schema = |event: &EventDef| Schema { event: *event, validator: OnceLock::new() };
-        Self { events: registry.events.values().map(|event| (event.name, schema(event))).collect() }
+        let schema = |(name, event): (&String, &Event)| {
+            let (name, event) = (name.clone(), event.clone());
+            (name.clone(), Schema { name, event, validator: OnceLock::new() })
+        };
+        Self { events: registry.events.iter().map(schema).collect() }
     }
 
     /// Checks an input against the schema of the event that the entry takes, then reads it as that event: a schema does
     /// not say all that a type asks for, such as that `1.0` is no integer.
     pub(super) fn check(&self, entry: &FlowStep, input: &Value) -> Result<(), StartError> {
-        let schema = entry.def.input.and_then(|input| self.events.get(input.name));
+        let schema = entry.worker.input.as_ref().and_then(|input| self.events.get(input));
         schema.map_or(Ok(()), |schema| schema.check(input))
     }
 }
@@ -58,7 +61,7 @@ impl Schema {
         if !violations.is_empty() {
             return Err(self.invalid(violations));
         }
-        (self.event.read)(input).map_err(|misfit| {
+        self.event.read(input).map_err(|misfit| {
             let message = limits::cut_to(misfit.message, MAX_VIOLATION_BYTES);
             self.invalid(vec![Violation { pointer: misfit.pointer, message }])
         })
@@ -66,13 +69,13 @@ impl Schema {
 
     fn validator(&self) -> &Result<Validator, String> {
         self.validator.get_or_init(|| {
-            let schema = (self.event.schema)().to_value();
-            jsonschema::validator_for(&schema).map_err(|error| format!("its schema cannot be used: {error}"))
+            jsonschema::validator_for(&self.event.schema())
+                .map_err(|error| format!("its schema cannot be used: {error}"))
         })
     }
 
     fn invalid(&self, violations: Vec<Violation>) -> StartError {
-        StartError::Invalid { event: self.event.name.to_owned(), violations }
+        StartError::Invalid { event: self.name.clone(), violations }
     }
 }
 
@@ -88,7 +91,8 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use nq_core::def::{EventRef, WorkerDef};
+    use nq_core::def::{EventDef, EventRef, WorkerDef};
+    use nq_core::export::RegistryDocument;
     use serde_json::json;
 
     use super::super::Client;
@@ -128,5 +132,18 @@ mod tests {
             assert!(refused.to_string().contains("order"), "{refused}");
         }
         assert_eq!(MADE.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn what_a_document_says_of_an_event_is_checked_too() {
+        let placed = EventDef {
+            schema: || schemars::json_schema!({ "type": "object", "required": ["order"] }),
+            ..PLACED
+        };
+        let document = RegistryDocument::new(&Registry::new([&CHARGE], [placed]).unwrap());
+        let client = Client::new(Arc::new(MemoryStore::new()), Arc::new(document.registry().unwrap()), 1024);
+        client.start_json("order", json!({ "order": 7 })).await.unwrap();
+        let refused = client.start_json("order", json!({})).await.unwrap_err();
+        assert!(refused.to_string().contains("order"), "{refused}");
     }
 }

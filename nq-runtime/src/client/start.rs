@@ -161,12 +161,12 @@ fn no_flow(registry: &Registry, flow: &str) -> StartError {
 }
 
 fn entry<'f>(flow: &'f Flow, name: Option<&str>) -> Result<&'f FlowStep, StartError> {
-    let mut entries = flow.entries().filter(|step| name.is_none_or(|name| step.def.name == name));
+    let mut entries = flow.entries().filter(|step| name.is_none_or(|name| step.worker.name == name));
     match (entries.next(), entries.next()) {
         (Some(entry), None) => Ok(entry),
         _ => Err(StartError::NoEntry {
             flow: flow.name.to_string(),
-            entries: flow.entries().map(|step| step.def.name.to_owned()).collect(),
+            entries: flow.entries().map(|step| step.worker.name.clone()).collect(),
         }),
     }
 }

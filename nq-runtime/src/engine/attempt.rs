@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use nq_core::decide::{self, Attempt, Ended, decide};
 use nq_core::id::step_key;
-use nq_core::registry::Flow;
+use nq_core::registry::{Flow, Worker};
 use nq_core::store::{Lease, Store};
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -45,6 +45,7 @@ pub(super) struct Begun {
     pub(super) shared: Arc<Shared>,
     pub(super) handler: &'static Handler,
     pub(super) flow: Arc<Flow>,
+    pub(super) worker: Arc<Worker>,
     pub(super) lease: Lease,
     pub(super) stop: CancellationToken,
     pub(super) kill: oneshot::Receiver<Kill>,
@@ -53,7 +54,7 @@ pub(super) struct Begun {
 /// Runs one attempt and tells the engine what comes of it.
 pub(super) async fn attempt(guard: Guard, begun: Begun) {
     let lease = &begun.lease;
-    let (handler, flow) = (begun.handler, begun.flow.clone());
+    let (flow, worker) = (begun.flow.clone(), begun.worker.clone());
     let parents: Vec<&str> = lease.inputs.iter().map(|input| input.key.as_str()).collect();
     let attempt = Attempt {
         key: step_key(&lease.run, lease.step.worker(), &parents),
@@ -68,8 +69,8 @@ pub(super) async fn attempt(guard: Guard, begun: Begun) {
     let running = Box::pin(AssertUnwindSafe(run(begun, &attempt)).catch_unwind());
     let end = running.await.unwrap_or_else(|panic| {
         let text = format!("the attempt ended in a panic: {}", panic_text(panic));
-        let tx =
-            decide(&flow, handler.def, &attempt, &[], decide::failed(text, false, None, fastrand::f64()));
+        let failed = decide::failed(text, false, None, fastrand::f64());
+        let tx = decide(&flow, &worker, &attempt, &[], failed);
         Message::Write { tx, bytes: 0, reply: None }
     });
     guard.tell(end);
@@ -77,26 +78,25 @@ pub(super) async fn attempt(guard: Guard, begun: Begun) {
 
 /// Makes the step, calls the handler, and decides what comes of it.
 async fn run(begun: Begun, attempt: &Attempt) -> Message {
-    let Begun { shared, handler, flow, lease, stop, kill } = begun;
-    let def = handler.def;
+    let Begun { shared, handler, flow, worker, lease, stop, kill } = begun;
     // An engine that is gone has let go of the attempt.
     let mut killed = pin!(async { kill.await.unwrap_or(Kill::Lost) });
     let prepared = tokio::select! {
-        prepared = prepare(&*shared.store, &shared.link, &lease, attempt, &flow, def) => prepared,
-        kill = &mut killed => return finish(shared.max_payload, attempt, &flow, handler, None, kill.ended()),
+        prepared = prepare(&*shared.store, &shared.link, &lease, attempt, &flow, &worker) => prepared,
+        kill = &mut killed => return finish(shared.max_payload, attempt, &flow, &worker, None, kill.ended()),
     };
     let (inputs, own) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
             let ended = Some(Ended::Failed(describe(unprepared(error))));
-            return finish(shared.max_payload, attempt, &flow, handler, None, ended);
+            return finish(shared.max_payload, attempt, &flow, &worker, None, ended);
         }
     };
     let step = Step {
         inner: Arc::new(Inner {
             attempt: attempt.clone(),
             flow: flow.clone(),
-            def,
+            worker: worker.clone(),
             inputs,
             provided: shared.provided.clone(),
             client: shared.client.clone(),
@@ -112,7 +112,7 @@ async fn run(begun: Begun, attempt: &Attempt) -> Message {
 
     // It is dropped below, and not where a panic of its drop would hide how the attempt ended.
     let mut called = Quiet::new(call(handler, step.clone(), shared.dispatch.as_ref()));
-    let timeout = def.timeout_ms.map(Duration::from_millis);
+    let timeout = worker.timeout_ms.map(Duration::from_millis);
     let mut ended = tokio::select! {
         returned = &mut called => match returned {
             Ok(Ok(result)) => Some(Ended::Returned(result)),
@@ -128,7 +128,7 @@ async fn run(begun: Begun, attempt: &Attempt) -> Message {
             *then = Some(panic);
         }
     }
-    finish(shared.max_payload, attempt, &flow, handler, Some(&step), ended)
+    finish(shared.max_payload, attempt, &flow, &worker, Some(&step), ended)
 }
 
 /// Calls the handler so that its log events become entries of the run.

@@ -48,11 +48,11 @@ impl Availability {
         let mut shared: HashMap<&str, usize> = HashMap::new();
         let mut own: HashMap<&str, usize> = HashMap::new();
         for (queue, step) in registry.queues() {
-            let limit = step.def.concurrency.unwrap_or(concurrency).max(1);
+            let limit = step.worker.concurrency.unwrap_or(concurrency).max(1);
             // A worker of several flows, or of several names, has a queue for each, and one limit.
-            let group = match step.def.queue {
+            let group = match &step.worker.queue {
                 Some(queue) => shared.entry(queue),
-                None => own.entry(step.def.path),
+                None => own.entry(&step.worker.id),
             };
             let group = *group.or_insert_with(|| {
                 groups.push(Group { limit, used: 0 });

@@ -57,8 +57,10 @@ impl Starter {
     pub(super) fn begin(&self, lease: Lease) -> Option<Held> {
         // By the queue and not by the name of the step: the worker, or its flow, may have had another name.
         let step = self.registry.step(&lease.queue);
-        let known = step.and_then(|(flow, step)| Some((flow, self.handlers.get(step.def.path).copied()?)));
-        let Some((flow, handler)) = known else {
+        let known = step.and_then(|(flow, step)| {
+            Some((flow, &step.worker, self.handlers.get(step.worker.id.as_str()).copied()?))
+        });
+        let Some((flow, worker, handler)) = known else {
             // Only queues of known workers are asked for.
             tracing::error!(flow = %lease.flow, step = %lease.step, "leased a step of an unknown worker");
             return None;
@@ -69,8 +71,9 @@ impl Starter {
             Held { fence: lease.fence, queue: lease.queue.clone(), stop: stop.clone(), kill: Some(kill) };
         // Made before the task: a runtime that is gone drops what is spawned on it.
         let guard = Guard::new(self.shared.link.clone(), &lease, stop.clone());
-        let (shared, flow) = (self.shared.clone(), flow.clone());
-        self.handle.spawn(attempt(guard, Begun { shared, handler, flow, lease, stop, kill: killed }));
+        let (shared, flow, worker) = (self.shared.clone(), flow.clone(), worker.clone());
+        let begun = Begun { shared, handler, flow, worker, lease, stop, kill: killed };
+        self.handle.spawn(attempt(guard, begun));
         Some(held)
     }
 }

@@ -1,11 +1,10 @@
 //! How attempts end, and what is decided to come of it.
 
 use nq_core::decide::{self, Attempt, Ended, Failure, decide};
-use nq_core::registry::Flow;
+use nq_core::registry::{Flow, Worker};
 
 use super::panics::quietly;
 use crate::error::Error;
-use crate::handler::Handler;
 use crate::link::{JobKey, Message};
 use crate::step::Step;
 
@@ -46,7 +45,7 @@ pub(super) fn finish(
     max_payload: usize,
     attempt: &Attempt,
     flow: &Flow,
-    handler: &Handler,
+    worker: &Worker,
     step: Option<&Step>,
     ended: Option<Ended>,
 ) -> Message {
@@ -55,7 +54,7 @@ pub(super) fn finish(
         return Message::Gone { key: JobKey { run: attempt.run.clone(), step: attempt.step.clone() } };
     };
     let end = decide::end(ended, &mut left, max_payload, fastrand::f64());
-    let mut tx = decide(flow, handler.def, attempt, &left.operations, end);
+    let mut tx = decide(flow, worker, attempt, &left.operations, end);
     if let Some(snapshot) = left.snapshot {
         decide::add_snapshot(&mut tx, snapshot);
     }

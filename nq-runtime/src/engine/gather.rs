@@ -3,12 +3,11 @@
 use std::iter::once;
 
 use nq_core::decide::{self, Attempt};
-use nq_core::def::WorkerDef;
 use nq_core::entry::EntryType;
 use nq_core::id::Name;
 use nq_core::ledger;
 use nq_core::limits::MAX_READ_ENTRIES;
-use nq_core::registry::Flow;
+use nq_core::registry::{Flow, Worker};
 use nq_core::store::{Arrived, Gathered, Lease, Store, StoreError};
 use nq_core::transaction::LogLine;
 use serde_json::json;
@@ -50,10 +49,10 @@ pub(super) async fn apart(
     lease: &Lease,
     attempt: &Attempt,
     flow: &Flow,
-    def: &WorkerDef,
+    worker: &Worker,
 ) -> Result<Option<LogLine>, StoreError> {
     let own = lease.step.worker();
-    let former = flow.former(|worker| worker.as_str() == def.name);
+    let former = flow.former(|waits| waits.as_str() == worker.name);
     let Some(today) = former.first().map(|former| &former.worker) else { return Ok(None) };
     for other in once(today).chain(former.iter().map(|former| &former.was.worker)) {
         if other == own {

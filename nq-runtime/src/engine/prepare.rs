@@ -1,9 +1,8 @@
 //! What an attempt needs beyond its lease.
 
 use nq_core::decide::Attempt;
-use nq_core::def::WorkerDef;
 use nq_core::entry::{Entry, EntryType};
-use nq_core::registry::Flow;
+use nq_core::registry::{Flow, Worker};
 use nq_core::store::{Arrived, ErrorKind, Lease, Read, Store, StoreError};
 
 use super::gather;
@@ -23,14 +22,14 @@ pub(super) async fn prepare(
     lease: &Lease,
     attempt: &Attempt,
     flow: &Flow,
-    def: &WorkerDef,
+    worker: &Worker,
 ) -> Result<(Vec<Arrived>, Vec<Entry>), StoreError> {
     let mut inputs = lease.inputs.clone();
-    if !def.gathers.is_empty() {
+    if !worker.gathers.is_empty() {
         // In boxes, so that the task of an attempt that gathers nothing has no room for them.
         inputs.extend(Box::pin(gather::list(store, lease)).await?);
         if lease.attempt == 1
-            && let Some(line) = Box::pin(gather::apart(store, lease, attempt, flow, def)).await?
+            && let Some(line) = Box::pin(gather::apart(store, lease, attempt, flow, worker)).await?
         {
             link.log(&lease.run, line);
         }

@@ -95,7 +95,7 @@ pub fn joined_untyped<I: DeserializeOwned>(step: &Step) -> Result<I, Error> {
 /// apart.
 fn sides(step: &Step) -> Result<&[Arrived], Error> {
     let arrived = step.inputs().iter().map(|arrived| &*arrived.event);
-    if arrived.clone().eq(step.worker().joins.iter().map(|event| event.name)) {
+    if arrived.clone().eq(&step.worker().joins) {
         return Ok(step.inputs());
     }
     let names: Vec<_> = arrived.map(|event| format!("`{event}`")).collect();

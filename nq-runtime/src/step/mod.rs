@@ -9,8 +9,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nq_core::decide::Attempt;
-use nq_core::def::WorkerDef;
-use nq_core::registry::Flow;
+use nq_core::registry::{Flow, Worker};
 use nq_core::state::State;
 use nq_core::store::{Arrived, Store};
 use tokio_util::sync::CancellationToken;
@@ -46,7 +45,7 @@ pub struct Step {
 pub(crate) struct Inner {
     pub(crate) attempt: Attempt,
     pub(crate) flow: Arc<Flow>,
-    pub(crate) def: &'static WorkerDef,
+    pub(crate) worker: Arc<Worker>,
     pub(crate) inputs: Vec<Arrived>,
     pub(crate) provided: Arc<Provided>,
     pub(crate) client: Client,
@@ -84,8 +83,8 @@ impl Step {
     }
 
     /// The worker.
-    pub fn worker(&self) -> &'static WorkerDef {
-        self.inner.def
+    pub fn worker(&self) -> &Worker {
+        &self.inner.worker
     }
 
     /// The ids of the run and the step, the number of the attempt and the idempotency key.

@@ -92,7 +92,7 @@ impl Step {
         let inner = &self.inner;
         drop(self.living(|| Recorded::effect(name))?);
         let end = End::Effect { position: position.clone(), name: name.into(), result };
-        let tx = decide(&inner.flow, inner.def, &inner.attempt, &[], end);
+        let tx = decide(&inner.flow, &inner.worker, &inner.attempt, &[], end);
         let n = self.write(tx, bytes).await?;
         self.journal().cure(&position);
         Ok(n)
@@ -117,7 +117,7 @@ impl Step {
         let inner = &self.inner;
         let (operations, bytes) = self.journal().take_buffered();
         let end = End::Checkpoint { position };
-        let tx = decide(&inner.flow, inner.def, &inner.attempt, &operations, end);
+        let tx = decide(&inner.flow, &inner.worker, &inner.attempt, &operations, end);
         let n = self.write(tx, bytes).await?;
         self.journal().committed(&operations, n);
         Ok(())

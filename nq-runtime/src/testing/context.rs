@@ -8,7 +8,7 @@ use nq_core::bounds::Worker;
 use nq_core::decide::{Attempt, OperationKind};
 use nq_core::def::Event;
 use nq_core::id::{EntryId, Name, RunId, StepId, step_key};
-use nq_core::registry::{Registry, flows_of};
+use nq_core::registry::Registry;
 use nq_core::state::State;
 use serde::Serialize;
 use serde_json::Value;
@@ -180,11 +180,11 @@ impl<W: Worker> TestCtx<W> {
         let def = W::DEF;
         let fixed = "the names of a worker are checked when it is compiled";
         let registry = Arc::new(Registry::new([def], []).expect(fixed));
-        let flow = flows_of(def).next().and_then(|flow| registry.flow(flow)).expect(fixed).clone();
-        let (run, worker) = (RunId::new("test").expect(fixed), Name::new(def.name).expect(fixed));
+        let flow = def.flow_names().next().and_then(|flow| registry.flow(flow)).expect(fixed).clone();
+        let (run, name) = (RunId::new("test").expect(fixed), Name::new(def.name).expect(fixed));
         let attempt = Attempt {
-            key: step_key(&run, &worker, &[]),
-            step: StepId::new(worker, EntryId { ms: 0, n: 1 }),
+            key: step_key(&run, &name, &[]),
+            step: StepId::new(name, EntryId { ms: 0, n: 1 }),
             run,
             fence: 1,
             number: self.attempt,
@@ -196,7 +196,7 @@ impl<W: Worker> TestCtx<W> {
             inner: Arc::new(Inner {
                 attempt,
                 flow,
-                def,
+                worker: Arc::new(def.into()),
                 inputs: Vec::new(),
                 provided: Arc::new(Provided::default()),
                 client: Client::new(store.clone(), registry, max_payload),

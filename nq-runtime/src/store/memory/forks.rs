@@ -90,17 +90,17 @@ impl World {
         };
         let mut operations = Vec::new();
         for _ in 0..self.rng.u32(0..4) {
-            let kind = match step.def.emits {
+            let kind = match &step.worker.emits {
                 emits if !emits.is_empty() && self.rng.u32(0..3) > 0 => {
                     let id = [json!(1), json!(2), json!(null)][self.rng.usize(0..3)].clone();
-                    let event = emits[self.rng.usize(0..emits.len())].name.into();
+                    let event = emits[self.rng.usize(0..emits.len())].as_str().into();
                     OperationKind::Emit { event, payload: json!({ "id": id }) }
                 }
                 _ => OperationKind::Change(Change::Incr { key: "n".into(), by: 1 }),
             };
             operations.push(Operation { position: next(), kind });
         }
-        decide(flow, step.def, &attempt, &operations, end(next()))
+        decide(flow, &step.worker, &attempt, &operations, end(next()))
     }
 
     /// Lets a run do this and that. Returns whether it still runs.

@@ -1,0 +1,49 @@
+//! An event as the registry knows it.
+
+use serde_json::Value;
+
+use crate::def::{EventDef, Misfit};
+
+/// An event that workers name.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A type of this program.
+    Typed(EventDef),
+    /// What a document says of it.
+    Described {
+        /// The path of the Rust type; none for an untyped event, named by a string.
+        type_path: Option<String>,
+        /// The JSON Schema of the payload.
+        schema: Value,
+    },
+}
+
+impl Event {
+    /// The path of the Rust type; none for an untyped event.
+    pub fn type_path(&self) -> Option<&str> {
+        match self {
+            Self::Typed(def) => Some(def.type_path),
+            Self::Described { type_path, .. } => type_path.as_deref(),
+        }
+    }
+
+    /// The JSON Schema of the payload. Of a type it is made anew by each call.
+    pub fn schema(&self) -> Value {
+        match self {
+            Self::Typed(def) => (def.schema)().to_value(),
+            Self::Described { schema, .. } => schema.clone(),
+        }
+    }
+
+    /// Reads a payload as a worker will. Where the type is not known, the schema says all.
+    ///
+    /// # Errors
+    ///
+    /// Where and why the payload is not what the type reads.
+    pub fn read(&self, payload: &Value) -> Result<(), Misfit> {
+        match self {
+            Self::Typed(def) => (def.read)(payload),
+            Self::Described { .. } => Ok(()),
+        }
+    }
+}
