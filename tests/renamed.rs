@@ -69,6 +69,7 @@ async fn earlier_versions(store: &dyn Store) -> RunId {
     let mut turn = Turn {
         instance: InstanceId::new("second").unwrap(),
         number: 1,
+        starts: Vec::new(),
         writes: Vec::new(),
         renewals: Vec::new(),
         wants: vec![Want { queue: QueueName::of("renamed", "deploy"), max: 1 }],

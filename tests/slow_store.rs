@@ -85,6 +85,7 @@ async fn load_holds_up_nothing<S: Store + Debug>(store: S) {
     let killed = Turn {
         instance: InstanceId::new("killed").unwrap(),
         number: 1,
+        starts: Vec::new(),
         writes: Vec::new(),
         renewals: Vec::new(),
         wants: vec![Want { queue: QueueName::of("orphan", "orphan"), max: 1 }],

@@ -225,12 +225,29 @@ pub struct Turn {
     /// The turn's number on the lane, from 1, without a gap. A turn whose reply was lost is sent again with
     /// the same number and the same content.
     pub number: u64,
+    /// The runs to begin, each alone. None has a [fork](Start::fork).
+    pub starts: Vec<Start>,
     /// What attempts write, each alone: all or nothing, whatever happens to its neighbours.
     pub writes: Vec<Transaction>,
-    /// The leases to prolong. Renewed before anything is leased.
+    /// The leases to prolong, before anything else.
     pub renewals: Vec<Renewal>,
-    /// The jobs to lease, after the writes: a job that a write enqueues can be leased by the same turn.
+    /// The jobs to lease, last: a job that a start or a write of the turn enqueues can be leased by it.
     pub wants: Vec<Want>,
     /// How long a lease lasts, in milliseconds.
     pub lease_ms: u64,
+}
+
+impl Turn {
+    /// A turn of this instance that asks for nothing yet; leases last for so many milliseconds.
+    pub fn new(instance: InstanceId, number: u64, lease_ms: u64) -> Self {
+        Self {
+            instance,
+            number,
+            starts: Vec::new(),
+            writes: Vec::new(),
+            renewals: Vec::new(),
+            wants: Vec::new(),
+            lease_ms,
+        }
+    }
 }

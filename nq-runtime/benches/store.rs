@@ -68,6 +68,7 @@ async fn steps(store: &SqliteStore, concurrency: usize, runs: usize) {
         let turn = Turn {
             instance: instance.clone(),
             number,
+            starts: Vec::new(),
             writes: leases.iter().map(|lease| finish(lease, &indexes)).collect(),
             renewals: Vec::new(),
             wants: STEPS

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use nq_core::id::{RunId, StepId};
-use nq_core::store::{Answer, Lease};
-use nq_core::transaction::{LogLine, Transaction};
+use nq_core::store::{Answer, Lease, StartAnswer};
+use nq_core::transaction::{LogLine, Start, Transaction};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -56,6 +56,15 @@ pub(crate) enum Message {
         /// Who waits.
         reply: Option<oneshot::Sender<Answer>>,
     },
+    /// A run to begin, and who waits for the answer.
+    Start {
+        /// What it begins with.
+        start: Box<Start>,
+        /// How many bytes of payload it has, about.
+        bytes: usize,
+        /// Who waits.
+        reply: oneshot::Sender<StartAnswer>,
+    },
     /// The attempt is over and writes nothing: its lease was lost.
     Gone {
         /// The job.
@@ -86,6 +95,14 @@ impl Link {
         };
         let (reply, answer) = oneshot::channel();
         messages.send(Message::Write { tx, bytes, reply: Some(reply) }).ok()?;
+        answer.await.ok()
+    }
+
+    /// Begins a run with the next turn of the engine; none if there is no engine that could.
+    pub(crate) async fn start(&self, start: Start, bytes: usize) -> Option<StartAnswer> {
+        let Self::Engine { messages, .. } = self else { return None };
+        let (reply, answer) = oneshot::channel();
+        messages.send(Message::Start { start: Box::new(start), bytes, reply }).ok()?;
         answer.await.ok()
     }
 

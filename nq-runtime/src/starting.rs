@@ -2,17 +2,41 @@
 
 use std::time::Duration;
 
-use nq_core::store::{ErrorKind, Started, Store, StoreError};
+use nq_core::store::{ErrorKind, StartAnswer, Started, Store, StoreError};
 use nq_core::transaction::Start;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::ids;
+use crate::link::Link;
 
 /// How many other ids a run gets whose own belongs to a part of the store that is away.
 const OTHER_IDS: u32 = 8;
 
 /// How long a start is sent again to a store that does not answer.
 const START_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Begins a run with the next turn of this instance, if that is what its store is best at, or else as
+/// [`until_answered`] does. `bytes` is the size of its input.
+pub(crate) async fn begin(
+    store: &dyn Store,
+    link: &Link,
+    start: &mut Start,
+    bytes: usize,
+    given: bool,
+) -> Result<Started, StoreError> {
+    if !store.starts_with_turns() {
+        return until_answered(store, start, given).await;
+    }
+    match timeout(START_PATIENCE, link.start(start.clone(), bytes)).await {
+        Ok(Some(StartAnswer::Started(started))) => Ok(started),
+        Ok(Some(StartAnswer::IdTaken)) => Err(start.id_taken()),
+        Ok(Some(StartAnswer::Unsent)) => until_answered(store, start, given).await,
+        // An engine that is gone may have sent it with its last turn.
+        Ok(Some(StartAnswer::Later) | None) => until_answered(store, start, true).await,
+        // It has had its time. What the store says now is the answer.
+        Err(_) => store.start(start).await,
+    }
+}
 
 /// Sends a start until the store answers: the id makes it one run. A store that keeps runs in several places may have
 /// room for another id, as long as the run can be nowhere yet and nobody has `given` it its id.

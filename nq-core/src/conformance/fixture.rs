@@ -356,14 +356,7 @@ impl Peer<'_> {
     /// A turn that follows the last one.
     pub(super) fn next(&mut self) -> Turn {
         self.number += 1;
-        Turn {
-            instance: self.id.clone(),
-            number: self.number,
-            writes: Vec::new(),
-            renewals: Vec::new(),
-            wants: Vec::new(),
-            lease_ms: self.lease_ms,
-        }
+        Turn::new(self.id.clone(), self.number, self.lease_ms)
     }
 
     /// Sends a turn, the next or any.

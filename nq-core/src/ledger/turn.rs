@@ -1,5 +1,6 @@
 //! The turn: renewals, writes and leases of one instance, safe to send again.
 
+use super::acts::start;
 use super::commit::commit;
 use super::damage::{Taken, readable, spoil, take};
 use super::page::Page;
@@ -10,7 +11,7 @@ use crate::id::{InstanceId, RunId, StepId};
 use crate::limits;
 use crate::record::{JobRecord, JobState, LaneRecord, RunRecord};
 use crate::status::RunStatus;
-use crate::store::{Arrived, Lease, RenewAnswer, TurnReply};
+use crate::store::{Arrived, ErrorKind, Lease, RenewAnswer, StartAnswer, TurnReply};
 use crate::transaction::{Renewal, Turn};
 
 /// What a lane has to say against a turn.
@@ -55,7 +56,8 @@ pub fn turn<R: Records>(
     let lane = records.lane(&turn.instance)?.unwrap_or_default();
     let (number, last) = (turn.number, lane.number);
     if number == last && last != 0 {
-        return resent(records, lane).map(Ok);
+        let started = begin(records, turn, now_ms)?;
+        return resent(records, lane, started).map(Ok);
     }
     if number <= last {
         return Ok(Err(LaneError::Overtaken { number, last }));
@@ -69,6 +71,7 @@ pub fn turn<R: Records>(
     for renewal in &turn.renewals {
         reply.renewed.push(renew(records, renewal, until_ms)?);
     }
+    reply.started = begin(records, turn, now_ms)?;
     for write in &turn.writes {
         reply.answers.push(commit(records, write, now_ms)?);
     }
@@ -104,8 +107,25 @@ pub fn turn<R: Records>(
     Ok(Ok(reply))
 }
 
+/// Begins the runs of a turn. Once they have begun, this changes nothing.
+fn begin<R: Records>(records: &mut R, turn: &Turn, now_ms: u64) -> Result<Vec<StartAnswer>, R::Error> {
+    let mut begun = Vec::with_capacity(turn.starts.len());
+    for one in &turn.starts {
+        begun.push(match readable::<R, _>(start(records, one, now_ms))? {
+            Ok(Ok(started)) => StartAnswer::Started(started),
+            Ok(Err(refused)) if refused.kind() == ErrorKind::Conflict => StartAnswer::IdTaken,
+            Ok(Err(_)) | Err(_) => StartAnswer::Later,
+        });
+    }
+    Ok(begun)
+}
+
 /// The answers of the last turn, its leases as they stand now.
-fn resent<R: Records>(records: &mut R, lane: LaneRecord) -> Result<TurnReply, R::Error> {
+fn resent<R: Records>(
+    records: &mut R,
+    lane: LaneRecord,
+    started: Vec<StartAnswer>,
+) -> Result<TurnReply, R::Error> {
     let mut leases = Vec::new();
     for (run, step, fence) in lane.leased {
         // What cannot be read any more is found when its lease has run out.
@@ -118,7 +138,7 @@ fn resent<R: Records>(records: &mut R, lane: LaneRecord) -> Result<TurnReply, R:
             leases.push(view(&run, &job, inputs));
         }
     }
-    Ok(TurnReply { answers: lane.answers, renewed: lane.renewed, leases })
+    Ok(TurnReply { started, answers: lane.answers, renewed: lane.renewed, leases })
 }
 
 fn renew<R: Records>(records: &mut R, renewal: &Renewal, until_ms: u64) -> Result<RenewAnswer, R::Error> {

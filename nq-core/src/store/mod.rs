@@ -47,7 +47,7 @@ pub use self::offer::{Interest, Offer, Take};
 pub use self::query::{JobSummary, JobsQuery, Queries, QueueCounts, RunsPage, RunsQuery};
 pub use self::reads::{Gathered, Read};
 pub use self::tick::{Retention, Tick, Ticked};
-pub use self::turn::{Answer, Arrived, Lease, RenewAnswer, TurnReply};
+pub use self::turn::{Answer, Arrived, Lease, RenewAnswer, StartAnswer, Started, TurnReply};
 use crate::id::{EntryId, InstanceId, QueueName, RunId};
 use crate::transaction::{Act, LogLine, Start, Turn};
 #[cfg(doc)]
@@ -58,8 +58,11 @@ use crate::transaction::{Transaction, Want};
 pub trait Store: Queries + Send + Sync + fmt::Debug + 'static {
     /// The hot path: everything that an instance has finished, renews and can take.
     ///
-    /// **Order**: renewals, then writes in their order, then leases in the order of the wants. So a job
-    /// that a write enqueues can be leased by the same turn.
+    /// **Order**: renewals, then starts and writes, each in their order, then leases in the order of the wants. So a job
+    /// that a start or a write enqueues can be leased by the same turn.
+    ///
+    /// **Starts** are those of [`Store::start`], by the same rules and as durable, each answered by itself. A start that
+    /// would be an error there is an answer here, and no error of the turn.
     ///
     /// **What cannot be read** harms nobody else: a job whose record or input is damaged is a dead letter that names
     /// run and step, as if its step had failed for good, and the rest of the turn goes on. A write of a run that is
@@ -75,7 +78,8 @@ pub trait Store: Queries + Send + Sync + fmt::Debug + 'static {
     /// ended are dropped instead of leased.
     ///
     /// **Idempotent by the lane**: the number of the last turn again gets the answers of the last turn, and
-    /// its leases that still stand; nothing is applied twice. A lower number, or a gap, is
+    /// its leases that still stand; nothing is applied twice. A run that the turn has begun is
+    /// [`Started::Existing`] then. A lower number, or a gap, is
     /// [`ErrorKind::Lane`] and changes nothing: two processes use one instance id, or the store lost what
     /// it had acknowledged. The first number of a lane is 1. One turn at a time is under way on a lane.
     ///
@@ -98,6 +102,10 @@ pub trait Store: Queries + Send + Sync + fmt::Debug + 'static {
     /// except one larger commit by itself, which the caller sees to; a commit of too many entries is answered
     /// [`Answer::TooLarge`].
     async fn turn(&self, turn: &Turn) -> Result<TurnReply, StoreError>;
+
+    /// Whether a run begins sooner, or costs less, with the next turn of an instance than by a [`Store::start`] of its
+    /// own: where both would wait for a disk, one of them waits.
+    fn starts_with_turns(&self) -> bool;
 
     /// Begins a run: its `flow.started` entry and its entry job, all or nothing.
     ///
@@ -187,15 +195,6 @@ pub trait Store: Queries + Send + Sync + fmt::Debug + 'static {
     /// Pauses or resumes a queue, one that has no jobs yet too: a paused one gives out no leases, and nothing
     /// else about it changes. Idempotent, and kept over restarts.
     async fn pause(&self, queue: &QueueName, paused: bool) -> Result<(), StoreError>;
-}
-
-/// Whether a start began a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Started {
-    /// It did; this is its first entry.
-    New(EntryId),
-    /// The run was there.
-    Existing,
 }
 
 /// Whether an act changed anything.

@@ -5,18 +5,45 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+#[cfg(doc)]
+use super::Store;
 use crate::id::{EntryId, Name, QueueName, RunId, StepId};
 use crate::status::RunStatus;
 
 /// The answers to a turn, in the order of its parts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TurnReply {
+    /// One for each start.
+    pub started: Vec<StartAnswer>,
     /// One for each write.
     pub answers: Vec<Answer>,
     /// One for each renewal.
     pub renewed: Vec<RenewAnswer>,
     /// The jobs that are the instance's now.
     pub leases: Vec<Lease>,
+}
+
+/// Whether a start began a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Started {
+    /// It did; this is its first entry.
+    New(EntryId),
+    /// The run was there.
+    Existing,
+}
+
+/// What became of one start of a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartAnswer {
+    /// The run is there.
+    Started(Started),
+    /// A run of this id exists with another flow or input: nothing changed.
+    IdTaken,
+    /// The part of the store that would hold the run is away, or cannot be read, and whether the run has begun is
+    /// unknown: whoever starts it asks by [`Store::start`].
+    Later,
+    /// The same, and the run has certainly not begun: it may begin elsewhere, under another id.
+    Unsent,
 }
 
 /// What became of one write.

@@ -33,6 +33,10 @@ impl Parts {
         Self { store, registry, max_payload, schemas, link }
     }
 
+    pub(super) fn link(&self) -> &Link {
+        &self.link
+    }
+
     /// The run of this id.
     pub(super) fn run(&self, id: RunId) -> Run {
         Run::new(self.store.clone(), self.registry.clone(), id, self.link.clone())

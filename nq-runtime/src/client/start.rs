@@ -17,7 +17,7 @@ use super::near::nearest;
 use super::parts::Parts;
 use crate::ids;
 use crate::run::Run;
-use crate::starting::{is_refusal, until_answered};
+use crate::starting::{begin, is_refusal};
 
 /// A flow of the program, by name.
 #[derive(Clone, Debug)]
@@ -131,7 +131,7 @@ impl<'a> StartRun<'a> {
         let given = self.id.is_some();
         let run = self.id.map_or_else(|| Ok(ids::run_id()), RunId::given)?;
         let mut start = decide::start(flow, step, run, input, &parts.registry.hash);
-        let started = until_answered(&*parts.store, &mut start, given).await;
+        let started = begin(&*parts.store, parts.link(), &mut start, bytes, given).await;
         let run = start.run;
         match started {
             Ok(_) => Ok(parts.run(run)),

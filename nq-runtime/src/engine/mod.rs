@@ -36,7 +36,7 @@ use self::begin::Starter;
 use self::flush::Flush;
 pub(crate) use self::handle::{EngineHandle, spawn};
 use self::outage::Outage;
-use self::outbox::{Outbox, Waiting};
+use self::outbox::{Outbox, Waiting, WaitingStart};
 use self::running::Running;
 pub(crate) use self::settings::{Settings, Starting};
 use self::stop::{Stop, Stopping};
@@ -137,6 +137,9 @@ impl Engine {
     fn take(&mut self, message: Message) {
         match message {
             Message::Write { tx, bytes, reply } => self.outbox.push(Waiting { tx, bytes, reply }),
+            Message::Start { start, bytes, reply } => {
+                self.outbox.push_start(WaitingStart { start: *start, bytes, reply });
+            }
             Message::Gone { key } => self.running.over(&key, &mut self.available),
             Message::Lines => self.flush.plan(),
             Message::RunEnded { run } => {

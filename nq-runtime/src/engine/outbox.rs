@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use nq_core::id::RunId;
 use nq_core::limits;
-use nq_core::store::Answer;
-use nq_core::transaction::{Renewal, Transaction};
+use nq_core::store::{Answer, StartAnswer};
+use nq_core::transaction::{Renewal, Start, Transaction};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -15,6 +15,15 @@ use super::outage::MAX_BACKOFF;
 
 /// The pause before something is sent again for the first time.
 const FIRST: Duration = Duration::from_millis(20);
+
+/// A start that waits for a turn.
+pub(super) struct WaitingStart {
+    pub(super) start: Start,
+    /// How many bytes of payload it has, about.
+    pub(super) bytes: usize,
+    /// Who waits for the answer.
+    pub(super) reply: oneshot::Sender<StartAnswer>,
+}
 
 /// A write that waits for a turn.
 pub(super) struct Waiting {
@@ -32,9 +41,10 @@ impl Waiting {
     }
 }
 
-/// The writes that wait for a turn.
+/// The starts and writes that wait for a turn.
 #[derive(Default)]
 pub(super) struct Outbox {
+    starts: VecDeque<WaitingStart>,
     writes: VecDeque<Waiting>,
     later: Later,
 }
@@ -55,12 +65,17 @@ impl Outbox {
         self.writes.push_back(write);
     }
 
-    /// Whether no write waits for the next turn.
-    pub(super) fn is_idle(&self) -> bool {
-        self.writes.is_empty()
+    /// Begins a run with the next turns.
+    pub(super) fn push_start(&mut self, start: WaitingStart) {
+        self.starts.push_back(start);
     }
 
-    /// Whether no write waits at all.
+    /// Whether nothing waits for the next turn.
+    pub(super) fn is_idle(&self) -> bool {
+        self.writes.is_empty() && self.starts.is_empty()
+    }
+
+    /// Whether nothing waits at all.
     pub(super) fn is_empty(&self) -> bool {
         self.is_idle() && self.later.writes.is_empty()
     }
@@ -83,6 +98,20 @@ impl Outbox {
                 break;
             }
             batch.extend(self.writes.pop_front());
+        }
+        batch
+    }
+
+    /// The starts that the same turn takes along, beside writes of so many bytes.
+    pub(super) fn batch_of_starts(&mut self, writes: usize, mut bytes: usize) -> Vec<WaitingStart> {
+        let mut batch = Vec::new();
+        while let Some(next) = self.starts.front() {
+            bytes += next.bytes;
+            let full = writes + batch.len() >= limits::MAX_TURN_WRITES || bytes > limits::MAX_TURN_BYTES;
+            if full && writes + batch.len() > 0 {
+                break;
+            }
+            batch.extend(self.starts.pop_front());
         }
         batch
     }

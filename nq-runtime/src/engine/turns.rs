@@ -5,7 +5,7 @@ use std::time::Duration;
 use nq_core::decide;
 use nq_core::id::RunId;
 use nq_core::limits;
-use nq_core::store::{Answer, StoreError, TurnReply};
+use nq_core::store::{Answer, StartAnswer, StoreError, TurnReply};
 use nq_core::transaction::{Outcome, Turn};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -22,8 +22,12 @@ const LEAST_RENEWALS: usize = 100;
 /// The pause after the first try that a store does not answer.
 const FIRST_BACKOFF: Duration = Duration::from_millis(20);
 
-/// Those who wait for the answers to the writes of a turn, in its order, with how many bytes each write has.
-type Askers = Vec<(usize, Option<oneshot::Sender<Answer>>)>;
+/// Those who wait for the answers to a turn, in its order.
+struct Askers {
+    starts: Vec<oneshot::Sender<StartAnswer>>,
+    /// With how many bytes each write has.
+    writes: Vec<(usize, Option<oneshot::Sender<Answer>>)>,
+}
 
 impl Engine {
     /// Takes a turn and applies what the store answers.
@@ -38,23 +42,31 @@ impl Engine {
     /// Makes the next turn of what waits for one.
     fn next_turn(&mut self) -> (Turn, Askers) {
         let writes = self.outbox.batch();
+        let bytes = writes.iter().map(|write| write.bytes).sum();
+        let starts = self.outbox.batch_of_starts(writes.len(), bytes);
+        for start in &starts {
+            self.available.feed(&start.start.job.queue);
+        }
         for write in &writes {
             self.available.feed_followers(&write.tx, self.running.queue_of(&JobKey::of_write(&write.tx)));
         }
-        let room = limits::MAX_TURN_WRITES.saturating_sub(writes.len()).max(LEAST_RENEWALS);
+        let room = limits::MAX_TURN_WRITES.saturating_sub(writes.len() + starts.len()).max(LEAST_RENEWALS);
         let renewals = self.running.take_renewals(room);
         self.available.feed_in_time(Instant::now());
         let wants = if self.stopping.has_begun() { Vec::new() } else { self.available.wants() };
-        let (writes, askers) = writes.into_iter().map(|write| (write.tx, (write.bytes, write.reply))).unzip();
+        let (starts, asking) = starts.into_iter().map(|start| (start.start, start.reply)).unzip();
+        let (writes, answered) =
+            writes.into_iter().map(|write| (write.tx, (write.bytes, write.reply))).unzip();
         let turn = Turn {
             instance: self.settings.instance.clone(),
             number: self.turn + 1,
+            starts,
             writes,
             renewals,
             wants,
             lease_ms: limits::duration_ms(self.settings.lease),
         };
-        (turn, askers)
+        (turn, Askers { starts: asking, writes: answered })
     }
 
     /// Sends a turn, and sends it again until the store answers: a call that failed may have happened, and
@@ -88,13 +100,18 @@ impl Engine {
 
     /// Applies what the store answers to a turn.
     fn apply(&mut self, turn: Turn, askers: Askers, reply: TurnReply) {
-        self.waits.turn(turn.writes.is_empty() && turn.renewals.is_empty() && reply.leases.is_empty());
+        let asked = !turn.starts.is_empty() || !turn.writes.is_empty() || !turn.renewals.is_empty();
+        self.waits.turn(!asked && reply.leases.is_empty());
+        for (asker, answer) in askers.starts.into_iter().zip(reply.started) {
+            // Whoever starts a run may have given up.
+            let _ = asker.send(answer);
+        }
         for (renewal, answer) in turn.renewals.iter().zip(reply.renewed) {
             if self.running.renewed(renewal, answer) {
                 self.outbox.renew_later(renewal.clone());
             }
         }
-        let written = turn.writes.into_iter().zip(askers);
+        let written = turn.writes.into_iter().zip(askers.writes);
         for ((tx, (bytes, asker)), answer) in written.zip(reply.answers) {
             self.answered(Waiting { tx, bytes, reply: asker }, answer);
         }

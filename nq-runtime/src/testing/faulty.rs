@@ -211,6 +211,10 @@ impl<S: Store> Store for Faulty<S> {
         self.call("turn", self.store.turn(turn)).await
     }
 
+    fn starts_with_turns(&self) -> bool {
+        self.store.starts_with_turns()
+    }
+
     async fn start(&self, start: &Start) -> Result<Started, StoreError> {
         self.call("start", self.store.start(start)).await
     }

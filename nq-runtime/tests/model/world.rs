@@ -159,6 +159,7 @@ impl World {
         Turn {
             instance: peer.id.clone(),
             number: peer.last.as_ref().map_or(0, |last| last.number) + 1,
+            starts: Vec::new(),
             writes: Vec::new(),
             renewals: Vec::new(),
             wants: Vec::new(),

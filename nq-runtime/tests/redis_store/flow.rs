@@ -83,6 +83,7 @@ impl Peer {
         Turn {
             instance: self.id.clone(),
             number: self.number,
+            starts: Vec::new(),
             writes,
             renewals: Vec::new(),
             wants: wants.iter().map(|(worker, max)| Want { queue: queue(worker), max: *max }).collect(),

@@ -61,7 +61,7 @@ async fn whoever_offers_to_take_a_job_is_given_it_by_its_start() {
         let renewals = vec![Renewal { run: lease.run.clone(), step: lease.step.clone(), fence: lease.fence }];
         let number = turn + 1;
         let (instance, writes, wants) = (offer.instance.clone(), Vec::new(), Vec::new());
-        let turn = Turn { instance, number, writes, renewals, wants, lease_ms: 60_000 };
+        let turn = Turn { writes, renewals, wants, ..Turn::new(instance, number, 60_000) };
         assert!(store.turn(&turn).await.unwrap().leases.is_empty());
     }
     assert_eq!(server.command(&["XLEN", "nq:queue:f/a"]), "0");

@@ -37,6 +37,10 @@ impl<S: Store, const N: usize> Store for Shared<S, N> {
         self.next().turn(turn).await
     }
 
+    fn starts_with_turns(&self) -> bool {
+        self.stores[0].starts_with_turns()
+    }
+
     async fn start(&self, start: &Start) -> Result<Started, StoreError> {
         self.next().start(start).await
     }

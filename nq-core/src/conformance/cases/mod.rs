@@ -236,6 +236,10 @@ macro_rules! __conformance_cases {
                 another_trigger_or_registry_is_no_conflict
                 of_many_who_start_at_once_one_starts
                 runs_of_many_flows_live_side_by_side
+                a_turn_begins_runs_and_leases_their_jobs
+                a_start_of_a_turn_is_refused_by_itself
+                a_turn_of_starts_sent_again_begins_nothing
+                a_turn_that_its_lane_refuses_begins_nothing
             }
             forks {
                 a_fork_begins_with_the_entries_of_another_run

@@ -103,3 +103,68 @@ pub(super) async fn runs_of_many_flows_live_side_by_side(t: &Fixture) {
     let flows: Vec<_> = leases.iter().map(|lease| lease.flow.as_str()).collect();
     assert_eq!(flows, ["f", "g", "f2"]);
 }
+
+pub(super) async fn a_turn_begins_runs_and_leases_their_jobs(t: &Fixture) {
+    let mut one = t.peer("one");
+    t.start("before", job("b")).await;
+    let before = one.lease("b").await;
+    let starts: Vec<_> = (1..=3).map(|n| start(&format!("r{n}"), json!(n), job("a"), &[])).collect();
+    let wants = vec![Want { queue: queue("a"), max: 9 }];
+    let turn = Turn { starts: starts.clone(), writes: vec![done(&before)], wants, ..one.next() };
+    let reply = one.send(&turn).await.unwrap();
+    assert!(matches!(reply.answers[..], [Answer::Committed { .. }]), "{:?}", reply.answers);
+
+    let mut leases = reply.leases;
+    leases.extend(one.leases("a", 9).await);
+    leases.sort_by(|a, b| a.run.as_str().cmp(b.run.as_str()));
+    assert_eq!(leases.iter().map(|lease| lease.run.as_str()).collect::<Vec<_>>(), ["r1", "r2", "r3"]);
+    for ((begin, lease), answer) in starts.iter().zip(&leases).zip(&reply.started) {
+        let first = t.timeline(&begin.run).await.remove(0);
+        assert_eq!((&first.kind, &first.data), (&EntryType::FlowStarted, &begin.started.data));
+        assert_eq!(lease.inputs[0].id, first.id);
+        let begun = StartAnswer::Started(Started::New(first.id));
+        assert!(
+            *answer == begun || t.lossy && *answer == StartAnswer::Started(Started::Existing),
+            "{answer:?}"
+        );
+    }
+}
+
+pub(super) async fn a_start_of_a_turn_is_refused_by_itself(t: &Fixture) {
+    let taken = start("taken", json!(1), job("a"), &[]);
+    t.try_start(&taken).await.unwrap();
+    let other = start("taken", json!(2), job("b"), &[]);
+    let new = start("new", json!(3), job("b"), &[]);
+    let mut one = t.peer("one");
+    let turn = Turn { starts: vec![other, taken, new], ..one.next() };
+    let started = one.send(&turn).await.unwrap().started;
+    assert_eq!(started[..2], [StartAnswer::IdTaken, StartAnswer::Started(Started::Existing)]);
+    assert!(matches!(started[2], StartAnswer::Started(_)), "{started:?}");
+    assert_eq!((t.counts("a").await.queued, t.counts("b").await.queued), (1, 1));
+    assert_eq!(one.lease("b").await.run.as_str(), "new");
+}
+
+pub(super) async fn a_turn_of_starts_sent_again_begins_nothing(t: &Fixture) {
+    let mut one = t.peer("one");
+    let starts = vec![start("r", json!(1), job("a"), &[]), start("s", json!(2), job("a"), &[])];
+    let turn = Turn { starts, wants: vec![Want { queue: queue("a"), max: 1 }], ..one.next() };
+    let first = one.send(&turn).await.unwrap();
+    let again = one.send(&turn).await.unwrap();
+    assert_eq!(again.started, [StartAnswer::Started(Started::Existing); 2]);
+    assert_eq!(again.leases, first.leases);
+    let held = first.leases.len();
+    assert_eq!(one.leases("a", 9).await.len(), 2 - held);
+    for run in ["r", "s"] {
+        assert_eq!(t.timeline(&run_id(run)).await.len(), 2, "it has begun once, and so has its step");
+    }
+}
+
+pub(super) async fn a_turn_that_its_lane_refuses_begins_nothing(t: &Fixture) {
+    let mut one = t.peer("one");
+    one.leases("a", 1).await;
+    let starts = vec![start("r", json!(1), job("a"), &[])];
+    let ahead = Turn { starts, number: one.number + 2, ..one.next() };
+    assert_eq!(one.send(&ahead).await.unwrap_err().kind(), ErrorKind::Lane);
+    assert_eq!(t.counts("a").await.queued, 0);
+    assert!(t.try_summary(&run_id("r")).await.is_none());
+}

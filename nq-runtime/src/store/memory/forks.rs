@@ -68,7 +68,7 @@ impl World {
         self.rng.shuffle(&mut wants);
         let instance = InstanceId::new("i").unwrap();
         let (number, renewals) = (self.number, Vec::new());
-        let turn = Turn { instance, number, writes, renewals, wants, lease_ms: 60_000 };
+        let turn = Turn { writes, renewals, wants, ..Turn::new(instance, number, 60_000) };
         self.store.turn(&turn).await.unwrap().leases
     }
 

@@ -113,6 +113,10 @@ impl Store for MemoryStore {
         })
     }
 
+    fn starts_with_turns(&self) -> bool {
+        false
+    }
+
     async fn start(&self, start: &Start) -> Result<Started, StoreError> {
         self.act("start", |maps, now_ms| ledger::start(maps, start, now_ms))?
     }

@@ -37,6 +37,7 @@ fn turn(instance: &str, number: u64) -> Turn {
     Turn {
         instance: InstanceId::new(instance).unwrap(),
         number,
+        starts: Vec::new(),
         writes: Vec::new(),
         renewals: Vec::new(),
         wants: Vec::new(),

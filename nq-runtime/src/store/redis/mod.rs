@@ -145,8 +145,8 @@ use nq_core::entry::Entry;
 use nq_core::id::{InstanceId, QueueName, RunId};
 use nq_core::record::RunRecord;
 use nq_core::store::{
-    Acted, Gathered, Interest, JobSummary, JobsQuery, Offer, Queries, QueueCounts, Read, RunsPage, RunsQuery,
-    Started, Store, StoreError, Take, Tick, Ticked, TurnReply,
+    Acted, ErrorKind, Gathered, Interest, JobSummary, JobsQuery, Offer, Queries, QueueCounts, Read, RunsPage,
+    RunsQuery, StartAnswer, Started, Store, StoreError, Take, Tick, Ticked, TurnReply,
 };
 use nq_core::transaction::{Act, LogLine, Start, Turn};
 use tokio::task::JoinHandle;
@@ -208,7 +208,16 @@ impl fmt::Debug for RedisStore {
 #[async_trait]
 impl Store for RedisStore {
     async fn turn(&self, turn: &Turn) -> Result<TurnReply, StoreError> {
-        self.take_turn(turn).await.map_err(|error| self.named(error))
+        let mut reply = self.take_turn(turn).await.map_err(|error| self.named(error))?;
+        // A turn that its lane refuses begins nothing. What begins is leased by the next one.
+        let begun = turn.starts.iter().map(|start| self.begin(start));
+        let begun = futures_util::future::join_all(begun).await;
+        reply.started = begun.into_iter().map(start_answer).collect();
+        Ok(reply)
+    }
+
+    fn starts_with_turns(&self) -> bool {
+        false
     }
 
     async fn start(&self, start: &Start) -> Result<Started, StoreError> {
@@ -268,5 +277,15 @@ impl Queries for RedisStore {
 
     async fn jobs(&self, query: &JobsQuery) -> Result<Vec<JobSummary>, StoreError> {
         self.list_jobs(query).await.map_err(|error| self.named(error))
+    }
+}
+
+/// What a turn is told of a start.
+fn start_answer(begun: Result<Started, StoreError>) -> StartAnswer {
+    match begun {
+        Ok(started) => StartAnswer::Started(started),
+        Err(error) if error.kind() == ErrorKind::Conflict => StartAnswer::IdTaken,
+        Err(error) if error.is_unsent() => StartAnswer::Unsent,
+        Err(_) => StartAnswer::Later,
     }
 }

@@ -123,7 +123,8 @@ impl RedisStore {
             self.hints.run(&lease.run, false);
         }
         lanes.iter_mut().for_each(|lane| lane.told(&turn.writes));
-        Ok(TurnReply { answers, renewed, leases: leases.into_iter().map(|(_, lease)| lease).collect() })
+        let leases = leases.into_iter().map(|(_, lease)| lease).collect();
+        Ok(TurnReply { answers, renewed, leases, ..TurnReply::default() })
     }
 
     /// Takes a turn where there is one partition.
@@ -145,6 +146,7 @@ impl RedisStore {
             answers: reply.answers.into_iter().map(|(answer, _)| answer).collect(),
             renewed: reply.renewed,
             leases: reply.leases.into_iter().map(|(_, lease)| lease).collect(),
+            ..TurnReply::default()
         })
     }
 

@@ -298,6 +298,10 @@ impl Store for SqliteStore {
         reply.map_err(|error| StoreError::new(ErrorKind::Lane, "turn", error.to_string()).with_key(instance))
     }
 
+    fn starts_with_turns(&self) -> bool {
+        true
+    }
+
     async fn start(&self, start: &Start) -> Result<Started, StoreError> {
         let (key, start) = (start.run.to_string(), start.clone());
         self.write("start", Some(key), move |book, _, now_ms| ledger::start(book, &start, now_ms)).await?

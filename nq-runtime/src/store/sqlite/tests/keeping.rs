@@ -16,6 +16,7 @@ async fn a_restart_keeps_everything() {
     let turn = Turn {
         instance: peer.id.clone(),
         number: 3,
+        starts: Vec::new(),
         writes: Vec::new(),
         renewals: Vec::new(),
         wants: vec![Want { queue: queue("a"), max: 1 }],

@@ -87,7 +87,7 @@ impl Peer {
         self.number += 1;
         let wants = wants.iter().map(|(worker, max)| Want { queue: queue(worker), max: *max }).collect();
         let (instance, number) = (self.id.clone(), self.number);
-        let turn = Turn { instance, number, writes, renewals: Vec::new(), wants, lease_ms: LEASE_MS };
+        let turn = Turn { writes, wants, ..Turn::new(instance, number, LEASE_MS) };
         store.turn(&turn).await.unwrap()
     }
 
