@@ -48,7 +48,7 @@ pub use self::query::{JobSummary, JobsQuery, Queries, QueueCounts, RunsPage, Run
 pub use self::reads::{Gathered, Read};
 pub use self::tick::{Retention, Tick, Ticked};
 pub use self::turn::{Answer, Arrived, Lease, RenewAnswer, StartAnswer, Started, TurnReply};
-use crate::id::{EntryId, InstanceId, QueueName, RunId};
+use crate::id::{InstanceId, QueueName, RunId};
 use crate::transaction::{Act, LogLine, Start, Turn};
 #[cfg(doc)]
 use crate::transaction::{Transaction, Want};

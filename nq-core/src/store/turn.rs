@@ -5,8 +5,6 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-#[cfg(doc)]
-use super::Store;
 use crate::id::{EntryId, Name, QueueName, RunId, StepId};
 use crate::status::RunStatus;
 
@@ -40,7 +38,7 @@ pub enum StartAnswer {
     /// A run of this id exists with another flow or input: nothing changed.
     IdTaken,
     /// The part of the store that would hold the run is away, or cannot be read, and whether the run has begun is
-    /// unknown: whoever starts it asks by [`Store::start`].
+    /// unknown: whoever starts it asks by [`Store::start`](super::Store::start).
     Later,
     /// The same, and the run has certainly not begun: it may begin elsewhere, under another id.
     Unsent,
