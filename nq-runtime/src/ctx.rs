@@ -144,6 +144,10 @@ impl<W: Worker> Ctx<W> {
     /// and a later attempt gets it without doing it again. A crash between the act and the record repeats
     /// the act, so give it the [`idempotency_key`](Self::idempotency_key) where it matters.
     ///
+    /// What a handler awaits at a time (`join!`, `select!`, `FuturesUnordered`) becomes ready one by one, in the order of
+    /// the timeline and only while the handler waits, so a race goes the same way on every attempt. A handler that
+    /// blocks its thread on the result gets none.
+    ///
     /// An error of `act` is not recorded: it comes back in an [`EffectError`], which the handler may look into.
     ///
     /// # What an act returns, and what it does not do
@@ -182,7 +186,10 @@ impl<W: Worker> Ctx<W> {
         async move {
             let refused = |error| EffectError::refused(&name, error);
             let value = match begun.map_err(refused)? {
-                (_, Some(recorded)) => recorded,
+                (position, Some(recorded)) => {
+                    step.turn_of(&position).await;
+                    recorded
+                }
                 (position, None) => {
                     let result = act::run(step.address(), &position, &name, act)
                         .await
@@ -216,7 +223,10 @@ impl<W: Worker> Ctx<W> {
         let step = self.step.clone();
         async move {
             match begun? {
-                (_, Some(_)) => Ok(()),
+                (position, Some(_)) => {
+                    step.turn_of(&position).await;
+                    Ok(())
+                }
                 (position, None) => step.checkpoint(position).await,
             }
         }

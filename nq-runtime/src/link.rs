@@ -88,14 +88,17 @@ impl Link {
         (Self::Engine { messages, lines: Arc::default() }, received)
     }
 
-    /// Sends a write and waits for its answer; none if the engine is gone.
-    pub(crate) async fn write(&self, tx: Transaction, bytes: usize) -> Option<Answer> {
-        let Self::Engine { messages, .. } = self else {
-            return Some(Answer::Committed { last: tx.step.cause() });
-        };
+    /// Sends a write, to whose answer there is a way then; none if the engine is gone.
+    pub(crate) fn write(&self, tx: Transaction, bytes: usize) -> Option<oneshot::Receiver<Answer>> {
         let (reply, answer) = oneshot::channel();
-        messages.send(Message::Write { tx, bytes, reply: Some(reply) }).ok()?;
-        answer.await.ok()
+        match self {
+            Self::Engine { messages, .. } => {
+                messages.send(Message::Write { tx, bytes, reply: Some(reply) }).ok()?;
+            }
+            // The other end stands in the next line.
+            Self::Detached => drop(reply.send(Answer::Committed { last: tx.step.cause() })),
+        }
+        Some(answer)
     }
 
     /// Begins a run with the next turn of the engine; none if there is no engine that could.

@@ -127,7 +127,10 @@ impl StateHandle {
         let step = self.step.clone();
         async move {
             let to = match begun? {
-                (_, Some(recorded)) => recorded.as_u64().unwrap_or_default(),
+                (position, Some(recorded)) => {
+                    step.turn_of(&position).await;
+                    recorded.as_u64().unwrap_or_default()
+                }
                 (position, None) => {
                     let run = patiently(|| step.inner.store.run(&step.attempt().run)).await?;
                     let to = run.map_or(0, |run| run.last.n);

@@ -26,7 +26,8 @@ use crate::folds::StateCache;
 use crate::handler::Handler;
 use crate::link::{Link, Message};
 use crate::log;
-use crate::step::{Inner, Journal, Step};
+use crate::step::rest::Resting;
+use crate::step::{Inner, Journal, Results, Step};
 
 /// What every attempt of an instance shares.
 pub(crate) struct Shared {
@@ -106,6 +107,7 @@ async fn run(begun: Begun, attempt: &Attempt) -> Message {
             stop,
             max_payload: shared.max_payload,
             journal: Mutex::new(Journal::new(lease.read, &own)),
+            results: Mutex::new(Results::recorded(&own)),
             base: tokio::sync::Mutex::default(),
         }),
     };
@@ -136,7 +138,7 @@ async fn call(handler: &Handler, step: Step, dispatch: Option<&tracing::Dispatch
     // A handler may panic before its first await: that, too, happens inside of the caught future.
     let called = {
         let step = step.clone();
-        async { (handler.call)(step).await }
+        async { Resting::new(step.clone(), (handler.call)(step)).await }
     };
     match dispatch {
         None => log::logged(&step, called).await,

@@ -3,6 +3,8 @@
 mod error;
 mod journal;
 mod operations;
+pub(crate) mod rest;
+mod results;
 mod values;
 
 use std::fmt;
@@ -16,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::error::StepError;
 pub(crate) use self::journal::{Journal, REFRESH};
+pub(crate) use self::results::Results;
 pub(crate) use self::values::{fits, read};
 use crate::act::StepAddress;
 use crate::client::Client;
@@ -56,6 +59,8 @@ pub(crate) struct Inner {
     pub(crate) stop: CancellationToken,
     pub(crate) max_payload: usize,
     pub(crate) journal: Mutex<Journal>,
+    /// The results of its operations, recorded and to come.
+    pub(crate) results: Mutex<Results>,
     /// The state at the journal's read position, once something has asked for it.
     pub(crate) base: tokio::sync::Mutex<Option<Arc<State>>>,
 }

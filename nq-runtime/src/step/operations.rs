@@ -93,7 +93,7 @@ impl Step {
         drop(self.living(|| Recorded::effect(name))?);
         let end = End::Effect { position: position.clone(), name: name.into(), result };
         let tx = decide(&inner.flow, &inner.worker, &inner.attempt, &[], end);
-        let n = self.write(tx, bytes).await?;
+        let n = self.write(&position, tx, bytes).await?;
         self.journal().cure(&position);
         Ok(n)
     }
@@ -116,17 +116,17 @@ impl Step {
     pub(crate) async fn checkpoint(&self, position: String) -> Result<(), StepError> {
         let inner = &self.inner;
         let (operations, bytes) = self.journal().take_buffered();
-        let end = End::Checkpoint { position };
+        let end = End::Checkpoint { position: position.clone() };
         let tx = decide(&inner.flow, &inner.worker, &inner.attempt, &operations, end);
-        let n = self.write(tx, bytes).await?;
+        let n = self.write(&position, tx, bytes).await?;
         self.journal().committed(&operations, n);
         Ok(())
     }
 
-    /// Sends a write of the attempt and waits for its answer: the position of the run's last entry.
-    async fn write(&self, tx: Transaction, bytes: usize) -> Result<u64, StepError> {
+    /// Sends the write of the operation at this position and waits for its answer: the position of the run's last entry.
+    async fn write(&self, position: &str, tx: Transaction, bytes: usize) -> Result<u64, StepError> {
         let over = |why: &str| StepError::Over { why: why.into() };
-        match self.inner.link.write(tx, bytes).await {
+        match self.answer_to(position, tx, bytes).await {
             Some(Answer::Committed { last }) => Ok(last.n),
             Some(Answer::LeaseLost) => Err(over("its lease is another's by now")),
             Some(Answer::RunEnded { status }) => Err(over(&format!("its run is {status}"))),

@@ -206,6 +206,7 @@ impl<W: Worker> TestCtx<W> {
                 stop: self.stop,
                 max_payload,
                 journal: Mutex::new(Journal::of_test(self.recorded)),
+                results: Mutex::default(),
                 base: tokio::sync::Mutex::new(Some(Arc::new(State { map: self.state, at: 0 }))),
             }),
         }
