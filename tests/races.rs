@@ -101,6 +101,7 @@ async fn unordered(_: Seed, seen: Data<Seen>, ctx: Ctx<unordered>) -> nq::Result
 #[nq::worker(flow = "spawned", backoff = fixed("1ms"))]
 async fn spawned(_: Seed, ctx: Ctx<spawned>) -> nq::Result<u64> {
     let own = ctx.clone();
+    #[expect(clippy::disallowed_methods, reason = "what a user may do")]
     let task = tokio::spawn(async move {
         let first = own.run("first", some_time).await?;
         let (left, right) = tokio::join!(own.run("left", some_time), own.run("right", some_time));
