@@ -1,6 +1,6 @@
-//! The bounds by which rustc checks one worker alone: what it emits, what starts it, whose context it takes.
+//! The bounds by which rustc checks one worker alone: what it emits, what starts it, whose context it has.
 //! The worker and the user's types are related by trait parameters, never by associated types, so that a
-//! public worker may take an event that is not public.
+//! public worker may have an input that is not public.
 
 use crate::def::{Event, EventDef, WorkerDef};
 
@@ -55,14 +55,14 @@ impl<I: From<E>, E, W> InputFrom<E, W> for I {
     }
 }
 
-/// Inputs of the worker `W` that gathers: a `Vec` of what each event makes.
+/// The input of a worker `W` that gathers: a `Vec` with one item for each event.
 #[diagnostic::on_unimplemented(
     message = "the input of worker `{W}`, which gathers, is not a `Vec`",
     label = "not a `Vec`",
     note = "a worker that gathers runs once, with all events: write `Vec<…>`"
 )]
 pub trait InputOfGather<W> {
-    /// What one event makes.
+    /// The item that is made from one event.
     type Item;
     /// Makes the input.
     fn from_items(items: Vec<Self::Item>) -> Self;
@@ -88,7 +88,7 @@ pub trait Part {}
 #[diagnostic::do_not_recommend]
 impl<T: serde::Serialize + serde::de::DeserializeOwned + schemars::JsonSchema> Part for T {}
 
-/// Whether a field of an event can be one.
+/// Compiles only if the type can be a field of an event.
 #[doc(hidden)]
 pub const fn is_part<T: Part>() {}
 

@@ -1,5 +1,5 @@
-//! Where the definitions of workers lie, so that `registry!` finds them whatever module they stand in:
-//! implementations of [`Slot`] on 256 types. With all of them on one type, coherence would compare every pair.
+//! The definitions of workers, as implementations of [`Slot`], so that `registry!` finds them in whatever module they
+//! stand. They are spread over 256 types: on a single type, rustc's coherence check would compare every pair.
 
 use crate::def::WorkerDef;
 

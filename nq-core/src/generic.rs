@@ -11,7 +11,7 @@ pub const LONGEST_NAME: usize = 200;
 /// The longest path of an event's type, in bytes.
 pub const LONGEST_PATH: usize = 2_000;
 
-/// What can be an argument of a generic event, because it has a name: events, types under `#[nq::data]`, numbers,
+/// A type that can be an argument of a generic event, because it has a name: events, types under `#[nq::data]`, numbers,
 /// texts, and collections of these.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no name that a generic event could be told apart by",
@@ -19,9 +19,9 @@ pub const LONGEST_PATH: usize = 2_000;
     note = "put `#[nq::data]` above the type `{Self}`; where it is of another crate, wrap it in a type of your own"
 )]
 pub trait Argument {
-    /// What stands for it in the name of the event. It is persisted.
+    /// Its name inside of the event's name. It is persisted.
     const NAME: &'static str;
-    /// What stands for it in the path of the event's type.
+    /// Its path inside of the path of the event's type.
     const PATH: &'static str;
 }
 
@@ -48,7 +48,7 @@ pub struct Composed<const MAX: usize> {
 }
 
 impl<const MAX: usize> Composed<MAX> {
-    /// `open`, the parts with `between` between them, `close`.
+    /// Puts together `open`, the parts with `between` between them, and `close`.
     pub const fn new(open: &str, parts: &[Part], between: &str, close: &str) -> Self {
         let mut this = Self { bytes: [0; MAX], len: 0 };
         this.push(open);

@@ -110,8 +110,8 @@ name_type! {
 }
 
 impl RunId {
-    /// An id that a caller gives the run that he starts. One that ends in `~` and digits is refused: such are the ids
-    /// of [reruns](Self::rerun).
+    /// The id that a caller chooses for a run. An id that ends in `~` and digits is refused: only
+    /// [reruns](Self::rerun) have such ids.
     ///
     /// ```
     /// use nq_core::id::RunId;
@@ -142,7 +142,7 @@ impl RunId {
     ///
     /// # Errors
     ///
-    /// The id of the rerun would be longer than [`MAX_ID_LEN`], or its number beyond all numbers.
+    /// The id of the rerun would be longer than [`MAX_ID_LEN`], or its number too large for a `u64`.
     pub fn rerun(&self) -> Result<Self, IdError> {
         let (root, number) = self.numbered().unwrap_or((self.as_str(), "1"));
         let next = number.parse().ok().and_then(|number: u64| number.checked_add(1));
@@ -150,8 +150,8 @@ impl RunId {
         Self::new(format!("{root}~{next}"))
     }
 
-    /// The run that a rerun goes back to: `order-7` for `order-7~2` and for `order-7~3`. Of a run that is no rerun, the
-    /// run itself.
+    /// The first run of a chain of reruns: `order-7` for `order-7~2` and for `order-7~3`. A run that is not a rerun is its
+    /// own root.
     ///
     /// ```
     /// use nq_core::id::RunId;
@@ -164,7 +164,7 @@ impl RunId {
         self.numbered().map_or_else(|| self.clone(), |(root, _)| Self(root.into()))
     }
 
-    /// What stands before and behind the `~` of a rerun's id.
+    /// The parts of a rerun's id before and after the `~`.
     fn numbered(&self) -> Option<(&str, &str)> {
         let (root, number) = self.0.rsplit_once('~')?;
         let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
@@ -306,8 +306,8 @@ impl<'de> Deserialize<'de> for StepId {
     }
 }
 
-/// Makes the idempotency key of a step: the same on every attempt, also in a rerun of its run, and also when a store
-/// that lost its tail does the step again, since no id that a store assigned goes into it.
+/// Makes the idempotency key of a step. It is the same on every attempt, in a rerun of its run, and when a store that
+/// lost its last entries runs the step again, since no id that a store assigned goes into it.
 pub fn step_key(run: &RunId, worker: &Name, parents: &[&str]) -> String {
     let run = run.numbered().map_or(run.as_str(), |(root, _)| root);
     let mut text = format!("{run}\n{worker}");

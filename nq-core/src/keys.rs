@@ -1,5 +1,5 @@
-//! Keys: hashes of texts by which the proof finds workers, flows and events. A key is computed where it costs
-//! least: by the macros where they see the text, else in a constant.
+//! Keys: hashes of texts by which the proof finds workers, flows and events. The macros compute a key where they see the
+//! text, because that costs least; else a constant computes it.
 //!
 //! Constant evaluation takes about a microsecond for a simple operation and one more for a call, so texts are
 //! read eight bytes at a time.
@@ -39,7 +39,7 @@ pub const fn of(seed: u64, text: &str) -> u64 {
     (product >> 64) as u64 ^ product as u64
 }
 
-/// The key of what stands in a module, from the module's path and a key of its name there.
+/// The key of an item in a module, from the module's path and the key of the item's name.
 pub const fn within(module: &str, name: u64) -> u64 {
     of(PATH, module) ^ name
 }

@@ -1,10 +1,9 @@
-//! What nq decides: its vocabulary as types, the folds over entries, the wiring of flows, and what a
-//! finished step causes. Nothing here waits, reads a clock, draws a random number or touches a disk:
-//! time and ids are arguments.
+//! Everything that nq decides: its vocabulary as types, the folds over entries, the wiring of flows, and what a finished
+//! step causes. Nothing here waits, reads a clock, draws a random number or touches a disk: time and ids are arguments.
 
-// A library leaves the terminal to its program.
+// A library must not print: the terminal belongs to the program.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
-// Nor does it end its program for what a caller gave it; tests and examples may.
+// A library must not panic because of an argument; tests and examples may.
 #![warn(clippy::unwrap_used)]
 
 pub mod bounds;

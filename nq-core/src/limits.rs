@@ -1,5 +1,4 @@
-//! The sizes that one call may have. A store may rely on them; the engine refuses what passes them, at the
-//! place that made it.
+//! The limits of sizes. A store may rely on them: a value that passes a limit is refused in the call that made it.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
@@ -17,8 +16,8 @@ pub const MAX_TEXT_BYTES: usize = 16 * 1024;
 pub const MAX_KEY_BYTES: usize = 1024;
 /// The most fields that a log line keeps.
 pub const MAX_LOG_FIELDS: usize = 64;
-/// The most bytes that the fields of a log line have together; [`cut`] shortens the one that passes it, and those
-/// after it are left out.
+/// The most bytes that the fields of a log line have together. [`cut`] shortens the field that passes the limit, and the
+/// fields after it are left out.
 pub const MAX_LOG_FIELDS_BYTES: usize = 64 * 1024;
 /// The most entries that one commit may append.
 pub const MAX_COMMIT_ENTRIES: usize = 10_000;
@@ -30,29 +29,29 @@ pub const MAX_TURN_WRITES: usize = 500;
 pub const MAX_TURN_BYTES: usize = 1024 * 1024;
 /// The most entries that one read returns.
 pub const MAX_READ_ENTRIES: usize = 1_000;
-/// The most entries that a rerun takes over from the run that it forks.
+/// The most entries that a rerun copies from the run that it forks.
 pub const MAX_FORK_ENTRIES: usize = 100_000;
 /// The most bytes of data that these entries have together.
 pub const MAX_FORK_BYTES: usize = 64 * 1024 * 1024;
 /// The most steps that a rerun runs again, together with the events that wait at its joins.
 pub const MAX_FORK_JOBS: usize = 10_000;
-/// How many runs or jobs a page lists where nothing is said.
+/// How many runs or jobs a page lists if the query says nothing.
 pub const LISTED: usize = 100;
 /// About the most bytes of JSON that one read returns; a larger entry comes by itself.
 pub const MAX_READ_BYTES: usize = 8 * 1024 * 1024;
-/// The longest that a job is leased which was given to an instance that only offered to take it: it may be gone
-/// by then, and the next one is not to wait a whole lease to learn so.
+/// The longest lease of a job that an offer has brought, until a turn renews it. The instance that offered may be dead by
+/// then, and the job should not wait a whole lease for another one.
 pub const GIVEN_MS: u64 = 3_000;
 /// How many state entries call for a snapshot.
 pub const SNAPSHOT_STATE_ENTRIES: usize = 200;
-/// How many entries of any kind call for a snapshot, where there is state at all.
+/// How many entries of any kind call for a snapshot, if the run has any state.
 pub const SNAPSHOT_ENTRIES: u64 = 2_000;
 /// The latest moment that every store can hold exactly, in milliseconds since 1970: some keep times as
 /// floating-point numbers.
 pub const MAX_TIME_MS: u64 = (1 << 53) - 1;
 
-/// A duration in milliseconds, and [`MAX_TIME_MS`] where it is longer: a store takes every duration that a program
-/// can write, and one that outlasts all history as one that never ends.
+/// A duration in milliseconds, at most [`MAX_TIME_MS`]. So a store can hold every duration that a program can write, and
+/// an enormous one never ends.
 ///
 /// ```
 /// use std::time::Duration;
@@ -66,7 +65,7 @@ pub const fn duration_ms(duration: Duration) -> u64 {
     if ms > MAX_TIME_MS as u128 { MAX_TIME_MS } else { ms as u64 }
 }
 
-/// The moment so many milliseconds after another, but none that a store could not hold.
+/// The moment so many milliseconds after another, at most [`MAX_TIME_MS`].
 pub fn time_ms(now_ms: u64, after_ms: u64) -> u64 {
     now_ms.saturating_add(after_ms).min(MAX_TIME_MS)
 }
@@ -98,13 +97,13 @@ pub fn cut_to<'a>(text: impl Into<Cow<'a, str>>, limit: usize) -> String {
     cut.finish()
 }
 
-/// What a value displays, cut like [`cut`] does it; what is cut is never in memory. A `Display` that fails is cut
-/// where it failed, and one that never stops writing is stopped.
+/// The text that a value displays, shortened as by [`cut`]. The part that is cut off is never in memory. If `Display`
+/// fails, the text ends there; if it never stops writing, it is stopped.
 pub fn display(value: impl fmt::Display) -> String {
     display_to(value, MAX_TEXT_BYTES)
 }
 
-/// What a value displays, in at most so many bytes, like [`display`] does it. A limit below 64 bytes counts as 64.
+/// The same as [`display`], in at most so many bytes. A limit below 64 bytes counts as 64.
 pub fn display_to(value: impl fmt::Display, limit: usize) -> String {
     let mut cut = Cut::new(limit);
     let failed = write!(cut, "{value}").is_err() && cut.missing == 0;
@@ -125,7 +124,7 @@ struct Cut {
 impl Cut {
     /// The room for the mark.
     const MARK: usize = 40;
-    /// The most that is counted of what is missing: a `Display` that goes on after it may never end.
+    /// The most missing bytes that are counted: a `Display` that writes more may never end, and is stopped.
     const COUNTED: usize = 256 * 1024 * 1024;
 
     fn new(limit: usize) -> Self {

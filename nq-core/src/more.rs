@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Fields of a record that only some records have. A version of nq that does not know a field keeps it as it is, so
-/// that an older instance which works on the record takes nothing away from a newer one.
+/// that an older instance which works on the record does not lose the fields of a newer one.
 ///
 /// ```
 /// use nq_core::more::More;
@@ -35,7 +35,7 @@ impl More {
         T::deserialize(self.0.get(name)?).ok()
     }
 
-    /// Gives a field this value; one without a value (`null`) goes.
+    /// Sets a field to this value. The value `null` removes it.
     pub fn set(&mut self, name: &str, value: impl Into<Value>) {
         match value.into() {
             Value::Null => drop(self.0.remove(name)),
@@ -43,8 +43,8 @@ impl More {
         }
     }
 
-    /// The fields as words of a line: ` <name>=<value>` for each, by name. What would end a word or a line is written
-    /// as `%` and two digits.
+    /// The fields as words of a line: ` <name>=<value>` for each, by name. A character that would end a word or a line is
+    /// written as `%` and two digits.
     pub fn words(&self) -> String {
         let mut words = String::new();
         for (name, value) in &self.0 {
@@ -56,7 +56,7 @@ impl More {
         words
     }
 
-    /// The fields that these words are. A word that is no field is left out.
+    /// Reads fields from words. A word that is not a field is left out.
     pub fn of_words(words: &str) -> Self {
         let field = |word: &str| {
             let (name, value) = word.split_once('=')?;

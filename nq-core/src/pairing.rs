@@ -1,10 +1,10 @@
-//! By what joined events pair: the value of one field, compared by meaning and not by how it is written.
+//! How joined events pair: by the value of one field, compared by its meaning and not by its spelling.
 
 use serde_json::{Number, Value};
 
-/// What the value of this field is found by at a join: two values have the same text where they are equal. Objects
-/// are equal whatever the order of their keys, and numbers whatever their form: `1` is `1.0`. A missing field
-/// and `null` are no value.
+/// The text under which an event waits at a join: equal values of the field have the same text. Objects are equal
+/// whatever the order of their keys, and numbers whatever their form: `1` is `1.0`. A missing field and `null` are no
+/// value.
 pub(crate) fn value(payload: &Value, field: &str) -> Option<String> {
     let value = payload.get(field).filter(|value| !value.is_null())?;
     let mut text = String::new();
@@ -12,8 +12,8 @@ pub(crate) fn value(payload: &Value, field: &str) -> Option<String> {
     Some(text)
 }
 
-/// What an event without a value is found by at a join: no other event is found by the same, since `key` is the key
-/// of this one, and no JSON begins with the mark before it.
+/// The text under which an event without a value waits at a join. No other event has the same text, since `key` is the
+/// key of this event, and no JSON begins with the mark before it.
 pub(crate) fn alone(key: &str) -> String {
     format!("!{key}")
 }
@@ -46,7 +46,7 @@ fn write(value: &Value, text: &mut String) {
     }
 }
 
-/// A number without its form: a whole one by its digits, any other as the nearest floating-point number.
+/// A number in one spelling: a whole number by its digits, any other as the nearest floating-point number.
 fn plain(number: &Number) -> String {
     let written = number.to_string();
     let digits = written.strip_prefix('-').unwrap_or(&written);

@@ -16,13 +16,13 @@ pub fn delay_ms(backoff: Backoff, failures: u32, roll: f64) -> u64 {
     }
 }
 
-/// How many attempts on code that their input does not fit count for nothing: with the delays between them that
-/// is between five and ten minutes, enough for a new version to take the place of an old one.
+/// How many attempts whose input does not fit the code are not counted as failures. With the delays between them they
+/// last five to ten minutes, enough for a new version to replace an old one.
 pub const UNFIT_ATTEMPTS: u32 = 24;
 
-/// How long to wait, in milliseconds, before a step is tried again whose input did not fit the code: another
-/// instance may be of another version. `before` says how many of its attempts counted for nothing so far. None when
-/// there were enough of them: then it is a failure like any other.
+/// How long to wait, in milliseconds, after an attempt whose input did not fit the code: an instance of another version
+/// may run the next one. `before` is how many such attempts the step had so far. None if it had enough of them; then this
+/// one is a failure like any other.
 pub fn unfit_delay_ms(before: u32, roll: f64) -> Option<u64> {
     let bound_ms = 1_000_u64.saturating_mul(1 << before.min(63)).min(30_000);
     let delay_ms = bound_ms as f64 * (0.5 + roll.clamp(0.0, 1.0) / 2.0);

@@ -36,8 +36,8 @@ impl State {
         }
     }
 
-    /// Takes the next entry. Total: what it cannot read changes nothing. A snapshot is taken only by a state
-    /// that is not past what the snapshot tells, so that folding on from it and folding all agree.
+    /// Applies the next entry. An entry that it cannot read changes nothing. A snapshot is applied only if the state is not
+    /// yet past the position of the snapshot, so that a fold from a snapshot and a fold of all entries agree.
     pub fn fold(&mut self, entry: &Entry) {
         match entry.kind {
             EntryType::StateSet | EntryType::StateDelete | EntryType::StateBatch => {
@@ -55,7 +55,7 @@ impl State {
         self.at = self.at.max(entry.id.n);
     }
 
-    /// The state that a snapshot tells, as of the position that it tells it for.
+    /// The state in a snapshot, as of the snapshot's position.
     pub fn of_snapshot(entry: &Entry) -> Option<Self> {
         let StateSnapshot { as_of, state } = entry.says().ok()?;
         Some(Self { map: state, at: as_of })
@@ -69,8 +69,7 @@ impl State {
     }
 }
 
-/// A value, and a number more. Keeps what a small sum would lose: a number that is larger than an `i64`, and a
-/// fraction.
+/// Adds a number to a value. The value may be larger than an `i64`, or a fraction.
 fn add(before: Option<&Value>, by: i64) -> Value {
     let Some(Value::Number(before)) = before else { return by.into() };
     let whole = before.as_i64().map(i128::from).or(before.as_u64().map(i128::from));

@@ -115,7 +115,7 @@ pub struct RunView {
 }
 
 impl RunView {
-    /// Takes the next entry. Total: an entry that makes no sense here changes nothing.
+    /// Applies the next entry. An entry that makes no sense here changes nothing.
     pub fn fold(&mut self, entry: &Entry) {
         if let Some(status) = RunStatus::after(&entry.kind) {
             self.status = Some(status);

@@ -1,5 +1,5 @@
-//! The acts of `ctx.run` that are under way on this thread. What an act does through the context of its step would
-//! be lost once the result is recorded, so the step asks here before each operation.
+//! The acts of `ctx.run` that run on this thread now. An operation inside of an act would be missing from later attempts,
+//! which do not run the act again. So each operation asks here whether it is inside of an act, and is refused if it is.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -11,12 +11,12 @@ thread_local! {
     static RUNNING: RefCell<Vec<Arc<Act>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Tells the steps that are under way in a process apart.
+/// Identifies a step among those that a process runs now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StepAddress(usize);
 
 impl StepAddress {
-    /// That of the step which this is.
+    /// The address of this step.
     pub(crate) fn of<T>(step: &Arc<T>) -> Self {
         Self(Arc::as_ptr(step).addr())
     }

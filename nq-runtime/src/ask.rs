@@ -1,4 +1,4 @@
-//! Answers who asks a program for its registry: `cargo xtask registry` runs it with `NQ_REGISTRY=<file>`.
+//! Writes the registry of a program to a file: `cargo xtask registry` runs the program with `NQ_REGISTRY=<file>`.
 
 use std::path::Path;
 use std::process;
@@ -10,7 +10,7 @@ use crate::handler::{linked, wired};
 /// Names the file that the answer is written to.
 const FILE: &str = "NQ_REGISTRY";
 
-/// Where the registry is asked for: writes it, and ends the process before anything is opened or run.
+/// If `NQ_REGISTRY` is set, writes the registry and ends the process before anything is opened or run.
 pub fn answer() {
     let Some(file) = std::env::var_os(FILE).filter(|file| !file.is_empty()) else { return };
     let registry = linked()
@@ -18,14 +18,14 @@ pub fn answer() {
         .and_then(|handlers| wired(&handlers).map_err(|error| error.to_string()));
     let text = match &registry {
         Ok(registry) => RegistryDocument::new(registry).to_json(),
-        // Told to the one who asks, since a program may keep its errors to itself.
+        // The error goes into the file, since a program may not print its errors.
         Err(error) => serde_json::json!({ "error": error }).to_string(),
     };
     let written = write(Path::new(&file), &text);
     process::exit(i32::from(registry.is_err() || !written));
 }
 
-/// Writes the whole answer or none: who waits for the file must not read half of it.
+/// Writes the whole file or nothing: a process that waits for the file must not read half of it.
 fn write(file: &Path, text: &str) -> bool {
     let part = file.with_extension("part");
     std::fs::write(&part, text).and_then(|()| std::fs::rename(&part, file)).is_ok()

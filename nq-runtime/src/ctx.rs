@@ -17,10 +17,10 @@ use crate::step::{Step, StepError, read};
 
 /// The context of a step of the worker `W`.
 ///
-/// What a handler does through it are its *operations*: they take their position when they are called, and a
-/// later attempt, which starts from the top, recognises those that are recorded by their position. So a
-/// handler does the same operations in the same order on every attempt; branches that run concurrently and
-/// do more than one operation each do so in a [`scope`](Self::scope) of their own.
+/// The calls that a handler makes through it are its *operations*. Each gets a position when it is called. A later
+/// attempt starts the handler from the top, and recognises recorded operations by their position. So a handler does the
+/// same operations in the same order on every attempt. Branches that run concurrently and do more than one operation
+/// each need a [`scope`](Self::scope) of their own.
 pub struct Ctx<W> {
     pub(crate) step: Step,
     scope: Arc<str>,
@@ -44,18 +44,25 @@ impl<W: Worker> Ctx<W> {
         Self { step, scope: Arc::from(""), worker: PhantomData }
     }
 
-    /// The run that the step belongs to. A [rerun](crate::run::Run::rerun) has another id: what is to be the same in it is
-    /// made from the [key](Self::idempotency_key).
+    /// The run that the step belongs to. A [rerun](crate::run::Run::rerun) has another id; for a name that stays the same
+    /// in it, use the [idempotency key](Self::idempotency_key).
+    ///
+    /// ```
+    /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> {
+    /// println!("{} of flow {} works on {}", ctx.step_id(), ctx.flow(), ctx.run_id());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn run_id(&self) -> &RunId {
         &self.step.attempt().run
     }
 
-    /// The step: the same on every attempt.
+    /// The id of the step, which is the same on every attempt. See [`run_id`](Self::run_id) for an example.
     pub fn step_id(&self) -> &StepId {
         &self.step.attempt().step
     }
 
-    /// The flow that the run executes.
+    /// The flow that the run executes. See [`run_id`](Self::run_id) for an example.
     pub fn flow(&self) -> &str {
         self.step.inner.flow.name.as_str()
     }
@@ -74,11 +81,11 @@ impl<W: Worker> Ctx<W> {
         self.step.attempt().number
     }
 
-    /// A key for effects outside: the same on every attempt of the step, also in a [rerun](crate::run::Run::rerun) of its
-    /// run, and no other step's. Derived from the id of the first run, the worker and what caused the step, not from
-    /// anything that a store assigns.
+    /// A key for calls to outside systems: the same on every attempt of the step, also in a
+    /// [rerun](crate::run::Run::rerun) of its run, and no other step has it. It is derived from the id of the first run,
+    /// the worker and the cause of the step, not from anything that a store assigns.
     ///
-    /// A step with several effects adds to it what tells them apart:
+    /// A step with several effects adds a word of its own for each:
     ///
     /// ```
     /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) {
@@ -89,8 +96,8 @@ impl<W: Worker> Ctx<W> {
         self.step.attempt().key.clone()
     }
 
-    /// Emits an event, when the step commits. Everyone who subscribes to it in this flow runs then. Refuses what JSON
-    /// cannot keep (NaN, infinities, keys that are no strings), more than 1 MiB, and more than 64 levels.
+    /// Emits an event when the step commits. Then every worker of this flow that subscribes to it runs. Refuses values that
+    /// JSON does not have (NaN, infinities, keys that are no strings), more than 1 MiB, and more than 64 levels.
     ///
     /// ```
     /// # #[nq::event]
@@ -140,26 +147,26 @@ impl<W: Worker> Ctx<W> {
         StateHandle::new(self.step.clone(), self.scope.clone())
     }
 
-    /// Does something outside and records what it returns: when this returns, the result is in the timeline,
-    /// and a later attempt gets it without doing it again. A crash between the act and the record repeats
-    /// the act, so give it the [`idempotency_key`](Self::idempotency_key) where it matters.
+    /// Calls `act` and records what it returns. When this returns, the result is in the timeline, and a later attempt
+    /// gets the result without calling `act` again. A crash between the act and the record repeats the act, so pass the
+    /// [`idempotency_key`](Self::idempotency_key) to the outside system where it matters.
     ///
-    /// What a handler awaits at a time (`join!`, `select!`, `FuturesUnordered`) becomes ready one by one, in the order of
-    /// the timeline and only while the handler waits, so a race goes the same way on every attempt. A handler that
-    /// blocks its thread on the result gets none.
+    /// Results that a handler awaits concurrently (`join!`, `select!`, `FuturesUnordered`) become ready one by one, in the
+    /// order of the timeline and only while the handler waits. So a race goes the same way on every attempt. A handler
+    /// that blocks its thread to wait for a result gets none.
     ///
-    /// An error of `act` is not recorded: it comes back in an [`EffectError`], which the handler may look into.
+    /// An error of `act` is not recorded: it comes back in an [`EffectError`], which the handler may inspect.
     ///
     /// # What an act returns, and what it does not do
     ///
     /// The result is kept in the timeline, so it is JSON of at most 1 MiB, nested at most 64 levels deep, without NaN
-    /// or infinities. An act whose result cannot be recorded has been done all the same: the step then fails for good,
-    /// whatever its handler makes of the error, since another attempt would do the act again. Return what the rest of
-    /// the handler needs, such as the id of a payment; keep what is large elsewhere, and return its key.
+    /// or infinities. If the result cannot be recorded, the act has been done all the same. The step then fails for good,
+    /// whatever the handler does with the error, since another attempt would do the act again. Return what the rest of
+    /// the handler needs, such as the id of a payment; keep large data elsewhere, and return its key.
     ///
-    /// An act is not run again once its result is recorded, and neither is what it does through the context: `emit`,
-    /// a change of the state, `refresh`, `checkpoint` and a `run` inside of an act are errors, and fail the step for
-    /// good if they fail it. Do these after the act, with what it returned:
+    /// Once its result is recorded, an act is not run again, so operations inside of it would be missing from later
+    /// attempts. `emit`, a change of the state, `refresh`, `checkpoint` and a `run` inside of an act are therefore errors;
+    /// a handler that returns such an error fails its step for good. Do these after the act, with what it returned:
     ///
     /// ```
     /// # async fn charge(_key: &str, _cents: u64) -> std::io::Result<u64> { Ok(7) }
@@ -200,12 +207,12 @@ impl<W: Worker> Ctx<W> {
                     written.value
                 }
             };
-            // Read back also the first time, so that every attempt sees the same.
+            // The first attempt, too, reads its result back from JSON, so that every attempt gets the same value.
             read(&format!("the result of `ctx.run({name:?})`"), value).map_err(refused)
         }
     }
 
-    /// Commits what the step has done so far, without ending it. It stays when the attempt fails later.
+    /// Commits what the step has done so far, without ending it. This stays committed if the attempt fails later.
     ///
     /// ```
     /// # async fn copy(chunk: usize) -> std::io::Result<()> { Ok(()) }
@@ -232,9 +239,9 @@ impl<W: Worker> Ctx<W> {
         }
     }
 
-    /// A context whose operations are counted by themselves, for one of several branches that run
-    /// concurrently. The name tells the branches apart and is the same on every attempt. The names of scopes in each
-    /// other have at most 1 KiB together; the operations of a longer one are errors.
+    /// A context that counts its own operations, for one of several branches that run concurrently. Each branch has
+    /// another name, and the same name on every attempt. The names of nested scopes have at most 1 KiB together; beyond
+    /// that every operation of the scope is an error.
     ///
     /// ```
     /// # async fn fetch(url: &str) -> std::io::Result<String> { Ok(String::new()) }
@@ -271,7 +278,7 @@ impl<W: Worker> Ctx<W> {
         self.step.inner.stop.cancelled().await;
     }
 
-    /// Whether the step should stop.
+    /// Whether the step should stop, for the reasons of [`stopping`](Self::stopping).
     ///
     /// ```
     /// # async fn copy(_: u32) -> std::io::Result<()> { Ok(()) }

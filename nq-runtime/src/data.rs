@@ -7,9 +7,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 /// A value that the program provides, shared by all steps: a connection pool, a client, a configuration.
-/// Provided with `.data(value)` before `.start()`; a type that nobody provided is found at start.
+/// Provided with `.data(value)` before `.start()`, which fails if a worker needs a type that nobody provided.
 ///
-/// What is shared already is provided as an `Arc`, and a trait in one:
+/// A value that is shared already is provided as an `Arc`, and so is a trait object:
 ///
 /// ```
 /// use std::sync::Arc;
@@ -43,7 +43,12 @@ impl<T: ?Sized> From<Arc<T>> for Data<T> {
 }
 
 impl<T: ?Sized> Data<T> {
-    /// Wraps a value, for calling a worker from a test.
+    /// Wraps a value, to call a worker from a test.
+    ///
+    /// ```
+    /// # struct Bank;
+    /// let bank = nq::Data::new(Bank);
+    /// ```
     pub fn new(value: T) -> Self
     where
         T: Sized,
@@ -52,6 +57,11 @@ impl<T: ?Sized> Data<T> {
     }
 
     /// The shared value.
+    ///
+    /// ```
+    /// let prices = nq::Data::new(vec![1999, 499]);
+    /// let shared: std::sync::Arc<Vec<u64>> = prices.into_inner();
+    /// ```
     pub fn into_inner(self) -> Arc<T> {
         self.0
     }
@@ -79,19 +89,26 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Data<T> {
 /// Everything that the program provides, by type.
 #[derive(Clone, Default)]
 pub struct Provided {
-    /// For each type an `Arc` of its value, with how many values there were before.
+    /// For each type an `Arc` of its value, and how many values were provided before it.
     values: HashMap<TypeId, (usize, Arc<dyn Any + Send + Sync>)>,
     inserted: usize,
 }
 
 impl Provided {
-    /// Adds a value; a second one of the same type takes its place. An `Arc<T>` provides `T` as well.
+    /// Adds a value; a later one of the same type replaces it. An `Arc<T>` provides `T` as well.
+    ///
+    /// ```
+    /// let mut provided = nq::Provided::default();
+    /// provided.insert(1999_u64);
+    /// assert_eq!(*provided.get::<u64>().unwrap(), 1999);
+    /// assert!(provided.require::<String>().is_err());
+    /// ```
     pub fn insert<T: Send + Sync + 'static>(&mut self, value: T) {
         self.values.insert(TypeId::of::<T>(), (self.inserted, Arc::new(Arc::new(value))));
         self.inserted += 1;
     }
 
-    /// The value of this type: what was last provided as it, or in an `Arc`.
+    /// The value of this type: the last one that was provided, by itself or in an `Arc`.
     pub fn get<T: ?Sized + Send + Sync + 'static>(&self) -> Option<Data<T>> {
         let plain = self.values.get(&TypeId::of::<T>());
         let plain = plain.and_then(|(at, value)| Some((at, value.downcast_ref::<Arc<T>>()?)));
@@ -121,7 +138,7 @@ pub struct MissingData {
     pub type_name: &'static str,
 }
 
-/// What to provide for a type of this name.
+/// The argument of `.data(…)` for a type of this name.
 fn how(type_name: &str) -> String {
     if type_name.starts_with("dyn ") { format!("Arc::new(…) as Arc<{type_name}>") } else { "…".into() }
 }

@@ -1,4 +1,4 @@
-//! What the parameters of a worker, after its input, are made from.
+//! Makes the parameters of a worker that follow its input.
 
 use nq_core::bounds::{Own, Worker};
 
@@ -8,7 +8,7 @@ use crate::data::{Data, MissingData, Provided};
 use crate::error::Error;
 use crate::step::Step;
 
-/// A parameter of the worker `W` that is made from the step at hand. nq implements it for [`Ctx<W>`](Ctx),
+/// A parameter of the worker `W` that is made from the step that runs. nq implements it for [`Ctx<W>`](Ctx),
 /// [`Data<T>`](Data), [`Client`] and [`Step`]; implement it for a type of your own to take it as a parameter.
 ///
 /// ```

@@ -1,8 +1,8 @@
-//! What nq does: the engine that leases, runs and commits, the stores, and the context of a step.
+//! The part of nq that acts: the engine that leases, runs and commits, the stores, and the context of a step.
 
-// A library leaves the terminal to its program.
+// A library must not print: the terminal belongs to the program.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
-// Nor does it end its program for what a caller gave it; tests and examples may.
+// A library must not panic because of an argument; tests and examples may.
 #![warn(clippy::unwrap_used)]
 
 mod act;

@@ -1,4 +1,4 @@
-//! What the cases write: jobs and transactions of a flow `f`, as few words as they need.
+//! Builders with which the cases write jobs and transactions of a flow `f` in few words.
 
 use serde_json::Value;
 
@@ -91,12 +91,12 @@ pub(super) fn renewal(lease: &Lease) -> Renewal {
 #[derive(Clone)]
 pub(super) struct Write(pub(super) Transaction);
 
-/// What this attempt writes.
+/// Begins a transaction of the attempt with this lease.
 pub(super) fn write(lease: &Lease) -> Write {
     Write(Transaction::new(lease.run.clone(), lease.step.clone(), lease.fence, lease.attempt))
 }
 
-/// The attempt ends, and has done nothing.
+/// The transaction of an attempt that completes without having done anything.
 pub(super) fn done(lease: &Lease) -> Transaction {
     write(lease).complete()
 }
@@ -151,7 +151,7 @@ impl Write {
         self
     }
 
-    /// What the jobs of this transaction hold.
+    /// Declares the gathers that the jobs of this transaction hold.
     pub(super) fn arming(mut self, gathers: &[GatherSpec]) -> Self {
         self.0.gathers = gathers.to_vec();
         self
@@ -187,7 +187,7 @@ impl Write {
         self.says(StepRetrying { error: Some(error.into()), reason: None, next_attempt, delay_ms })
     }
 
-    /// What the transaction names had this name before.
+    /// The join or gather that the transaction names had this name before.
     pub(super) fn formerly(mut self, worker: &str, was: JobSpec) -> Self {
         self.0.former.push(Former { worker: name(worker), was });
         self
@@ -203,7 +203,7 @@ impl Write {
         self.outcome(Outcome::Release)
     }
 
-    /// The outcome of something outside is recorded; the attempt goes on.
+    /// Records the result of a `ctx.run`; the attempt goes on.
     pub(super) fn effect(self, result: Value) -> Transaction {
         let mut write = self.says(StepEffect { name: "e".into(), op: "1".into(), result });
         write.0.recorded += 1;

@@ -1,5 +1,5 @@
-//! What every case stands on: calls that are sent again while the store is away, instances that count their
-//! turns, time that passes, and a timeline that is checked whenever it is read.
+//! What every case uses: calls that are sent again while the store is away, instances that count their turns, a clock
+//! that can be moved, and timelines that are checked whenever they are read.
 
 use std::any::Any;
 use std::future::{Future, poll_fn};
@@ -22,9 +22,9 @@ use crate::store::{
 };
 use crate::transaction::{Act, GatherSpec, JobSpec, LogLine, Start, Transaction, Turn, Want};
 
-/// How long a lease lasts that is meant to run out.
+/// How long a lease lasts that is meant to expire within a case.
 pub(super) const SHORT_MS: u64 = 300;
-/// How long a lease lasts that is not.
+/// How long a lease lasts that is not meant to expire within a case.
 pub(super) const LONG_MS: u64 = 60_000;
 /// How long a case waits for what must come.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -113,7 +113,7 @@ impl Fixture {
         }
     }
 
-    /// Ticks and lets time pass until it is so.
+    /// Ticks and lets time pass until the condition holds.
     pub(super) async fn until(&self, what: &str, so: impl AsyncFn() -> bool) {
         for _ in 0..1_500 {
             self.tick().await;
@@ -125,7 +125,7 @@ impl Fixture {
         panic!("time passes, and still not: {what}");
     }
 
-    /// Lets time pass until no lease of this queue is left. Those that last long are not waited for.
+    /// Lets time pass until no lease of this queue is left. Only for leases that last [`SHORT_MS`].
     pub(super) async fn until_expired(&self, worker: &str) {
         self.until("the leases have run out", async || self.counts(worker).await.leased == 0).await;
     }

@@ -1,4 +1,4 @@
-//! What in a registry is legal, and suspicious all the same.
+//! Finds what is suspicious in a registry, though it is legal.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::graph::Graph;
 use super::schema::never_equal;
 use crate::registry::Worker;
 
-/// Something suspicious. Whoever intends it says so: `#[nq::worker(allow = ["…"])]` with its rule.
+/// Something suspicious. A worker for which it is intended says `allow = ["…"]` with the name of the rule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
@@ -26,7 +26,7 @@ pub struct Finding {
     pub message: String,
     /// What to do about it.
     pub help: String,
-    /// Whether it is only a hint: common and often intended, and no reason for a check to fail.
+    /// Whether it is only a hint, for which no check fails: something common that is often intended.
     pub hint: bool,
 }
 
@@ -36,7 +36,7 @@ pub const RULES: [&str; 4] = ["unconsumed", "cycle", "unpaired", "no-timeout"];
 /// The rules that only give hints.
 const HINTS: [&str; 1] = ["no-timeout"];
 
-/// Everything suspicious that nobody said was intended, by file and line.
+/// Everything suspicious, by file and line, except what a worker allows.
 pub fn check(document: &RegistryDocument) -> Vec<Finding> {
     let mut findings = Vec::new();
     for worker in &document.workers {
@@ -119,7 +119,7 @@ fn intended(rule: &str) -> String {
     format!("where it is intended, `allow = [\"{rule}\"]`")
 }
 
-/// Circles that nothing leads out of: whatever happens there leads to more of the same.
+/// Circles of workers that nothing leads out of: a run that gets into one never ends.
 fn cycles(graph: &Graph<'_>, flow: &str) -> Vec<Finding> {
     let after: Vec<_> = (0..graph.workers.len()).map(|at| graph.after(&[at].into())).collect();
     let mut found = Vec::new();
@@ -147,7 +147,7 @@ fn cycles(graph: &Graph<'_>, flow: &str) -> Vec<Finding> {
     found
 }
 
-/// Whether it emits something that nobody takes: an outcome.
+/// Whether the worker emits an event that no worker takes. Such an event is an outcome, so the circle is not endless.
 fn emits_loose(graph: &Graph<'_>, at: usize) -> bool {
     let takes =
         |event: &String| graph.workers.iter().any(|worker| worker.takes().any(|(_, taken)| taken == event));

@@ -15,11 +15,11 @@ use crate::registry::Worker;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Effect {
-    /// Some of them fail, or wait for ever.
+    /// Some runs fail, or wait for ever.
     Breaks,
-    /// Whether they do cannot be seen from the registry.
+    /// The registry does not show whether runs break.
     MayBreak,
-    /// They go on.
+    /// All runs go on.
     Safe,
 }
 
@@ -65,7 +65,7 @@ pub fn diff(old: &RegistryDocument, new: &RegistryDocument) -> Vec<Change> {
         changes.about = About { event: Some(name.clone()), ..About::default() };
         match new.events.get(name) {
             Some(now) => changes.event(name, event, now),
-            // Those that took it are told of in their flows.
+            // The changes of the workers that took the event are reported with their flows.
             None => changes.push(Effect::Safe, "eventRemoved", format!("event `{name}` is gone")),
         }
     }
@@ -127,7 +127,7 @@ impl Changes {
             let none = BTreeSet::new();
             let held = |holds: &BTreeMap<String, BTreeSet<String>>| holds.get(*name).unwrap_or(&none).clone();
             for gather in held(&holds.1).difference(&held(&holds.0)) {
-                // A gather that is new itself is told of once, below.
+                // A gather that is itself new is reported once, below.
                 if was.contains_key(gather) {
                     self.push(
                         Effect::MayBreak,
@@ -137,7 +137,7 @@ impl Changes {
                 }
             }
         }
-        // A worker of another name is not new, whether it says so or not.
+        // A renamed worker is not new, whether it has a `was` or not.
         let heir = |worker: &&Worker| was.keys().any(|name| worker.takes_over(&flow, name));
         for worker in added.into_iter().filter(|worker| !heir(worker) && !renamed.contains(&worker.name)) {
             let name = &worker.name;
@@ -159,7 +159,7 @@ impl Changes {
         }
     }
 
-    /// A flow is gone. Its workers may have gone over to another.
+    /// A flow is gone. Its workers may have moved to another flow.
     fn flow_gone(&mut self, old: (&RegistryDocument, &Flow), new: &RegistryDocument) {
         let flow = self.about.flow.clone().unwrap_or_default();
         let members: Vec<_> = old.0.members(old.1).map(|(_, worker)| worker).collect();
@@ -176,7 +176,7 @@ impl Changes {
         }
     }
 
-    /// A worker has another name, and says so.
+    /// A worker was renamed, and has a `was`.
     fn taken_over(&mut self, worker: &Worker, heir: &Worker) {
         let (name, now) = (&worker.name, &heir.name);
         let message = format!("worker `{name}` is `{now}` now, which takes over what waits for it");
@@ -185,7 +185,7 @@ impl Changes {
         self.policy(worker, heir);
     }
 
-    /// A worker is gone. The name that it seems to have now.
+    /// A worker is gone. Returns the name that it seems to have now.
     fn removed(&mut self, name: &str, worker: &Worker, added: &[&Worker]) -> Option<String> {
         let alike = |new: &&&Worker| {
             new.path == worker.path
@@ -234,7 +234,7 @@ impl Changes {
         }
     }
 
-    /// Whether a job that waits carries what the worker now takes.
+    /// Reports whether the worker still accepts the inputs of jobs that wait.
     fn takes(&mut self, old: &Worker, new: &Worker) {
         let name = &old.name;
         let kind = |worker: &Worker| match () {
@@ -287,7 +287,7 @@ impl Changes {
         self.about.event = None;
     }
 
-    /// What only says how a step is run.
+    /// Reports options that only say how a step is run.
     fn policy(&mut self, old: &Worker, new: &Worker) {
         let shown = |worker: &Worker| -> Value {
             serde_json::json!({

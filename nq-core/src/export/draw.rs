@@ -40,12 +40,12 @@ struct Edge {
     role: Role,
 }
 
-/// Ids that are plain words, each given once.
+/// Makes ids that are plain words, each of them once.
 #[derive(Default)]
 struct Ids(BTreeSet<String>);
 
 impl Ids {
-    /// Begins with the flow's name, so that no id is a word that a graph language keeps for itself.
+    /// Makes an id. It begins with the flow's name, so that no id is a keyword of a graph language.
     fn make(&mut self, flow: &str, name: &str) -> String {
         let plain = |text: &str| text.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
         let base = format!("{}_{}", plain(flow), plain(name));

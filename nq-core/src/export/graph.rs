@@ -8,7 +8,7 @@ use crate::registry::Worker;
 /// The workers of a flow, and who leads to whom.
 pub(super) struct Graph<'a> {
     pub(super) workers: Vec<&'a Worker>,
-    /// For each worker, those that take what it emits.
+    /// For each worker, the workers that take the events that it emits.
     pub(super) next: Vec<BTreeSet<usize>>,
 }
 
@@ -25,7 +25,7 @@ impl<'a> Graph<'a> {
         Self { next: next.collect(), workers }
     }
 
-    /// All that these lead to.
+    /// All workers that these lead to.
     pub(super) fn after(&self, from: &BTreeSet<usize>) -> BTreeSet<usize> {
         let mut seen = BTreeSet::new();
         let mut open: Vec<_> = from.iter().flat_map(|at| &self.next[*at]).copied().collect();

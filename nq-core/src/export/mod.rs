@@ -1,5 +1,5 @@
-//! The registry as a document that other programs read: JSON of a fixed shape, graphs of the flows, what in
-//! it is suspicious, and what a change of it means for runs in flight.
+//! The registry as a document that other programs read: JSON of a fixed shape, graphs of the flows, a check for
+//! suspicious things, and a comparison that says what a change means for runs in flight.
 
 mod check;
 mod diff;

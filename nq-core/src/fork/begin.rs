@@ -37,7 +37,7 @@ pub struct Waiting {
 }
 
 impl Fork {
-    /// Refuses a fork that no store has to take, before the store does anything.
+    /// Refuses a fork that is larger than a store must accept, before the store does anything.
     ///
     /// # Errors
     ///
@@ -54,7 +54,7 @@ impl Fork {
     }
 }
 
-/// What of a fork passes a limit.
+/// Which limit a fork passes, if any.
 pub(super) fn exceeds(entries: usize, jobs: usize) -> Option<String> {
     if entries > MAX_FORK_ENTRIES {
         Some(format!("a rerun takes over at most {MAX_FORK_ENTRIES} entries, and the run has {entries}"))

@@ -1,9 +1,9 @@
-//! Reruns: from the timeline of a run that has ended follows what a new run begins with that goes on where it stopped.
+//! Reruns: decides with what a new run begins that goes on where an ended run stopped.
 //!
 //! The new run has the same timeline up to the end, ids included, so that step ids, inputs, recorded operations and
-//! lists of gathers stay what they are. What is not in a timeline, jobs with their keys, half-filled joins and counts, is
-//! made again from it: the entries are gone through in their order, and each does what it did when it was written. Only
-//! the registry is that of today, so a step that is to run again is what the program makes of it now.
+//! lists of gathers stay the same. Jobs with their keys, half-filled joins and counts are not in a timeline. They are made
+//! again from it: the entries are read in their order, and each has the effect that it had when it was written. Only the
+//! registry is that of today, so a step runs again as the program defines it now.
 
 mod begin;
 mod error;

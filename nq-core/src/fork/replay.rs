@@ -1,4 +1,4 @@
-//! Goes through the timeline of a run and makes again what its store kept beside it.
+//! Reads the timeline of a run and makes the jobs, joins and counts again that the store kept beside it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::iter::once;
@@ -15,7 +15,7 @@ use crate::registry::{Flow, FlowStep, Registry};
 use crate::status::RunStatus;
 use crate::transaction::{GatherSpec, JobSpec};
 
-/// A run as far as its timeline was read.
+/// The state of a run after the entries that were read so far.
 pub(super) struct Replay<'a> {
     registry: &'a Registry,
     run: &'a RunId,
@@ -28,13 +28,13 @@ pub(super) struct Replay<'a> {
     lists: BTreeMap<Name, Vec<EntryId>>,
     /// The gathers that have a step anywhere in the timeline, with the position of what caused it.
     fired: BTreeMap<Name, u64>,
-    /// The gathers that have become part of another, which the run had begun under another name.
+    /// The names under which the run had begun a gather a second time, each with the name that both go on under.
     parts: BTreeMap<Name, Name>,
-    /// The step whose commit is being read, and by what names its run knows the joins and gathers of that commit.
+    /// The step whose commit is being read. With it, for each join and gather that this commit names, its name in the run.
     commit: Option<(StepId, BTreeMap<Name, Name>)>,
 }
 
-/// What a worker of the run is in the program.
+/// A worker of the run, as the program has it today.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     flow: &'a Flow,
@@ -109,7 +109,7 @@ impl<'a> Replay<'a> {
             self.commit = None;
         }
         let Some(past) = self.steps.get_mut(id) else { return Ok(()) };
-        // The attempt of a step that died unread is not known.
+        // If a store could not read a job, its dead letter does not say the attempt.
         let attempt = entry.attempt.unwrap_or_default();
         match &entry.kind {
             EntryType::StepStarted => {
@@ -137,7 +137,7 @@ impl<'a> Replay<'a> {
         Ok(())
     }
 
-    /// A step that no event has caused: that of a gather, or the entry of the run.
+    /// Begins a step that no event has caused: the step of a gather, or the entry step of the run.
     fn begin(&mut self, id: &StepId, first: EntryId) -> Result<(), ForkError> {
         let place = self.place(id.worker());
         let place = place.ok_or_else(|| self.unknown(id.worker(), "has begun a step"))?;
@@ -161,7 +161,7 @@ impl<'a> Replay<'a> {
         self.steps.entry(id).or_insert(past);
     }
 
-    /// The entry step of a run in which nothing has begun: the timeline does not name it.
+    /// The entry step of a run in which no step has begun. The timeline does not name it, so the flow of today does.
     fn entry_step(&mut self, first: &Entry) -> Result<JobSpec, ForkError> {
         let event = first.says::<FlowStarted>().map(|started| started.event).unwrap_or_default();
         let takes = |step: &&FlowStep| step.worker.is_entry() && step.worker.input.as_ref() == Some(&event);
@@ -248,7 +248,7 @@ impl<'a> Replay<'a> {
                 self.joins.remove(&at(other));
             }
         }
-        // What waited under another name of the join may be older than what it pairs with.
+        // An event that waited under another name of the join may be older than its partner.
         let cause = inputs.iter().map(|input| input.id).max().unwrap_or(this.id);
         self.cause(StepId::new(join, cause), place, inputs);
     }
@@ -375,8 +375,8 @@ impl Replay<'_> {
                 self.declare(name.clone(), place, &mut gathers);
             }
         }
-        // A gather that nothing was emitted to is armed by the steps that hold it. In a run that has completed it has
-        // fired, unless the program has it only now.
+        // A gather without events still counts the steps that hold it. If the run has completed, the gather has fired,
+        // unless only the program of today has it.
         let held = self.steps.iter().filter(|(_, past)| !past.done || status != RunStatus::Completed);
         let holders: BTreeMap<_, _> = held.map(|(step, past)| (step.worker(), past.place)).collect();
         for place in holders.into_values() {
@@ -418,7 +418,7 @@ impl Replay<'_> {
 
     fn job(&self, run: &RunId, step: &StepId, past: &Past<'_>) -> JobRecord {
         let mut spec = self.spec(step.worker(), past.place);
-        // As where it is redriven: a gather fires once.
+        // A gather that has fired is not held again, as after a redrive: it fires once.
         spec.holds.retain(|gather| !self.fired.contains_key(gather));
         JobRecord {
             step: step.clone(),
@@ -429,7 +429,7 @@ impl Replay<'_> {
         }
     }
 
-    /// Remembers a gather of the run under this name.
+    /// Adds a gather to the gathers of the run, under this name.
     fn declare(&self, name: Name, place: Place<'_>, gathers: &mut BTreeMap<Name, GatherSpec>) {
         let today = place.flow.gathers(|gather| *gather == place.step.spec.worker).pop();
         if let Some(GatherSpec { rank, .. }) = today {

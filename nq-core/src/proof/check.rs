@@ -87,8 +87,8 @@ pub const fn mention(graph: &Graph, def: &WorkerDef, role: Role, number: usize) 
     }
 }
 
-/// The one event that a worker waits for. The other checks of the worker are in the same constant, which ends
-/// here where this fails: so it says what they would.
+/// The one event that a worker waits for. If this check fails, the constant ends here, and the worker's other checks in
+/// it do not run. So this check reports their mistakes, too.
 #[track_caller]
 pub const fn waits(graph: &Graph, def: &WorkerDef, role: Role) {
     if graph.clean {
@@ -134,7 +134,7 @@ pub const fn included(graph: &Graph, library: &str, from: usize, to: usize) {
     }
 }
 
-/// Appends everything that is wrong with a node, except with the mention that was `said` already.
+/// Appends everything that is wrong with a node, except with the mention `said`, which is reported already.
 const fn say_all(graph: &Graph, node: u32, said: Option<u32>, all: &mut Text, mistakes: &mut u32) {
     say(&tell::node(graph, node), all, mistakes);
     let first = graph.nodes[node as usize].mentions;

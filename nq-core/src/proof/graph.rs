@@ -21,7 +21,7 @@ pub(super) enum Verdict {
     NoEntry,
     /// A plain queue worker has the name of a flow.
     Plain,
-    /// No entry reaches it, and the reason begins here.
+    /// No entry reaches it, and it is the worker to blame for that.
     Unreached,
     /// Nothing in the flow emits it.
     Unmatched,
@@ -131,7 +131,7 @@ impl<const PLACES: usize, const NODES: usize, const MENTIONS: usize> Plan<PLACES
         }
     }
 
-    /// Whether the graph checks of this flow keep silent.
+    /// Whether the checks of this flow report nothing, because a worker of it has a broken attribute.
     pub(super) const fn is_muted(&self, flow: u32) -> bool {
         self.muted || self.flows[flow as usize].muted
     }
@@ -192,7 +192,7 @@ impl<const PLACES: usize, const NODES: usize, const MENTIONS: usize> Plan<PLACES
         }
     }
 
-    /// Enters what a worker mentions, and returns where the next worker's mentions begin.
+    /// Enters the events that a worker mentions, and returns where the next worker's mentions begin.
     const fn mention_all(&mut self, def: &'static WorkerDef, node: u32, first: u32, flow: u64) -> u32 {
         let mut at = first;
         // In the order in which `workers::mention` counts them.
@@ -248,7 +248,7 @@ impl<const PLACES: usize, const NODES: usize, const MENTIONS: usize> Plan<PLACES
             if type_key != 0 {
                 let known = self.table.intern(key, at);
                 if known != at && self.types[known as usize] != type_key {
-                    // A worker of several flows is told once.
+                    // A worker of several flows gets this verdict once.
                     if self.is_first(node) {
                         verdict = Verdict::TypeClash;
                         self.clean = false;
@@ -268,7 +268,7 @@ impl<const PLACES: usize, const NODES: usize, const MENTIONS: usize> Plan<PLACES
         node == 0 || self.nodes[node as usize - 1].worker != self.nodes[node as usize].worker
     }
 
-    /// Blames what a worker waits for twice, the second time.
+    /// Blames the second of two mentions by which a worker waits for the same event.
     const fn judge_repeats(&mut self, node: u32, from: u32, to: u32) {
         let mut at = from;
         while at < to {
@@ -281,7 +281,7 @@ impl<const PLACES: usize, const NODES: usize, const MENTIONS: usize> Plan<PLACES
         }
     }
 
-    /// Says what is wrong with a node, unless something is already.
+    /// Sets the verdict of a node, unless it has one already.
     pub(super) const fn blame(&mut self, node: u32, verdict: Verdict) {
         if matches!(self.nodes[node as usize].verdict, Verdict::Fine) {
             self.nodes[node as usize].verdict = verdict;
@@ -331,7 +331,7 @@ impl<const PLACES: usize, const NODES: usize, const MENTIONS: usize> Plan<PLACES
 #[derive(Clone, Copy, Debug)]
 pub struct Graph {
     workers: &'static [&'static WorkerDef],
-    /// Whether some flow keeps silent, so that what it emits is not known.
+    /// Whether a worker of some flow has a broken attribute, so that its events are not known.
     pub(super) doubtful: bool,
     /// Whether every verdict is fine, so that a check has nothing to look up.
     pub(super) clean: bool,

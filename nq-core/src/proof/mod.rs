@@ -1,9 +1,9 @@
 //! The proof: `registry!` gathers the definitions of a crate's workers into one constant [`Graph`], and each
 //! worker asks it, in constants of its own, whether it is wired. Everything here runs in rustc.
 //!
-//! Constant evaluation is slow (about a microsecond for a simple operation) and counts its steps, so all
-//! verdicts fall in one pass over the graph, on [keys](crate::keys) that are mostly there already; a check reads
-//! its verdict, and only one that fails compares strings and writes a text.
+//! Constant evaluation is slow (about a microsecond for a simple operation) and counts its steps. So one pass over the
+//! graph computes all verdicts, with [keys](crate::keys) that the macros have mostly computed. A check reads its verdict,
+//! and only a check that fails compares strings and writes a text.
 
 mod build;
 mod check;

@@ -19,7 +19,7 @@ pub const fn at_least_one(_: &WorkerDef, key: &str, number: u32) {
     }
 }
 
-/// A duration is a millisecond or longer, and no mistake.
+/// A duration is at least a millisecond, and at most ten years.
 #[track_caller]
 pub const fn duration(_: &WorkerDef, key: &str, ms: u64) {
     let mut text = Text::new();

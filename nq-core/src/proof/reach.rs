@@ -151,7 +151,7 @@ struct Cycles<const N: usize> {
     path_len: usize,
     seen_count: u32,
     component_count: u32,
-    /// By component: another rule's verdict, or an unreached worker before it, explains it already.
+    /// For each component, whether another verdict explains why it is not reached: its own, or that of a worker before it.
     explained: [bool; N],
 }
 
@@ -270,7 +270,7 @@ impl<const N: usize> Cycles<N> {
     }
 }
 
-/// Blames each gather that its own events come back to, the first of a cycle only.
+/// Blames each gather whose own events lead back to it; of several gathers in a cycle, only the first.
 const fn judge_gathers<const PLACES: usize, const NODES: usize, const MENTIONS: usize>(
     plan: &mut Plan<PLACES, NODES, MENTIONS>,
     cycles: &mut Cycles<PLACES>,
@@ -301,7 +301,7 @@ const fn judge_gathers<const PLACES: usize, const NODES: usize, const MENTIONS: 
     }
 }
 
-/// Blames one worker of each cycle that no entry leads into, and none that only waits for such a cycle.
+/// Blames one worker of each cycle that no entry leads into, but no worker that only waits for such a cycle.
 const fn judge_unreached<const PLACES: usize, const NODES: usize, const MENTIONS: usize>(
     plan: &mut Plan<PLACES, NODES, MENTIONS>,
     cycles: &mut Cycles<PLACES>,

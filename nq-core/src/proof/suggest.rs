@@ -7,7 +7,7 @@ const LONGEST: usize = 64;
 pub(super) struct Nearest {
     wanted: &'static str,
     best: Option<&'static str>,
-    /// What others must stay below; those as near as the best are looked at, too.
+    /// The largest distance at which another name is still considered; it includes names as near as the nearest.
     distance: usize,
 }
 
@@ -57,7 +57,7 @@ const fn alike(left: &str, right: &str) -> usize {
     at
 }
 
-/// In how many kinds of letters two names differ: each edit changes at most two.
+/// How many letters occur in only one of two names. Each edit changes at most two of them, so this bounds the edits.
 const fn letters_differ(left: &str, right: &str) -> u32 {
     (letters(left.as_bytes()) ^ letters(right.as_bytes())).count_ones()
 }

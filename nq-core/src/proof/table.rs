@@ -11,7 +11,7 @@ impl<const N: usize> Table<N> {
         Self { keys: [0; N], values: [0; N] }
     }
 
-    /// The value under `key`, which is `value` from now on where there was none.
+    /// The value under `key`. If there is none, `value` is stored there first.
     pub(super) const fn intern(&mut self, key: u64, value: u32) -> u32 {
         let mut at = (key >> 16) as usize & (N - 1);
         while self.keys[at] != 0 {

@@ -1,5 +1,5 @@
-//! What a verdict says to the one who reads it: what is wrong, `help:` what to write, `note:` why. Only here
-//! are strings compared, and only for what has failed.
+//! The text of each verdict: what is wrong, `help:` what to write, `note:` why. Only these functions compare strings,
+//! and only for a check that has failed.
 
 use super::graph::{Graph, Verdict};
 use super::suggest::Nearest;
@@ -201,7 +201,7 @@ const fn unreached(graph: &Graph, node: u32) -> Text {
 
 /// Whether the events of one worker come to another.
 const fn leads_to(graph: &Graph, from: u32, to: u32) -> bool {
-    // The last of a bounded number of steps: this decides on a note, not on a verdict.
+    // The search is bounded, because it only decides on a note and not on a verdict.
     let mut seen = [0u32; 64];
     seen[0] = from;
     let (mut len, mut done) = (1, 0);

@@ -14,22 +14,22 @@ pub enum ErrorKind {
     Unavailable,
     /// The same id stands for something else already.
     Conflict,
-    /// No such run, or no such page.
+    /// There is no such run, or the cursor did not come from an earlier page.
     NotFound,
-    /// The lane is another's, or the store lost acknowledged turns. The instance must stop.
+    /// Another process uses the lane, or the store lost acknowledged turns. The instance must stop.
     Lane,
-    /// The store does not have what it has shown before: it was set back to an older state. Whoever has seen more must
-    /// not go on from there.
+    /// The store does not have entries that it has shown before: it was set back to an older state. A reader that has seen
+    /// them must not go on.
     Lost,
     /// The store's data is not what it wrote.
     Corrupt,
     /// The store was written by a version of nq that this one does not understand, or is not nq's.
     Version,
-    /// What was asked for passes a limit.
+    /// The request passes a limit.
     TooLarge,
     /// The store is not set up as it must be: rights, configuration.
     Config,
-    /// The store was closed, or ended itself after a failure that it must not outlive.
+    /// The store was closed, or has closed itself after a failure.
     Closed,
 }
 
@@ -48,7 +48,7 @@ pub struct StoreError {
     /// What lies beneath.
     #[source]
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
-    /// Whether the store has told the log that it is away: nobody else needs to.
+    /// Whether the store has logged that it is away, so that nobody else needs to.
     logged: bool,
     /// Whether the call was certainly not made: nothing of it has happened or will.
     unsent: bool,
@@ -59,12 +59,12 @@ fn key_text(key: Option<&str>) -> String {
 }
 
 impl StoreError {
-    /// An error of this kind, in this verb, that says this.
+    /// An error of this kind, in this verb, with this message.
     pub fn new(kind: ErrorKind, op: &'static str, message: impl Into<String>) -> Self {
         Self { kind, op, key: None, message: message.into(), source: None, logged: false, unsent: false }
     }
 
-    /// The error of a reader who has seen more of a run than the store has, which ends with this entry.
+    /// The error of a reader that has seen more of a run than the store has. `last` is the run's last entry there.
     pub fn lost(op: &'static str, run: &RunId, seen: impl fmt::Display, last: EntryId) -> Self {
         let message = format!(
             "the reader has seen {seen}, which the store does not have: its last entry of the run is `{last}`; it was set back to an older state, and acknowledged work is lost"
@@ -90,8 +90,8 @@ impl StoreError {
         self
     }
 
-    /// The same, whose message says which store it was: its URL without user and password, or the path of its file. What
-    /// is about one run or queue of it needs no name of the store, and neither does an error that says it already.
+    /// The same, with the store in its message: its URL without user and password, or the path of its file. An error about
+    /// one run or queue does not name the store, and neither does one that names it already.
     ///
     /// ```
     /// use nq_core::store::{ErrorKind, StoreError};
@@ -122,14 +122,14 @@ impl StoreError {
         self
     }
 
-    /// The same, because of this.
+    /// The same, with this source.
     #[must_use]
     pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.source = Some(Arc::new(source));
         self
     }
 
-    /// The same, said by this verb.
+    /// The same, in this verb.
     #[must_use]
     pub fn with_op(mut self, op: &'static str) -> Self {
         self.op = op;
@@ -143,14 +143,14 @@ impl StoreError {
         self
     }
 
-    /// The same, of which the log knows: the store has said that it is away, and nobody else needs to.
+    /// The same, with or without the mark that the store has logged it, so that nobody else needs to.
     #[must_use]
     pub fn with_logged(mut self, logged: bool) -> Self {
         self.logged = logged;
         self
     }
 
-    /// The same of a call that was certainly not made: nothing of it has happened or will.
+    /// The same, of a call that was certainly not made, so that nothing of it has happened or will.
     #[must_use]
     pub fn with_unsent(mut self) -> Self {
         self.unsent = true;

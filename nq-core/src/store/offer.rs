@@ -24,12 +24,12 @@ pub enum Interest {
     },
 }
 
-/// What an instance offers while it waits: to take one job.
+/// The offer of an instance to take one job while it waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
     /// The instance.
     pub instance: InstanceId,
-    /// Of one of these queues.
+    /// The queues whose jobs it takes.
     pub queues: Vec<QueueName>,
     /// How long a lease lasts, in milliseconds.
     pub lease_ms: u64,
@@ -37,5 +37,5 @@ pub struct Offer {
     pub turn: u64,
 }
 
-/// How an instance takes the job that an offer brings.
+/// The callback that an instance gives with its offer: the store calls it with the job that the offer brings.
 pub type Take = Arc<dyn Fn(Lease) + Send + Sync>;

@@ -68,7 +68,7 @@ pub trait Queries: Send + Sync {
 pub struct RunsQuery {
     /// Only those of this flow.
     pub flow: Option<Name>,
-    /// Only those that stand here.
+    /// Only those with this status.
     pub status: Option<RunStatus>,
     /// Where the page before ended.
     pub cursor: Option<String>,
@@ -84,7 +84,7 @@ impl RunsQuery {
     }
 }
 
-/// How many runs or jobs a page lists that is to have so many.
+/// How many runs or jobs a page lists whose query has this limit.
 fn page_size(limit: usize) -> usize {
     if limit == 0 { limits::LISTED } else { limit.min(limits::MAX_READ_ENTRIES) }
 }
@@ -113,9 +113,9 @@ pub struct QueueCounts {
     pub delayed: u64,
     /// Dead letters.
     pub dead: u64,
-    /// Whether it gives out no leases.
+    /// Whether it is paused, so that none of its jobs is leased.
     pub paused: bool,
-    /// Whether somebody takes jobs from it: an instance has said so by a [`Tick`] within the last lease.
+    /// Whether an instance takes jobs from it and has said so by a [`Tick`] within the last lease.
     #[serde(default)]
     pub served: bool,
 }

@@ -13,7 +13,7 @@ pub struct Read {
     pub run: RunId,
     /// Only entries after this position; 0 for all.
     pub after: u64,
-    /// An entry that the reader has seen, at or before `after`, where it knows one whole.
+    /// The last entry that the reader has seen, at or before `after`, if the reader knows its whole id.
     pub seen: Option<EntryId>,
     /// Only entries up to this position.
     pub upto: Option<u64>,
@@ -83,8 +83,8 @@ pub struct Gathered {
     pub from: u64,
     /// At most this many, and never more than [`crate::limits::MAX_READ_ENTRIES`].
     pub limit: usize,
-    /// An entry of the run that the reader knows of, such as the cause of the step that gathers: what is in the list up
-    /// to there was in it before that entry was.
+    /// An entry of the run that the reader knows of, such as the cause of the step that gathers. Every event of the list
+    /// up to there was written before this entry.
     pub seen: Option<EntryId>,
 }
 

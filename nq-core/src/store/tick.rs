@@ -1,4 +1,4 @@
-//! What time brings.
+//! Ticks: the calls by which a store does what is due by its clock.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ pub struct Tick {
     pub retention: Retention,
     /// At most this many jobs and runs in one call.
     pub limit: usize,
-    /// The queues that the caller takes jobs from, which the store remembers for one lease. Said now and then, and
-    /// empty in between.
+    /// The queues from which the caller takes jobs. The store remembers them for one lease, so most ticks leave this
+    /// empty.
     pub serves: Vec<QueueName>,
 }
 

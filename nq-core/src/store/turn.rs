@@ -1,4 +1,4 @@
-//! What a turn is answered.
+//! The reply to a turn.
 
 use std::sync::Arc;
 
@@ -17,39 +17,39 @@ pub struct TurnReply {
     pub answers: Vec<Answer>,
     /// One for each renewal.
     pub renewed: Vec<RenewAnswer>,
-    /// The jobs that are the instance's now.
+    /// The jobs that the instance has leased.
     pub leases: Vec<Lease>,
 }
 
 /// Whether a start began a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Started {
-    /// It did; this is its first entry.
+    /// The run has begun; this is its first entry.
     New(EntryId),
-    /// The run was there.
+    /// The run existed already.
     Existing,
 }
 
-/// What became of one start of a turn.
+/// The answer to one start of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartAnswer {
     /// The run is there.
     Started(Started),
     /// A run of this id exists with another flow or input: nothing changed.
     IdTaken,
-    /// The part of the store that would hold the run is away, or cannot be read, and whether the run has begun is
-    /// unknown: whoever starts it asks by [`Store::start`](super::Store::start).
+    /// The part of the store that would hold the run is away, or cannot be read, and nobody knows whether the run has
+    /// begun: the caller asks with [`Store::start`](super::Store::start).
     Later,
-    /// The same, and the run has certainly not begun: it may begin elsewhere, under another id.
+    /// That part is away, but the run has certainly not begun: the caller may begin it under another id.
     Unsent,
 }
 
-/// What became of one write.
+/// The answer to one write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
-    /// It is in the timeline.
+    /// The write is in the timeline.
     Committed {
-        /// The last entry of the run after it.
+        /// The last entry of the run after the write.
         last: EntryId,
     },
     /// Another lease of the job is current, or the job is finished: nothing was written.
@@ -66,21 +66,21 @@ pub enum Answer {
         /// Which limit.
         limit: String,
     },
-    /// The part of the store that holds the run is away, and whether it is written is unknown: it is sent again, as it
-    /// is, in a later turn, before anything else of its run. It is written once.
+    /// The part of the store that holds the run is away, and nobody knows whether the write has happened. The instance
+    /// sends it again unchanged in a later turn, before anything else of its run. It is written once.
     Later,
 }
 
-/// What became of one renewal.
+/// The answer to one renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RenewAnswer {
     /// The lease is as long as a new one.
     Renewed,
-    /// The job is another's now, or finished.
+    /// The job is leased to another instance, or finished.
     LeaseLost,
     /// The run has ended: the step should stop.
     RunEnded,
-    /// The part of the store that holds the run is away: it is sent again in a later turn.
+    /// The part of the store that holds the run is away: the instance renews again in a later turn.
     Later,
 }
 

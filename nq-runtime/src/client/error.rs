@@ -20,7 +20,7 @@ pub enum StartError {
         /// A flow with a similar name.
         near: Option<String>,
     },
-    /// The flow has several entries, and none was named; or it has none of this name.
+    /// The flow has several entries and the caller named none, or no entry has the name that the caller gave.
     #[error("flow `{flow}` begins at {}: name one with `.entry(…)`", list(.entries))]
     NoEntry {
         /// The flow.
@@ -28,7 +28,7 @@ pub enum StartError {
         /// Its entries.
         entries: Vec<String>,
     },
-    /// The worker belongs to several flows, and none was named.
+    /// The worker belongs to several flows, and the caller named none.
     #[error("worker `{worker}` belongs to the flows {}: start it with `nq.flow(…).start::<…>(…)`", list(.flows))]
     SeveralFlows {
         /// The worker.
@@ -53,12 +53,12 @@ pub enum StartError {
          and pass its key"
     )]
     TooDeep {
-        /// Where, as a JSON pointer; without its middle where it is long.
+        /// Where, as a JSON pointer. The middle of a long one is left out.
         pointer: String,
         /// The limit.
         limit: usize,
     },
-    /// The input passes the limit.
+    /// The input is larger than the limit.
     #[error(
         "the input has {bytes} bytes of JSON, and the limit is {limit}: keep the data elsewhere and pass its key"
     )]
@@ -68,10 +68,10 @@ pub enum StartError {
         /// The limit.
         limit: usize,
     },
-    /// The run id is not one.
+    /// The run id is not valid.
     #[error(transparent)]
     Id(#[from] IdError),
-    /// The store refused: nothing has begun.
+    /// The store refused the start: nothing has begun.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The store has not answered, so that the run may have begun.

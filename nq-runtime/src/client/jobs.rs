@@ -22,7 +22,7 @@ pub enum QueueError {
         /// A queue with a similar name.
         near: Option<String>,
     },
-    /// What was asked for is no name of a queue.
+    /// The text is not the name of a queue.
     #[error(transparent)]
     Id(#[from] IdError),
     /// The store could not be asked.
@@ -63,9 +63,9 @@ impl Client {
         self.store().jobs(query).await
     }
 
-    /// The queues with jobs that no running instance takes, and the runs that wait for them: their worker was removed
-    /// or renamed, or is of a version that runs nowhere yet. An instance that has just ended counts as running for one
-    /// lease more.
+    /// The queues whose jobs no running instance takes, with the runs that wait for these jobs. The worker of such a queue
+    /// was removed or renamed, or belongs to a version that runs nowhere yet. An instance that has ended counts as running
+    /// for one lease more.
     ///
     /// ```
     /// # async fn example(nq: nq::Client) -> nq::Result<()> {
@@ -82,8 +82,8 @@ impl Client {
         unserved(&**self.store(), MOST_RUNS).await
     }
 
-    /// Pauses a worker on every instance: its queue, of each flow that it belongs to, gives out no jobs until it is
-    /// resumed. Steps that run go on.
+    /// Pauses a worker on every instance: no job of it is leased, in any of its flows, until the worker is resumed. Steps
+    /// that run go on.
     ///
     /// ```
     /// # #![allow(non_camel_case_types)]
@@ -98,7 +98,15 @@ impl Client {
         self.set_paused::<W>(true).await
     }
 
-    /// Resumes a worker that was paused.
+    /// Resumes a worker that was [paused](Self::pause).
+    ///
+    /// ```
+    /// # #![allow(non_camel_case_types)]
+    /// # async fn example<charge: nq::Worker>(nq: nq::Client) -> nq::Result<()> {
+    /// nq.resume::<charge>().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn resume<W: Worker>(&self) -> Result<(), StoreError> {
         self.set_paused::<W>(false).await
     }
@@ -110,8 +118,8 @@ impl Client {
         Ok(())
     }
 
-    /// Pauses a queue, `<flow>/<worker>`, on every instance: it gives out no jobs until it is resumed. It is a queue of
-    /// the program, or one that the store knows: that of another program which has had a job.
+    /// Pauses a queue, `<flow>/<worker>`, on every instance: none of its jobs is leased until it is resumed. The queue
+    /// belongs to a worker of this program, or another program has put a job into it.
     ///
     /// ```
     /// # async fn example(nq: nq::Client) -> nq::Result<()> {
@@ -124,7 +132,14 @@ impl Client {
         self.store().pause(&self.queue(queue.as_ref()).await?, true).await.map_err(QueueError::from)
     }
 
-    /// Resumes a paused queue.
+    /// Resumes a queue that was [paused](Self::pause_queue).
+    ///
+    /// ```
+    /// # async fn example(nq: nq::Client) -> nq::Result<()> {
+    /// nq.resume_queue("order/charge").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn resume_queue(&self, queue: impl AsRef<str>) -> Result<(), QueueError> {
         self.store().pause(&self.queue(queue.as_ref()).await?, false).await.map_err(QueueError::from)
     }

@@ -26,9 +26,9 @@ use crate::run::Run;
 
 /// A store, seen by a program: starts runs and looks at them. Cheap to clone.
 ///
-/// A program that works has it in its [`Nq`](crate::open::Nq); one that only asks others to work makes it with
-/// [`Builder::client`](crate::open::Builder::client). A worker takes it as a parameter, to start runs of other flows.
-/// An attempt that is repeated would start its runs again, so it derives their ids from the step:
+/// A program that runs workers has a client in its [`Nq`](crate::open::Nq); a program without workers makes one with
+/// [`Builder::client`](crate::open::Builder::client). A worker takes a client as a parameter, to start runs of other
+/// flows. A repeated attempt must not start them again, so the worker makes their ids from the idempotency key:
 ///
 /// ```
 /// # #![allow(non_camel_case_types)]
@@ -54,17 +54,17 @@ impl Client {
         Self { parts: Arc::new(Parts::new(store, registry, max_payload, Link::Detached)) }
     }
 
-    /// The same, of the instance whose engine is at the other end.
+    /// The same client, which tells the engine at the other end of this link what it does to runs.
     pub(crate) fn told_by(&self, link: Link) -> Self {
         let Parts { store, registry, max_payload, .. } = &*self.parts;
         Self { parts: Arc::new(Parts::new(store.clone(), registry.clone(), *max_payload, link)) }
     }
 
-    /// Starts a run of the worker's flow at this worker: await it, after saying more about it where needed.
-    /// When the await returns, the run is in the store and will not be lost.
+    /// Starts a run of the worker's flow at this worker. Await it; before that, [`id`](StartRun::id) may give the run an
+    /// id. When the await returns, the run is in the store and will not be lost.
     ///
-    /// A store that does not answer is asked again for ten seconds; the error is then [`StartError::Unknown`], with the
-    /// id under which the run may have begun.
+    /// If the store does not answer, the start is sent again for ten seconds; the error is then [`StartError::Unknown`],
+    /// with the id under which the run may have begun.
     ///
     /// ```
     /// # #![allow(non_camel_case_types)]
@@ -87,8 +87,8 @@ impl Client {
         self.flow(flow).start::<W>(input)
     }
 
-    /// Starts a run of a flow with an input from elsewhere: it is checked against the JSON Schema of the
-    /// event that the flow begins with, and read as that event, before anything is stored.
+    /// Starts a run of a flow with an input from elsewhere. Before anything is stored, the input is checked against the
+    /// JSON Schema of the event that the flow begins with, and read as that event.
     ///
     /// ```
     /// # async fn example(nq: nq::Client, body: nq::Json) -> nq::Result<()> {

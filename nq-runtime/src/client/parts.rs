@@ -1,4 +1,4 @@
-//! What a client is made of.
+//! The data that all clones of a client share.
 
 use std::sync::Arc;
 
@@ -16,9 +16,9 @@ pub(super) struct Parts {
     pub(super) store: Arc<dyn Store>,
     pub(super) registry: Arc<Registry>,
     pub(super) max_payload: usize,
-    /// What inputs from elsewhere are checked against.
+    /// The schemas against which inputs from elsewhere are checked.
     pub(super) schemas: Schemas,
-    /// The engine of the instance that it belongs to, which hears at once what is done to a run through it.
+    /// The way to the engine of the client's instance: when the client ends a run, the engine is told at once.
     link: Link,
 }
 

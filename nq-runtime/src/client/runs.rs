@@ -11,10 +11,10 @@ use super::Client;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunsError {
-    /// What was asked for is no name of a flow.
+    /// The text is not the name of a flow.
     #[error(transparent)]
     Id(#[from] IdError),
-    /// The store could not be asked, or the cursor did not come from a page.
+    /// The store could not be asked, or the cursor did not come from an earlier page.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -46,7 +46,14 @@ pub struct Runs<'a> {
 }
 
 impl Runs<'_> {
-    /// Only runs of this flow.
+    /// Lists only runs of this flow.
+    ///
+    /// ```
+    /// # async fn example(nq: nq::Client) -> nq::Result<()> {
+    /// let orders = nq.runs().flow("order").all().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn flow(mut self, flow: &str) -> Self {
         match Name::new(flow) {
             Ok(flow) => self.query.flow = Some(flow),
@@ -55,25 +62,48 @@ impl Runs<'_> {
         self
     }
 
-    /// Only runs that stand here.
+    /// Lists only runs with this status.
+    ///
+    /// ```
+    /// # async fn example(nq: nq::Client) -> nq::Result<()> {
+    /// let running = nq.runs().status(nq::RunStatus::Running).all().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn status(mut self, status: RunStatus) -> Self {
         self.query.status = Some(status);
         self
     }
 
-    /// At most this many a page: 100 if nothing is said, 1,000 at most.
+    /// The most runs of a page: 100 by default, 1,000 at most.
+    ///
+    /// ```
+    /// # async fn example(nq: nq::Client) -> nq::Result<()> {
+    /// let newest = nq.runs().limit(1).page().await?.runs.pop();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn limit(mut self, limit: usize) -> Self {
         self.query.limit = limit;
         self
     }
 
-    /// From where a page before ended: its `next`.
+    /// Goes on where an earlier page ended: the cursor is its `next`.
+    ///
+    /// ```
+    /// # async fn example(nq: nq::Client) -> nq::Result<()> {
+    /// if let Some(next) = nq.runs().page().await?.next {
+    ///     let second = nq.runs().after(next).page().await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn after(mut self, cursor: impl Into<String>) -> Self {
         self.query.cursor = Some(cursor.into());
         self
     }
 
-    /// The page.
+    /// One page of runs.
     ///
     /// ```
     /// # async fn example(nq: nq::Client) -> nq::Result<()> {

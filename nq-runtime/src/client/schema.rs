@@ -13,7 +13,7 @@ use super::error::{StartError, Violation};
 
 /// The most violations that one error names.
 const MAX_VIOLATIONS: usize = 20;
-/// The most that is said of one violation, in bytes: a validator repeats the value.
+/// The most bytes of the message of one violation: a validator repeats the value in it.
 const MAX_VIOLATION_BYTES: usize = 1024;
 
 /// The typed events of a program with their validators. All clones of a client share them.
@@ -24,7 +24,7 @@ pub(super) struct Schemas {
 struct Schema {
     name: String,
     event: Event,
-    /// Compiled when the first input is checked against it. Where the schema cannot be used: why.
+    /// Compiled when the first input is checked against it. An error says why the schema cannot be used.
     validator: OnceLock<Result<Validator, String>>,
 }
 
@@ -38,8 +38,8 @@ impl Schemas {
         Self { events: registry.events.iter().map(schema).collect() }
     }
 
-    /// Checks an input against the schema of the event that the entry takes, then reads it as that event: a schema does
-    /// not say all that a type asks for, such as that `1.0` is no integer.
+    /// Checks an input against the schema of the event that the entry takes, then reads it as that event: a type may
+    /// refuse what its schema allows, such as `1.0` for an integer.
     pub(super) fn check(&self, entry: &FlowStep, input: &Value) -> Result<(), StartError> {
         let schema = entry.worker.input.as_ref().and_then(|input| self.events.get(input));
         schema.map_or(Ok(()), |schema| schema.check(input))

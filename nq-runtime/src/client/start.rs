@@ -31,7 +31,17 @@ impl<'a> FlowRef<'a> {
         Self { parts, name: name.to_owned() }
     }
 
-    /// Starts a run of this flow at this worker.
+    /// Starts a run of this flow at this worker. Await it.
+    ///
+    /// ```
+    /// # #![allow(non_camel_case_types)]
+    /// # #[nq::event]
+    /// # struct OrderPlaced { order: u64 }
+    /// # async fn example<charge: nq::Worker>(nq: nq::Client) -> nq::Result<()> where OrderPlaced: nq::InputOf<charge> {
+    /// let run = nq.flow("gift").start::<charge>(OrderPlaced { order: 7 }).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn start<W: Worker>(&self, input: impl InputOf<W>) -> StartRun<'a> {
         let written = value::write(&input).map_err(|error| {
             value::give_up(input, &error);
@@ -40,7 +50,7 @@ impl<'a> FlowRef<'a> {
         StartRun::new(self, Some(W::DEF), written, false)
     }
 
-    /// Starts a run of this flow with an input from elsewhere.
+    /// Starts a run of this flow with an input from elsewhere. Await it.
     ///
     /// ```
     /// # async fn example(nq: nq::Client, body: nq::Json) -> nq::Result<()> {
@@ -87,9 +97,9 @@ impl<'a> StartRun<'a> {
         Self { parts, flow: String::new(), entry: None, input: Err(error), validate: false, id: None }
     }
 
-    /// Gives the run this id, of 1 to 200 bytes without white space. Starting again with the same id and input starts
-    /// nothing and finds the run; with another input it is an error. So is an id that ends in `~` and digits: such are
-    /// the ids of [reruns](crate::run::Run::rerun).
+    /// Gives the run this id, of 1 to 200 bytes without white space. A second start with the same id and input starts
+    /// nothing and returns the run; with another input it is an error. An id that ends in `~` and digits is an error, too:
+    /// only [reruns](crate::run::Run::rerun) have such ids.
     ///
     /// ```
     /// # async fn example(nq: nq::Client, body: nq::Json) -> nq::Result<()> {

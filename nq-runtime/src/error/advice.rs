@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::boxed::BoxError;
 
-/// An error that says whether and when to try again. What it says is its source, not itself: whoever wraps an error
-/// transparently hides the error and shows its source.
+/// An error whose source says whether and when to try again. The advice is the source, because an error that wraps this
+/// one transparently hides this one and shows its source.
 pub(super) struct Advised(pub(super) Advice);
 
 pub(super) struct Advice {
@@ -19,7 +19,7 @@ pub(super) struct Advice {
 pub(super) enum Verdict {
     Fatal,
     RetryAfter(Duration),
-    /// What has arrived was made for another version of the code.
+    /// The input was made for another version of the code.
     Unfit,
 }
 

@@ -1,4 +1,4 @@
-//! The errors that lie beneath an error: what the wrappers of nq's wrap, and the sources of what others made.
+//! The errors beneath an error: what nq's own wrappers hold, and the sources of all other errors.
 
 use std::error::Error as StdError;
 
@@ -6,7 +6,7 @@ use super::advice::Advised;
 use super::boxed::{AnyError, BoxError};
 use super::effect::{Cause, EffectError};
 
-/// The most errors that lie in each other and are looked at.
+/// The most errors of a chain that are looked at.
 const MAX_CHAIN: usize = 1_000;
 
 /// An error and its sources; the first thousand of them, where an error is its own source.
@@ -17,7 +17,7 @@ pub(super) fn sources<'a>(
         .take(MAX_CHAIN)
 }
 
-/// What a wrapper of nq's that has no text of its own wraps.
+/// The error inside of a wrapper of nq's that has no text of its own.
 fn unwrapped<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
     let advised = || Some(&*error.downcast_ref::<Advised>()?.0.error);
     let any = || Some(&*error.downcast_ref::<AnyError>()?.0);
@@ -33,7 +33,7 @@ pub(super) fn innermost<'a>(mut error: &'a (dyn StdError + 'static)) -> &'a (dyn
     error
 }
 
-/// The outermost error of this type among an error, what the wrappers of nq's wrap, and their sources.
+/// The outermost error of this type in the chain: the error itself, what nq's wrappers hold, and their sources.
 pub(super) fn find<'a, E: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a E> {
     let beneath = |error: &&'a (dyn StdError + 'static)| unwrapped(*error).or_else(|| (*error).source());
     std::iter::successors(Some(error), beneath).take(MAX_CHAIN).find_map(|error| error.downcast_ref())
@@ -45,7 +45,7 @@ pub(super) fn downcast<E: StdError + 'static>(error: BoxError) -> Result<E, BoxE
         Ok(error) => return Ok(*error),
         Err(error) => error,
     };
-    // Taken apart only if what lies beneath fits, since it could not be put together again.
+    // The wrappers are removed only if the error beneath is of the type, since they could not be put back.
     if !is_beneath::<E>(&*error) {
         return Err(error);
     }
@@ -67,13 +67,26 @@ fn is_beneath<E: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
 }
 
 impl EffectError {
-    /// The error of this type that the closure returned, or that lies beneath what it returned.
+    /// The error of this type that the closure returned, or that lies beneath the one that it returned. See
+    /// [`EffectError`](Self) for an example.
     pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
         find(self.source()?)
     }
 
-    /// The error that the closure returned, if it is of this type; it is looked for in [`nq::Error`](crate::error::Error)
-    /// and in boxes, too. If the closure returned another, this error comes back as it was.
+    /// The error that the closure returned, if it is of this type, also inside of an [`nq::Error`](crate::error::Error)
+    /// or a box. If the closure returned another error, this one comes back as it was.
+    ///
+    /// ```
+    /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> {
+    /// let read = ctx.run("read", async || std::fs::read_to_string("prices.txt")).await;
+    /// match read.map_err(|error| error.downcast::<std::io::Error>()) {
+    ///     Ok(text) => ctx.state().set("prices", &text)?,
+    ///     Err(Ok(io)) => ctx.state().set("unread", &io.to_string())?,
+    ///     Err(Err(other)) => return Err(other.into()),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn downcast<E: StdError + 'static>(self) -> Result<E, Self> {
         let Self { effect, cause } = self;
         match cause {

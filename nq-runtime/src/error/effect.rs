@@ -11,7 +11,7 @@ use crate::step::StepError;
 /// An effect of [`Ctx::run`](crate::ctx::Ctx::run) has no result: the closure returned an error, or nq did not run
 /// the closure or could not record what it returned.
 ///
-/// The error of the closure comes back for the handler to decide by:
+/// The handler may decide by the error that the closure returned:
 ///
 /// ```
 /// # #[derive(Debug, thiserror::Error)]
@@ -29,8 +29,8 @@ use crate::step::StepError;
 /// # }
 /// ```
 ///
-/// An `anyhow::Error` shows of what it holds only what was given a `context`; let the closure return the error itself
-/// where the handler wants to match on it.
+/// If the closure returns an `anyhow::Error`, the error inside of it cannot be found, unless it was given a `context`. Let
+/// the closure return the error itself where the handler wants to match on it.
 #[derive(Debug)]
 pub struct EffectError {
     pub(super) effect: String,
@@ -81,7 +81,7 @@ impl EffectError {
         }
     }
 
-    /// What the closure returned, or the [`StepError`] of nq.
+    /// The error of the closure, or the [`StepError`] of nq.
     pub fn into_cause(self) -> BoxError {
         match self.cause {
             Cause::Act(error) => error,

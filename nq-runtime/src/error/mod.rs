@@ -21,8 +21,8 @@ use crate::step::StepError;
 
 /// What workers and `main` return. Holds any error, and converts from any with `?`.
 ///
-/// An error that a worker returns is retried by the worker's policy. [`Error::fatal`] is not;
-/// [`Error::retry_after`] sets the delay. Both are found again however deep other errors wrap them.
+/// If a worker returns an error, its step is retried by the worker's policy, but not after [`Error::fatal`];
+/// [`Error::retry_after`] sets the delay. Both work however deep other errors wrap them.
 ///
 /// ```
 /// # #[derive(Debug, thiserror::Error)]
@@ -48,9 +48,9 @@ use crate::step::StepError;
 ///
 /// # Into other errors
 ///
-/// Since it takes in any error, it cannot itself implement [`std::error::Error`]; `?` turns it into a
-/// `Box<dyn Error>`, with `Send` and `Sync` if asked. For `anyhow` and for enums, [`into_std`](Self::into_std)
-/// makes an error of the standard library of it. All other errors of nq are such errors, and need no conversion.
+/// Since any error converts into it, it cannot itself implement [`std::error::Error`]. `?` turns it into a
+/// `Box<dyn Error>`, with or without `Send` and `Sync`. For `anyhow` and for enums, [`into_std`](Self::into_std) makes it
+/// an error that implements the trait. All other errors of nq implement it, and need no conversion.
 ///
 /// ```
 /// # async fn worker() -> nq::Result<()> { Ok(()) }
@@ -84,7 +84,7 @@ pub struct Error(BoxError);
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An error that says this.
+    /// An error with this message.
     ///
     /// ```
     /// let error = nq::Error::msg("the card has expired");
@@ -94,13 +94,13 @@ impl Error {
         Self(message.into().into())
     }
 
-    /// An error that no other attempt can mend: the step fails at once.
+    /// An error after which another attempt would be in vain: the step fails at once. See [`Error`](Self) for an example.
     pub fn fatal(error: impl Into<BoxError>) -> Self {
         Self::advised(error.into(), Verdict::Fatal)
     }
 
-    /// An error after which the next attempt begins in `delay`, whatever the worker's backoff says. It
-    /// counts as a failure like any other.
+    /// An error after which the next attempt begins in `delay`, whatever the worker's backoff says. It counts as a failure
+    /// like any other. See [`Error`](Self) for an example.
     pub fn retry_after(error: impl Into<BoxError>, delay: Duration) -> Self {
         Self::advised(error.into(), Verdict::RetryAfter(delay))
     }
@@ -109,37 +109,41 @@ impl Error {
         Self(Box::new(Advised(Advice { error, verdict })))
     }
 
-    /// An error that an instance of another version of the program may not have: what has arrived does not fit this
-    /// one.
+    /// An error of an input that does not fit this version of the program. An instance of another version may take it.
     pub(crate) fn unfit(error: impl Into<BoxError>) -> Self {
         Self::advised(error.into(), Verdict::Unfit)
     }
 
-    /// Whether what has arrived does not fit this version of the program.
+    /// Whether the input does not fit this version of the program.
     pub(crate) fn is_unfit(&self) -> bool {
         self.verdicts().any(|verdict| *verdict == Verdict::Unfit)
     }
 
     /// The error as it was boxed.
     pub(crate) fn from_box(error: BoxError) -> Self {
-        // An `Error` turned into a box and back stays what it was.
+        // A box may hold an `Error`, whose advice must not be lost.
         Self(error)
     }
 
-    /// The same as an error of the standard library, for `anyhow` and for enums. Whether it is fatal, and its delay,
-    /// are found again when a worker returns it.
+    /// The same error as one that implements [`std::error::Error`], for `anyhow` and for enums. If a worker returns it in
+    /// one of these, it is still fatal, or still has its delay. See [`Error`](Self) for an example.
     pub fn into_std(self) -> AnyError {
         AnyError(self.0)
     }
 
-    /// Whether no attempt may follow. That is also so of what `ctx.run` returns where another attempt would do again
-    /// what was done and is not recorded.
+    /// Whether no attempt may follow this error: it is made by [`fatal`](Self::fatal), or `ctx.run` could not record the
+    /// result of an act, which another attempt would do again. See [`Error`](Self) for an example.
     pub fn is_fatal(&self) -> bool {
         self.verdicts().any(|verdict| *verdict == Verdict::Fatal)
             || self.downcast_ref::<StepError>().is_some_and(StepError::is_fatal)
     }
 
-    /// The delay that it asks for before the next attempt.
+    /// The delay that [`retry_after`](Self::retry_after) has set, if it has.
+    ///
+    /// ```
+    /// let error = nq::Error::retry_after("busy", std::time::Duration::from_secs(60));
+    /// assert_eq!(error.retry_delay(), Some(std::time::Duration::from_secs(60)));
+    /// ```
     pub fn retry_delay(&self) -> Option<Duration> {
         self.verdicts().find_map(|verdict| match verdict {
             Verdict::RetryAfter(delay) => Some(*delay),
@@ -151,8 +155,7 @@ impl Error {
         sources(&*self.0).filter_map(|error| Some(&error.downcast_ref::<Advice>()?.verdict))
     }
 
-    /// The error and what lies beneath it, outermost first; the first thousand of them, where an error is its own
-    /// cause.
+    /// The error and its causes, outermost first; at most a thousand, since an error may be its own cause.
     ///
     /// ```
     /// fn is_of_the_network(error: &nq::Error) -> bool {
@@ -160,18 +163,18 @@ impl Error {
     /// }
     /// ```
     pub fn chain(&self) -> impl Iterator<Item = &(dyn StdError + 'static)> {
-        // An advice says how the error above it is retried, and is no cause of it.
+        // An advice says how the error above it is retried. It is not a cause of that error.
         sources(&*self.0).filter(|error| !error.is::<Advice>()).map(innermost)
     }
 
-    /// The error of this type that it was made from, or that lies beneath it.
+    /// The error of this type that it was made from, or that lies beneath it. See [`Error`](Self) for an example.
     pub fn downcast_ref<E: StdError + 'static>(&self) -> Option<&E> {
         find(&*self.0)
     }
 
-    /// The error of this type that it was made from: as the worker returned it, or as the closure of
-    /// [`Ctx::run`](crate::ctx::Ctx::run) did, also out of [`fatal`](Self::fatal) and
-    /// [`retry_after`](Self::retry_after). If it was made from another, it comes back as it was.
+    /// The error that it was made from, if it is of this type: the error that the worker returned, that the closure of
+    /// [`Ctx::run`](crate::ctx::Ctx::run) returned, or that [`fatal`](Self::fatal) or [`retry_after`](Self::retry_after)
+    /// wrapped. If it was made from an error of another type, it comes back as it was.
     ///
     /// ```
     /// let error = nq::Error::from("x".parse::<u32>().unwrap_err());
@@ -182,8 +185,8 @@ impl Error {
         downcast(self.0).map_err(Self)
     }
 
-    /// The error and its causes in one line, as it stands in the timeline: at most 16 KiB. Of an error that says
-    /// more, the end is left out, with a mark that says how much.
+    /// The error and its causes in one line, as the timeline shows it: at most 16 KiB. The end of a longer text is left
+    /// out, with a mark that says how much.
     ///
     /// ```
     /// #[derive(Debug, thiserror::Error)]
@@ -194,7 +197,7 @@ impl Error {
     /// assert_eq!(error.report(), "while charging: invalid digit found in string");
     /// ```
     pub fn report(&self) -> String {
-        /// What is kept for the causes of an error that says very much.
+        /// The room that is kept for the causes where the error itself says very much.
         const CAUSES: usize = 1024;
         const MORE: &str = ": …";
         let mut report = String::new();
@@ -206,7 +209,7 @@ impl Error {
             }
             let kept = if error.source().is_some() && room > 2 * CAUSES { CAUSES } else { CAUSES / 4 };
             let text = display_to(error, room - kept);
-            // Many errors print what lies beneath them; it is said once.
+            // Many errors print their causes themselves; each cause is said once.
             if !report.ends_with(&text) {
                 if !report.is_empty() {
                     report.push_str(": ");

@@ -173,7 +173,7 @@ async fn of_every_state(t: &Fixture, one: &mut Peer<'_>) -> (RunId, Lease) {
     (run, leases[2].clone())
 }
 
-/// Of this run, which has ended, nothing is left but its dead letters.
+/// Checks that nothing but its dead letters is left of this run, which has ended.
 async fn only_the_dead_are_left(t: &Fixture, run: &RunId, dead: &[&str]) {
     for worker in ["a", "b", "c"] {
         let counts = t.counts(worker).await;
@@ -214,7 +214,7 @@ pub(super) async fn a_failed_run_leaves_only_its_dead_letters(t: &Fixture) {
     let mut one = t.peer("one");
     let (run, held) = of_every_state(t, &mut one).await;
     let last = one.lease("c").await;
-    // What the failing step does besides, and what the same turn would lease, goes with the run.
+    // The jobs that the failing step enqueues, and those that the same turn would lease, are removed with the run.
     let tx = write(&last).emit("e", json!(1)).to(job("b")).fail("broken");
     let wants = vec![Want { queue: queue("b"), max: 9 }];
     let turn = Turn { writes: vec![write(&held).effect(json!(1)), tx], wants, ..one.next() };

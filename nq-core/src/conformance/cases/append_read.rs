@@ -124,7 +124,7 @@ pub(super) async fn after_and_upto_bound_the_range(t: &Fixture) {
     for (after, upto) in [(6, None), (6, Some(100)), (4, Some(4)), (5, Some(2)), (0, Some(0))] {
         assert!(read(after, upto).await.is_empty(), "after {after}, up to {upto:?}");
     }
-    // Nobody can have seen what was never there.
+    // A reader that says it has seen an entry beyond the last one is told of the loss.
     for after in [7, 100, u64::MAX] {
         assert_eq!(t.read(&Read::after(run.clone(), after)).await.unwrap_err().kind(), ErrorKind::Lost);
     }

@@ -5,7 +5,7 @@ use crate::conformance::TestClock;
 
 const HOUR_MS: u64 = 3_600_000;
 
-/// Ticks as often as a tick must come, until no lease is spared any more.
+/// Ticks as often as an instance does, until ticks reclaim expired leases again.
 async fn tick_in_time(t: &Fixture, clock: &TestClock) {
     for _ in 0..5 {
         clock.advance(SHORT_MS / 3);
@@ -36,7 +36,7 @@ pub(super) async fn a_machine_that_slept_loses_no_lease(t: &Fixture) {
     let mut one = t.short_peer("one");
     let lease = one.lease("a").await;
     t.tick().await;
-    // No tick while it sleeps, which is what tells a sleep from a death.
+    // Nothing ticks while the machine sleeps. By this gap the store tells a sleep from the death of an instance.
     t.pass(3 * SHORT_MS).await;
     assert_eq!(t.tick().await.expired, 0);
     assert_eq!(t.counts("a").await.leased, 1);
@@ -96,7 +96,7 @@ pub(super) async fn a_clock_that_went_back_takes_no_lease_away(t: &Fixture) {
     clock.go_back(HOUR_MS);
     t.tick().await;
     assert_eq!(one.renew(&lease).await, RenewAnswer::Renewed);
-    // Renewed by the new time: it runs out by the new time.
+    // The renewal counts by the new time, and so does the end of the lease.
     t.until_expired("a").await;
     assert_eq!(t.counts("a").await.queued, 1);
 }

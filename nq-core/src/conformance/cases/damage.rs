@@ -1,9 +1,9 @@
-//! What is stored and cannot be read: it harms the run that it belongs to, and nobody else. Most of it needs a store
-//! whose records a test can damage.
+//! Stored data that cannot be read harms the run that it belongs to, and nothing else. Most cases need a store whose
+//! records a test can damage.
 
 use super::prelude::*;
 
-/// What no entry holds: half a text, another type, what is no JSON, and what is nested too deep to be read.
+/// Data that no entry holds: half a text, another type, a text that is not JSON, and JSON that is nested too deep to read.
 fn garbage() -> [String; 4] {
     let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
     ["{\"input\":".into(), "\u{1}\u{2}".into(), String::new(), deep]
@@ -19,7 +19,7 @@ async fn the_rest_goes_on(t: &Fixture, peer: &mut Peer<'_>, leases: Vec<Lease>, 
     assert!(t.run_ids(all_runs(9)).await.contains(&sound.to_string()));
 }
 
-/// The step of this worker is the one dead letter of the run, which says what it is about.
+/// Checks that the step of this worker is the one dead letter of the run, and that its error names run and step.
 async fn is_dead(t: &Fixture, run: &RunId, worker: &str, status: RunStatus) {
     let dead = t.dead(run).await;
     assert_eq!(dead.len(), 1, "{dead:?}");
@@ -46,7 +46,7 @@ async fn damage_job(t: &Fixture, run: &RunId) {
 
 pub(super) async fn what_is_too_deep_to_be_read_back_holds_up_nobody(t: &Fixture) {
     if t.lossy {
-        // A start that is sent again compares its input with what it cannot read.
+        // A start that is sent again compares its input with the stored one, which the store cannot read.
         return;
     }
     let deep = (0..200).fold(json!("core"), |inner, _| json!([inner]));
@@ -151,7 +151,7 @@ pub(super) async fn an_offer_brings_nothing_that_cannot_be_read(t: &Fixture) {
     };
     let (given, _) = both(one.offer("a", short), later).await;
     assert_eq!(given, None, "a store that reads it back gives nothing");
-    // The next turn ends the offer, and with it what that has brought.
+    // The next turn ends the offer, and with it the job that the offer brought.
     if one.leases("a", 9).await.is_empty() {
         is_dead(t, &begin.run, "a", RunStatus::Failed).await;
     }
@@ -259,7 +259,7 @@ pub(super) async fn a_leased_job_that_is_damaged_is_a_dead_letter(t: &Fixture) {
     assert_eq!(reply.answers, [Answer::RunEnded { status: RunStatus::Failed }]);
     is_dead(t, &bad, "a", RunStatus::Failed).await;
     the_rest_goes_on(t, &mut one, leases, &sound).await;
-    // Of the other nobody says anything any more.
+    // No instance says anything about the other job any more.
     t.until("it is found", async || t.summary(&unheard).await.status == RunStatus::Failed).await;
     is_dead(t, &unheard, "b", RunStatus::Failed).await;
 }
@@ -307,7 +307,7 @@ pub(super) async fn a_damaged_run_can_be_cancelled_and_goes(t: &Fixture) {
     t.pass(30).await;
     t.tick_keeping(Retention { completed_ms: None, failed_ms: Some(20) }, 9).await;
     assert_eq!(t.try_summary(&run).await, None);
-    // A ticket that nobody can know of any more is found when somebody leases.
+    // The damage hides to which queue the job belongs. Its place in the queue is removed when an instance leases.
     assert!(t.peer("one").leases("a", 9).await.is_empty());
     let counts = t.counts("a").await;
     assert_eq!((counts.queued, counts.leased, counts.delayed, counts.dead), (0, 0, 0, 0));

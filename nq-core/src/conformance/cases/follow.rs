@@ -7,7 +7,7 @@ use std::task::Poll;
 use super::prelude::*;
 use crate::id::EntryId;
 
-/// Waits for something that comes, and is done long before the time is up.
+/// Waits for something that comes, and checks that the wait returns long before its time is up.
 async fn woken(t: &Fixture, interest: Interest) {
     let asked = Stopwatch::start();
     t.wait(&interest, PATIENCE).await;

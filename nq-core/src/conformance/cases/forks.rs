@@ -80,7 +80,7 @@ pub(super) async fn the_steps_of_a_fork_go_on_as_they_were(t: &Fixture) {
     let count = begun.entries.len();
     let run = fork(t, begun.clone()).await;
     let all = t.timeline(&run).await;
-    // What had begun is said to go on; what had not, has nothing said of it.
+    // The timeline says of each step that had begun that it goes on, and nothing of the others.
     assert_eq!((all.len(), &all[..count]), (count + 1, &begun.entries[..]));
     let said = &all[count];
     assert_eq!((&said.kind, &said.step), (&EntryType::StepRetrying, &Some(begun_job.step.clone())));
@@ -196,7 +196,7 @@ pub(super) async fn a_gather_of_a_fork_fires_once_with_all_that_it_got(t: &Fixtu
     let run = fork(t, half).await;
     let mut one = t.peer("one");
     let lease = one.lease("b").await;
-    // The one that has fired takes no step any more; what comes for it is in its list.
+    // A gather that has fired gets no second step; an event that comes for it is only in its list.
     let armed = [gather(job("e"), 0), gather(job("g").holding(&["h"]), 1), gather(job("h"), 2)];
     let more = write(&lease).emit("e", json!("new")).gather("g").emit("e", json!("late")).gather("e");
     let more = more.emit("e", json!(1)).to(job("k").holding(&["e"])).arming(&armed);
@@ -283,7 +283,7 @@ pub(super) async fn a_fork_that_has_ended_goes_like_any_run(t: &Fixture) {
     t.tick_keeping(Retention { completed_ms: Some(20), failed_ms: None }, 99).await;
     assert_eq!(t.try_summary(&run).await, None);
     assert_eq!(t.read(&Read::after(run, 0)).await.unwrap_err().kind(), ErrorKind::NotFound);
-    // The id is free again, and nothing is left of what was there.
+    // The id is free again, and nothing is left of the run that had it.
     let run = fork(t, simple(4)).await;
     assert_eq!(t.timeline(&run).await, simple(4).entries);
     assert!(t.gathered(&run, "g", 9, 9).await.is_empty());
@@ -293,7 +293,7 @@ pub(super) async fn a_fork_that_has_ended_goes_like_any_run(t: &Fixture) {
 
 pub(super) async fn a_long_fork_comes_whole(t: &Fixture) {
     let mut long = simple(2_500);
-    // One entry that is larger than what a store may write at once.
+    // One of the entries is larger than what a store may write at once.
     long.entries[700].data["payload"] = json!("x".repeat(MAX_PAYLOAD_BYTES - 2));
     let count = MAX_TURN_WRITES + 300;
     let wide = long.entries[1..=count].iter().map(|entry| entry.id.n).collect::<Vec<_>>();

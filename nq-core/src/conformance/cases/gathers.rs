@@ -188,7 +188,7 @@ pub(super) async fn a_gather_fires_once(t: &Fixture) {
     let (run, mut one, lease) = open(t).await;
     one.commit(part(&lease, "x")).await;
     let lease = one.lease("g").await;
-    // What the gather's own step causes may be upstream of it in another version of the flow.
+    // In another version of the flow, the gather's own step may cause steps that lead to the gather.
     one.commit(write(&lease).emit("again", json!(1)).to(before("b")).arming(&g()).complete()).await;
     one.finish("b").await;
     assert_eq!(fired(t).await, 0);
@@ -254,8 +254,8 @@ pub(super) async fn a_half_filled_join_arms_no_gather(t: &Fixture) {
     let run = t.start("r", job("a")).await;
     let mut one = t.peer("one");
     let lease = one.lease("a").await;
-    // The step came from a version of the flow that had no gather; what it emits goes to a join of one that
-    // has.
+    // The step was enqueued by a version of the flow without the gather. Its event goes to a join of a version that has
+    // the gather.
     let tx = write(&lease).emit("e", json!(1)).join(before("j"), 0, 2).arming(&g()).complete();
     one.commit(tx).await;
     assert_eq!(fired(t).await, 0);

@@ -24,7 +24,7 @@ mod start;
 mod timers;
 mod versions;
 
-/// What every topic stands on.
+/// What every topic imports.
 mod prelude {
     pub(super) use std::time::Duration;
 
@@ -48,7 +48,7 @@ mod prelude {
     }
 }
 
-/// Calls a macro with every topic and its cases, behind what it is given.
+/// Calls a macro with the given tokens, followed by every topic and its cases.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance_cases {

@@ -1,4 +1,4 @@
-//! Offers: an instance that waits may be given a job, and none is lost on the way.
+//! Offers: a store may give a job to an instance that waits, and loses none on the way.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -8,17 +8,17 @@ use super::prelude::*;
 
 const SHORT: Duration = Duration::from_millis(50);
 
-/// Offers to take a job, is gone while the offer stands, and hears nothing of what it brings.
+/// Makes an offer and starts a run while it stands, but drops the job that the offer brings, as if the reply were lost.
 async fn offer_unheard(t: &Fixture, peer: &Peer<'_>, run: &str) {
     unheard(t, &peer.offer_of("a"), t.start(run, job("a"))).await;
 }
 
-/// Makes an offer, and does not hear what something that is done while it stands brings.
+/// Makes an offer and does this act while it stands, but drops the job that the offer brings, as if the reply were lost.
 async fn unheard<T>(t: &Fixture, offer: &Offer, act: impl Future<Output = T>) {
     let store = t.store();
     let take: Take = Arc::new(drop);
     let mut dropped = pin!(store.offer(offer, &take, PATIENCE));
-    // Long enough to have arrived. What else there is to do is done beside it.
+    // The offer waits long enough to arrive at the store. The act is done meanwhile.
     let mut beside = pin!(async {
         t.wait(&Interest::Queues(vec![queue("nobody")]), SHORT).await;
         act.await;
@@ -31,7 +31,7 @@ async fn unheard<T>(t: &Fixture, offer: &Offer, act: impl Future<Output = T>) {
     .await;
 }
 
-/// Lets a wait of its own pass, and then starts a run.
+/// Waits until the offer stands, and then starts a run.
 async fn start_later(t: &Fixture, run: &str) -> RunId {
     t.wait(&Interest::Queues(vec![queue("nobody")]), SHORT).await;
     t.start(run, job("a")).await
@@ -69,7 +69,7 @@ pub(super) async fn an_offer_ends_when_its_time_is_up(t: &Fixture) {
     let none = Offer { queues: Vec::new(), ..one.offer_of("a") };
     assert_eq!(one.brought_by(&none, Duration::ZERO).await, None);
     assert!(one.leases("a", 1).await.is_empty());
-    // It does not stand any more: whoever comes next finds the job.
+    // The offer does not stand any more, so the next instance leases the job.
     let run = t.start("r", job("a")).await;
     assert_eq!(t.peer("two").lease("a").await.run, run);
 }
@@ -103,7 +103,7 @@ pub(super) async fn a_turn_that_tells_of_it_does_not_bring_it_again(t: &Fixture)
     assert_eq!((&reply.renewed[..], reply.leases.len()), (&[RenewAnswer::Renewed][..], 0));
     one.commit(done(&lease)).await;
     let (lease, _) = both(one.take("a"), start_later(t, "r2")).await;
-    // It goes on: the job is still leased when the turn looks at what was given.
+    // The attempt goes on, so the job is still leased when the turn looks at the jobs that offers were given.
     let turn = Turn { writes: vec![write(&lease).effect(json!(1))], ..one.next() };
     assert!(one.send(&turn).await.unwrap().leases.is_empty());
     one.commit(done(&lease)).await;
@@ -253,7 +253,7 @@ pub(super) async fn a_job_that_was_given_to_a_dead_instance_has_not_crashed(t: &
     assert_eq!(t.summary(&run).await.status, RunStatus::Failed);
 }
 
-/// Lets an offer arrive, and starts a run: nobody is given its job.
+/// Lets an offer arrive, starts a run, and checks that the offer does not bring its job.
 async fn is_void(t: &Fixture, offer: &Offer) {
     unheard(t, offer, t.start("r", job("a"))).await;
     let counts = t.counts("a").await;

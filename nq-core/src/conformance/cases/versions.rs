@@ -1,5 +1,5 @@
-//! Runs that several versions of a program work on: gathers that are newer than they, joins and gathers that had
-//! another name when they began.
+//! Runs that several versions of a program work on: gathers that are newer than the run, and joins and gathers that had
+//! another name when the run began them.
 
 use super::prelude::*;
 
@@ -24,7 +24,7 @@ async fn fan(t: &Fixture, width: usize) -> (RunId, Peer<'_>, Vec<Lease>) {
     (run, one, leases)
 }
 
-/// What a version with the gather makes of a step that leads to it.
+/// The transaction of a step that leads to the gather, as a version that has the gather writes it.
 fn part(lease: &Lease, text: &str) -> Write {
     write(lease).emit("done", json!(text)).gather("g").arming(&g())
 }
@@ -49,7 +49,7 @@ pub(super) async fn a_gather_that_is_newer_than_its_run_gets_everything(t: &Fixt
 
 pub(super) async fn a_newer_gather_waits_for_jobs_that_do_not_hold_it(t: &Fixture) {
     let (run, mut one, leases) = fan(t, 2).await;
-    // A step of the new version holds it and ends before the other, which is of the old one.
+    // One step comes from the new version and holds the gather; it ends before the other, which comes from the old one.
     let deeper = part(&leases[0], "x").emit("more", json!(1)).to(job("c").holding(&["g"]));
     one.commit(deeper.complete()).await;
     one.finish("c").await;

@@ -1,4 +1,4 @@
-//! Tells schemas apart that no value satisfies together.
+//! Finds schemas that no value satisfies both.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::lower::{Id, Kind, Lowered, Part, same};
 /// How deep the search for a difference goes.
 const MAX_DEPTH: u32 = 6;
 
-/// Schemas of one document, taken together.
+/// Schemas of one document that a value must satisfy all.
 type Together<'a> = (&'a Lowered<'a>, &'a [Id]);
 
 /// Whether no value satisfies both, for certain.
@@ -41,13 +41,13 @@ pub(super) fn disjoint(one: Together<'_>, two: Together<'_>, depth: u32) -> bool
     unions.any(|union| union.branches.iter().all(apart))
 }
 
-/// What is said about a field.
+/// The schemas of a field.
 fn field(parts: &[&Part], name: &str) -> Vec<Id> {
     let plain = parts.iter().filter(|part| part.patterns.is_empty());
     plain.filter_map(|part| part.properties.get(name).copied().or(part.additional)).collect()
 }
 
-/// Why a field of two payloads is never equal, where that is plain. A missing field and `null` equal nothing.
+/// Why a field of two payloads is never equal, if that is certain. A missing field and `null` equal nothing.
 pub(crate) fn never_equal(one: &Value, two: &Value, name: &str) -> Option<String> {
     let (one, two) = (Lowered::new(one), Lowered::new(two));
     match (Told::new(&one, name)?, Told::new(&two, name)?) {
@@ -61,7 +61,7 @@ pub(crate) fn never_equal(one: &Value, two: &Value, name: &str) -> Option<String
     }
 }
 
-/// What a plain object's schema tells about a field.
+/// What the schema of a plain object says about a field.
 enum Told {
     Absent,
     Field(Vec<Id>),

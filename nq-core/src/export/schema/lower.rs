@@ -70,11 +70,11 @@ pub(super) struct Bound {
     pub(super) open: bool,
 }
 
-/// Schemas that a value must, or may, satisfy one of.
+/// Alternatives: a value must satisfy at least one of these schemas.
 #[derive(Clone, Debug)]
 pub(super) struct Union {
     pub(super) branches: Vec<Id>,
-    /// Whether it must satisfy exactly one.
+    /// Whether a value must satisfy exactly one.
     pub(super) exclusive: bool,
 }
 
@@ -107,7 +107,7 @@ pub(super) struct Part {
     pub(super) size: Range,
     pub(super) pattern: Option<String>,
     pub(super) format: Option<String>,
-    /// What is not understood, whole.
+    /// The keywords that are not understood, with their values.
     pub(super) opaque: BTreeMap<String, Value>,
 }
 
@@ -147,7 +147,7 @@ impl<'a> Lowered<'a> {
         lowered
     }
 
-    /// These schemas and those that they include.
+    /// These schemas and those that they refer to.
     pub(super) fn followed(&self, ids: &[Id]) -> Vec<Id> {
         let mut seen = BTreeSet::new();
         let mut open = ids.to_vec();
@@ -183,7 +183,7 @@ impl<'a> Lowered<'a> {
             return Some(*id);
         }
         let target = self.root.pointer(reference.strip_prefix('#')?)?;
-        // Its place is known before it is lowered: it may refer to itself.
+        // The schema gets its place before it is lowered, since it may refer to itself.
         let id = self.add(Part::default());
         self.references.insert(reference.to_owned(), id);
         let part = self.lower(target);
@@ -209,14 +209,14 @@ impl<'a> Lowered<'a> {
                 part.opaque.insert(keyword.clone(), value.clone());
             }
         }
-        // These look at their neighbours, so that they mean the same only beside the same.
+        // The meaning of these keywords depends on their neighbours, so they are compared together with these.
         if part.opaque.keys().any(|keyword| keyword.starts_with("unevaluated")) {
             part.opaque.insert("beside".to_owned(), Value::Object(keywords.clone()));
         }
         part
     }
 
-    /// Takes a keyword, if it is understood.
+    /// Adds a keyword to the part. False if the keyword is not understood.
     fn keyword(&mut self, part: &mut Part, keyword: &str, value: &Value) -> bool {
         let size = |range: &mut Option<u64>| {
             *range = value.as_u64();
@@ -322,7 +322,7 @@ impl Part {
 
     /// The widths of integers are bounds; other formats are kept as they are.
     fn take_format(&mut self, format: &str) {
-        // How exactly a number is kept, not which one fits.
+        // These formats say how exactly a number is kept, not which numbers fit.
         if matches!(format, "float" | "double") {
             return;
         }
@@ -351,7 +351,7 @@ impl Part {
 }
 
 impl Bound {
-    /// As a lower bound: whether it leaves out more than the other.
+    /// Whether, as lower bounds, this one excludes more than the other.
     pub(super) fn is_above(&self, other: &Self) -> bool {
         match compare(&self.at, &other.at) {
             Ordering::Equal => self.open && !other.open,
@@ -359,7 +359,7 @@ impl Bound {
         }
     }
 
-    /// As an upper bound: whether it leaves out more than the other.
+    /// Whether, as upper bounds, this one excludes more than the other.
     pub(super) fn is_below(&self, other: &Self) -> bool {
         match compare(&self.at, &other.at) {
             Ordering::Equal => self.open && !other.open,

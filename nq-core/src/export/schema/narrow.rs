@@ -1,5 +1,5 @@
-//! Finds what an old schema takes and a new one does not. Nothing that narrows is passed over; where the
-//! answer is not plain, the finding says that it may break.
+//! Finds the values that an old schema takes and a new one does not. No narrowing is missed; where the comparison is not
+//! certain, the finding says that it may break.
 
 use std::collections::BTreeSet;
 
@@ -21,8 +21,8 @@ pub(crate) struct Narrowing {
 
 /// What the new schema no longer takes of what the old one took.
 ///
-/// A field that the old schema neither names nor speaks of is taken to be absent: payloads are written by the
-/// old type, and adding an optional field is the change that types are made for.
+/// A field that the old schema does not mention counts as absent: the old type wrote the payloads, and a new optional
+/// field is the most common change.
 pub(crate) fn narrowings(old: &Value, new: &Value) -> Vec<Narrowing> {
     if old == new {
         return Vec::new();
@@ -50,7 +50,7 @@ fn unsure(pointer: &str, message: impl Into<String>) -> Narrowing {
     Narrowing { pointer: pointer.to_owned(), message: message.into(), certain: false }
 }
 
-/// Old schemas that hold together, references followed, with the alternatives that are still to be told apart.
+/// Old schemas that a value satisfies all, with references followed, and the alternatives that were not split up yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Old {
     parts: BTreeSet<Id>,
@@ -60,14 +60,14 @@ struct Old {
 struct Compare<'a> {
     old: Lowered<'a>,
     new: Lowered<'a>,
-    /// The pairs that are being compared: a schema that refers to itself fits if nothing else speaks
-    /// against it.
+    /// The pairs that are being compared. A pair that comes again inside of itself, because its schema refers to itself,
+    /// counts as fitting: the rest of the comparison decides.
     open: BTreeSet<(Old, Id)>,
     steps: u32,
 }
 
 impl Compare<'_> {
-    /// The old schemas with another one; none where no value satisfies both.
+    /// Adds another schema to the old ones. None if no value satisfies them all.
     fn with(&self, old: &Old, id: Id) -> Option<Old> {
         let mut old = old.clone();
         let mut open = vec![id];
@@ -93,7 +93,7 @@ impl Compare<'_> {
         old.parts.iter().map(|id| &self.old.parts[*id])
     }
 
-    /// What the new schema does not take of these old ones.
+    /// Which values the old schemas take and the new one does not.
     fn fit_all(&mut self, old: &[Id], new: Id, at: &str) -> Vec<Narrowing> {
         self.all_of(old).map(|old| self.fit(&old, new, at)).unwrap_or_default()
     }
@@ -156,7 +156,7 @@ impl Compare<'_> {
         for union in &part.unions {
             found.extend(self.fit_union(old, union, at));
         }
-        // A reference in what is not understood may lead to something that has changed.
+        // A keyword that is not understood may hold a reference, and the schema behind it may have changed.
         let refers = part.opaque.values().any(|value| value.to_string().contains("\"$ref\""));
         let known = !refers && self.parts(old).any(|old| old.opaque == part.opaque);
         if !part.opaque.is_empty() && !known {
@@ -244,7 +244,7 @@ impl Compare<'_> {
         }
     }
 
-    /// What the old schemas say about a field, and whether they say it plainly.
+    /// What the old schemas say about a field, and whether that is certain.
     fn field(&self, old: &Old, name: &str) -> (Vec<Id>, bool) {
         let mut known = true;
         let ids = self.parts(old).filter_map(|part| match part.properties.get(name) {
@@ -375,7 +375,7 @@ impl Compare<'_> {
     }
 
     fn kind(&self, old: &Old) -> Option<Kind> {
-        // An integer is also a number: the narrower one counts.
+        // Where both integer and number are given, the narrower one counts.
         self.parts(old).filter_map(|part| part.kind).min()
     }
 
@@ -426,7 +426,7 @@ fn fit_range(old: Range, new: Range, at: &str, what: &str, found: &mut Vec<Narro
     }
 }
 
-/// For whole numbers, a bound that is itself outside is the next one that is inside.
+/// For whole numbers, an exclusive bound becomes the inclusive one next to it.
 fn closed(bound: &Bound, whole: bool, inwards: i64) -> Bound {
     let next = bound.at.as_i64().and_then(|at| at.checked_add(inwards));
     match next {

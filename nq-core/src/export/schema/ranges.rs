@@ -18,7 +18,7 @@ pub(super) fn range(format: &str) -> Option<(Number, Number)> {
     })
 }
 
-/// Writes the range of an integer type into its schema, as `minimum` and `maximum`. A bound that is there stays.
+/// Writes the range of an integer type into its schema, as `minimum` and `maximum`. An existing bound stays.
 /// For `schemars::transform::RecursiveTransform`.
 pub fn ranges(schema: &mut Schema) {
     let Some(keywords) = schema.as_object_mut() else { return };
