@@ -124,7 +124,7 @@ async fn round_of(kind: &str, path: &Path, at_a_time: usize, runs: usize) -> nq:
     Ok(Round { steps_s: steps / took, p50_ms: percentile_us(&mut times, 0.5) / 1e3, batch })
 }
 
-/// What a job queue without group commit would do: a transaction for each step.
+/// A job queue without group commit: a transaction for each step.
 fn single_commits(path: &Path) -> f64 {
     const COMMITS: u32 = 3_000;
     let db = rusqlite::Connection::open(path).expect("a database");

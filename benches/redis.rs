@@ -1,8 +1,8 @@
-//! How soon a step begins after its run was started on an idle system, beside a bare `XADD` that a blocked
-//! `XREADGROUP` gets, by turns in the same run; and how many runs a second go through.
+//! Measures how soon a step begins after its run was started on an idle system, compared in turns with a bare `XADD` that
+//! a blocked `XREADGROUP` gets; and how many runs a second complete.
 //!
-//! What did something just now does it faster the next time: every kind comes as long after itself as after each of
-//! the others, and after the same pause.
+//! Code that has just run runs faster the next time. So the kinds come in an order in which each follows itself and each
+//! of the others equally often, after the same pause.
 
 #[path = "../nq-runtime/tests/support/redis.rs"]
 mod redis_server;

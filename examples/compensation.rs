@@ -1,4 +1,4 @@
-//! Compensation: what decides the way is a value that is recorded, and undoing is a worker like any other.
+//! Compensation: the flow goes on by a value that is recorded, and undoing is a worker like any other.
 
 use nq::prelude::*;
 use serde::{Deserialize, Serialize};

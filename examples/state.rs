@@ -21,8 +21,8 @@ async fn start(race: RaceStarted, ctx: Ctx<start>) -> nq::Result<()> {
     Ok(())
 }
 
-/// These steps run at the same time, and each sees the state as of its beginning, with its own changes on top.
-/// So what they count together they do not read and set: they say by how much it grows.
+/// These steps run at the same time, and each sees the state as of its beginning, with its own changes on top. So to
+/// count together, they do not read the number and set it: they say by how much it grows.
 #[nq::worker(flow = "race", subscribes = [LapRun])]
 async fn count(run: LapRun, ctx: Ctx<count>) -> nq::Result<()> {
     let laps: Option<u32> = ctx.state().get("laps").await?;

@@ -1,4 +1,4 @@
-//! A worker process that runs for ever: it works until it is told to stop, and then lets go of its work in order.
+//! A worker process that runs for ever: it works until it is told to stop, and then shuts down in order.
 //! Start as many as you like; give them the same store. The first argument is the URL of the store.
 
 use nq::prelude::*;

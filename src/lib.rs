@@ -30,7 +30,7 @@ pub use nq_runtime::step::{Step, StepError};
 pub use nq_runtime::store;
 pub use nq_runtime::testing;
 pub use nq_runtime::unserved::Unserved;
-/// Any JSON value: the input of a worker that takes what has no type of its own.
+/// Any JSON value: the input of a worker for events without a type of their own.
 pub use serde_json::Value as Json;
 
 /// `Ok` with nq's error, for closures whose error type rustc cannot infer.

@@ -3,8 +3,8 @@
 /// Makes a struct or enum a part of events, states and results: it adds the derives of serde and schemars that are
 /// not there yet, so that a program needs neither of them among its dependencies.
 ///
-/// It stands above `#[serde(…)]` attributes. What is the argument of a generic event has a name in the name of the
-/// event, that of the type in lower case with dots; `name = "…"` sets it, and `crate = path` says where nq is.
+/// It stands above `#[serde(…)]` attributes. If the type is the argument of a generic event, its name is a part of the
+/// event's name: the name of the type in lower case with dots, or `name = "…"`. `crate = path` says where nq is.
 ///
 /// ```
 /// #[nq::data]

@@ -1,5 +1,5 @@
-//! Attempts that end as no attempt should: what the program gave them panics where nobody expects it, or the runtime
-//! under them goes. Each is told, the place comes free, and the work goes on.
+//! Attempts that end in odd ways: a value of the program panics where nobody expects it, or the runtime is shut down.
+//! The engine learns of each such end, the place becomes free, and the work goes on.
 
 #[cfg(feature = "redis")]
 #[path = "../nq-runtime/tests/support/redis.rs"]
@@ -27,7 +27,7 @@ use tokio::runtime::Runtime;
 
 nq::registry!();
 
-/// What panics.
+/// Where the worker panics.
 #[nq::event]
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Bad {
@@ -131,14 +131,14 @@ async fn whatever_panics_fails_its_step_and_says_so() {
                 match ended.unwrap_or_else(|_| panic!("nothing was told that should say: {says}")) {
                     Err(RunError::Failed { error, .. }) => {
                         assert!(error.contains(says), "{error}\n{says}");
-                        // What panics in here says where. One of them fails, and another panics in the library.
+                        // A panic in the act says where it happened. One act fails, and another panics inside of the library.
                         let here = !matches!(bad_event, Bad::DisplayFails | Bad::RuntimeDrop);
                         assert_eq!(error.contains(", at tests/attempts.rs:"), here, "{error}");
                     }
                     other => panic!("{other:?}"),
                 }
                 sound(&run).await;
-                // The only place of the worker is free again.
+                // The worker runs one step at a time, and its place is free again.
                 let next = nq.start::<bad>(Bad::Nothing).await.unwrap();
                 tokio::time::timeout(Duration::from_secs(20), next.completed()).await.unwrap().unwrap();
             }

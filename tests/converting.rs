@@ -1,5 +1,5 @@
-//! Every error of nq goes through `?` into the errors that programs have, and what a closure of `ctx.run` returned comes
-//! back to be matched on.
+//! `?` converts every error of nq into the errors that programs use, and a handler can match on the error that a closure
+//! of `ctx.run` returned.
 
 use std::error::Error as StdError;
 use std::time::Duration;
@@ -20,7 +20,7 @@ enum BankError {
     Away,
 }
 
-/// What a program has: an enum with a variant for each error of nq.
+/// The error type of a program: an enum with a variant for each error of nq.
 #[derive(Debug, thiserror::Error)]
 enum AppError {
     #[error(transparent)]
@@ -170,7 +170,7 @@ fn an_error_that_is_of_another_type_stays_what_it_was() {
     assert_eq!(error.downcast::<BankError>().unwrap(), BankError::Away);
 }
 
-/// What `ctx.run` says of a closure that fails so.
+/// The error that `ctx.run` returns if its closure fails with this error.
 async fn failed<E: Into<nq::BoxError>>(error: E) -> EffectError {
     let act = || async { Err::<u32, E>(error) };
     Ctx::<pay>::for_test().run("charge card", act).await.unwrap_err()

@@ -22,7 +22,7 @@ fn deploy(version: &str, url: &str, folder: &Path) -> Example {
     Example::start(Command::new(program(version)).arg(url).arg(folder))
 }
 
-/// Looks again and again until it is so.
+/// Polls until the condition holds.
 async fn until(what: &str, so: impl AsyncFn() -> bool) {
     let patience = tokio::time::timeout(Duration::from_secs(60), async {
         while !so().await {
@@ -61,23 +61,24 @@ async fn redeploy(url: &str, folder: &Path) {
     assert!(refused.contains("worker `charge`") && refused.contains("flow `bill`"), "{refused}");
     first.kill().await;
 
-    // The second one takes over what has other names: the half-filled gather, and what was recorded.
+    // The second version takes over what the first has begun under other names: the half-filled gather and what was
+    // recorded.
     let second = deploy("deploy_v2", url, folder);
     let completed = order.completed().await.unwrap();
     let all: Vec<String> = completed.result_of("total").unwrap().expect("it ran under its former name");
     assert!(all.len() == 3 && all.iter().all(|by| by.starts_with("v1 ")), "{all:?}");
     assert_eq!(completed.result_of::<Vec<String>>("sum").unwrap(), None, "it ran once");
-    // The gather that is newer than the run has what was emitted since.
+    // The gather that is newer than the run has the events that were emitted since the deploy.
     assert_eq!(completed.result_of::<usize>("audit").unwrap(), Some(2));
     sound(&order).await;
 
-    // It goes on with what had failed, by the code of today and with what was recorded.
+    // The rerun runs the failed step again, with the code of today and with what was recorded.
     let rerun = run("bill~2").completed().await.unwrap().result::<String>().unwrap().unwrap();
     assert!(rerun.starts_with("v1 Ada "), "{rerun}");
     sound(&run("bill~2")).await;
     assert_eq!(bill.status().await.unwrap(), RunStatus::Failed);
 
-    // Nobody has the worker of the third run: that is found, and said.
+    // No instance has the worker of the third run; the log and `unserved()` say so.
     until("the run is found", async || !fax.unserved().await.unwrap().is_empty()).await;
     let unserved = client.unserved().await.unwrap();
     let queues: Vec<_> = unserved.iter().map(|unserved| unserved.queue.as_str()).collect();
@@ -85,11 +86,11 @@ async fn redeploy(url: &str, folder: &Path) {
     assert_eq!((unserved[0].jobs, unserved[0].runs.as_slice()), (1, &[fax.id().clone()][..]));
     assert!(order.unserved().await.unwrap().is_empty() && form.unserved().await.unwrap().is_empty());
 
-    // The second run does not fit the second version. It is not dead of it, though it has no retries.
+    // The payload of the second run does not fit the second version. Its step is not dead, though it has no retries.
     let unfit = "does not fit its type";
     until("the second version has tried", async || count(&form, EntryType::StepRetrying, unfit).await > 1)
         .await;
-    // Nor are the sides of a complete join taken for each other, though both have the same shape.
+    // The sides of a complete join are not confused either, though both have the same shape.
     until("the sides are in another order", async || {
         count(&pair, EntryType::StepRetrying, "in this order").await > 0
     })
@@ -105,7 +106,7 @@ async fn redeploy(url: &str, folder: &Path) {
     assert!(warnings.len() == 1 && warnings[0].contains("queue=fax/send"), "{}", ended.stderr);
     ended.success();
 
-    // The deploy is rolled back: the first version takes what fits it.
+    // The deploy is rolled back: the first version runs the step whose payload fits it.
     std::fs::write(folder.join("go"), "").unwrap();
     let third = deploy("deploy_v1", url, folder);
     assert_eq!(form.completed().await.unwrap().result::<String>().unwrap(), Some("v1 Ada".into()));

@@ -36,7 +36,7 @@ async fn the_longest_durations_mean_for_ever() {
         async |nq| {
             let done = nq.start::<patient>(Begin { delay_s: 0 }).await.unwrap();
             done.completed().await.unwrap();
-            // The second of these has no milliseconds left in a `u64` that is cut.
+            // The second of these, in milliseconds, is zero in the lowest 64 bits.
             for delay_s in [u64::MAX, 1 << 61] {
                 let run = nq.start::<patient>(Begin { delay_s }).await.unwrap();
                 let delayed =

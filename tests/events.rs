@@ -80,7 +80,7 @@ async fn values_pair_by_meaning_and_what_has_none_pairs_with_nothing() {
         assert_eq!(results, BTreeSet::from(["11", "44"]));
         let ended = of(EntryType::FlowCompleted).next().unwrap();
         assert_eq!(ended.data["unpaired"].as_array().unwrap().len(), 8, "{ended:?}");
-        // Each kind of event is told once, behind the first of its kind.
+        // The timeline says it once for each kind of event, after the first event of the kind.
         let warnings: Vec<&Entry> = of(EntryType::LogWarn).collect();
         let said: Vec<_> = warnings.iter().map(|entry| entry.data["message"].as_str().unwrap()).collect();
         assert_eq!(
@@ -145,7 +145,7 @@ struct OrderPlaced {
     _skipped: Plain,
 }
 
-/// It needs nothing, since its fields say how they are written.
+/// This type needs no derive of its own, since its fields say how they are written.
 #[derive(Clone, Default)]
 struct Plain;
 
@@ -421,7 +421,7 @@ enum Mixed {
 #[nq::worker(flow = "open", emits = [Flat, Wrapper, Mixed, "untyped"])]
 async fn open(_order: Deal) {}
 
-/// What comes from another type is not known, and not refused.
+/// Fields that come from another type are not known to the proof, and not refused.
 #[nq::worker(flow = "open", joins = [Flat, Wrapper, Mixed, "untyped"], by = "anything")]
 async fn join_open(_all: (Flat, Wrapper, Mixed, Json)) {}
 

@@ -16,7 +16,7 @@ use support::work::{Batch, Hold, LEASE, count, hold, split, sum_of, until};
 
 nq::registry!();
 
-/// Not a test of its own: what the other tests start as a process.
+/// Not a test of its own: the other tests start it as a process.
 #[test]
 fn child() {
     support::work::work_if_child();
@@ -52,7 +52,7 @@ async fn a_suspended_machine_loses_no_attempt() {
     machine.iter().for_each(Process::freeze);
     tokio::time::sleep(LEASE * 3).await;
     machine.iter().for_each(Process::thaw);
-    // A whole lease after the sleep: what would be taken away has been.
+    // One whole lease after the sleep every lease that could expire has expired.
     tokio::time::sleep(LEASE * 2).await;
     std::fs::write(folder.join("go"), "").unwrap();
     for run in &runs {
@@ -137,7 +137,7 @@ fn freeze_in_the_queue(process: &Process, folder: &Path) {
     let lock = |name| std::fs::File::open(folder.join("faults.db-locks").join(name)).unwrap();
     let (writes, queues) = (lock("main"), lock("next"));
     loop {
-        // The instance writes again and again, and finds the turn taken.
+        // The instance tries to write again and again, while the test holds the turn.
         writes.lock().unwrap();
         let queued = (0..1_000).any(|_| {
             std::thread::sleep(Duration::from_micros(500));
@@ -148,7 +148,7 @@ fn freeze_in_the_queue(process: &Process, folder: &Path) {
             taken
         });
         process.freeze();
-        // It may have gone past in between.
+        // The instance may have got its turn in between.
         let keeps_place = queued && queues.try_lock().is_err();
         writes.unlock().unwrap();
         if keeps_place {
@@ -165,7 +165,7 @@ async fn a_process_frozen_while_it_queues_holds_up_nobody() {
     let folder = folder.path();
     let client = client(folder).await;
     let frozen = Process::start(&url(folder), folder);
-    // It renews its lease of this again and again.
+    // The instance renews its lease of this step again and again.
     let held = client.start::<hold>(Hold { id: 99 }).await.unwrap();
     until(&held, EntryType::StepStarted, 1).await;
     freeze_in_the_queue(&frozen, folder);

@@ -1,4 +1,4 @@
-//! Whole flows on each embedded store: what a user writes, and what comes of it.
+//! Whole flows on each embedded store: what a user writes, and what it does.
 
 mod support {
     pub(crate) mod stores;
@@ -15,7 +15,7 @@ use support::stores::on_each_store;
 
 nq::registry!();
 
-/// What the workers of this file count and look at.
+/// What the workers of this file share with the tests.
 #[derive(Default)]
 struct Probe {
     calls: AtomicU32,
@@ -61,7 +61,7 @@ async fn sound(run: &Run) {
     assert_eq!(done.len(), all, "no step completes twice");
 }
 
-// A fan-out, closed by a gather, joined with the other branch of the flow.
+// A fan-out that ends in a gather, joined with the other branch of the flow.
 
 #[nq::event]
 struct Basket {
@@ -142,7 +142,7 @@ async fn a_gather_runs_once_when_everything_before_it_is_done() {
             ids.sort_unstable();
             assert_eq!(ids, (0..items).collect::<Vec<_>>());
             sound(&run).await;
-            // The join has one side only in this run: that is said, and holds nothing up.
+            // In this run only one side of the join arrives: the timeline says so, and the run completes.
             let end = of_type(&run, EntryType::FlowCompleted).await.remove(0);
             assert_eq!(end.data["unpaired"][0]["stepName"], "label");
         }
@@ -352,7 +352,7 @@ async fn a_run_goes_on_without_a_step_that_may_fail() {
     .await;
 }
 
-// What an attempt records, the next one does not do again.
+// Operations that an attempt has recorded are not done again by the next one.
 
 #[nq::event]
 struct Charge {

@@ -1,4 +1,4 @@
-//! What a step says through `tracing` stands in its timeline, whatever subscriber the program has.
+//! `tracing` events of a step become entries of its timeline, whatever subscriber the program has.
 
 use futures_util::FutureExt;
 use nq::prelude::*;
@@ -35,7 +35,7 @@ async fn chat(_: Begin) -> nq::Result<()> {
     Ok(())
 }
 
-/// What a library says, which has a module path of its own.
+/// A log line of a library, which has a module path of its own.
 fn other_crate() {
     use tracing::callsite::{Callsite, Identifier};
     use tracing::field::{FieldSet, Value};
@@ -60,7 +60,7 @@ fn other_crate() {
             &METADATA
         }
     }
-    // As its macro would: not at all where nobody listens.
+    // The macro of `log` checks this, too: where nobody listens, it writes nothing.
     if tracing::dispatcher::get_default(|dispatch| dispatch.enabled(&METADATA)) {
         let message = METADATA.fields().field("message").unwrap();
         let text: &dyn Value = &"from a library";
@@ -119,7 +119,7 @@ async fn a_global_filter_that_turns_the_span_of_the_step_off_loses_nothing() {
         let _guard =
             install(tracing_subscriber::registry().with(env(filter)).with(nq::log::layer()).with(terminal()));
         let mut kept = kept().await;
-        // `warn` lets this one through, too.
+        // The filter `warn` lets this event through, too.
         kept.retain(|line| line != "with a target of its own");
         assert_eq!(kept, NAMED, "{filter}");
     }
@@ -193,7 +193,7 @@ async fn a_line_of_the_crate_log_has_its_own_fields_only() {
     nq.shutdown().await.unwrap();
 }
 
-/// Two steps whose words come in turns, each from the thread of the other.
+/// Two steps that log in turns, each from the thread of the other.
 #[nq::worker]
 async fn alone(begin: Begin, ctx: Ctx<alone>) -> nq::Result<()> {
     let Begin {} = begin;

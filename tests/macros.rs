@@ -1,6 +1,6 @@
 //! The macros in crates of several files, in libraries, under other names and strict lints: each folder of
-//! `tests/macros` is a crate. They are copied below `target`, checked by one cargo, and what it says is
-//! compared. `TRYBUILD=overwrite cargo test --test macros` writes the expected texts.
+//! `tests/macros` is a crate. They are copied below `target` and checked by one cargo, whose messages are compared with
+//! the expected ones. `TRYBUILD=overwrite cargo test --test macros` writes the expected texts.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -163,8 +163,8 @@ fn a_doctest_lists_its_workers() {
     assert!(said.contains("help: list them: `nq::registry![charge, ship]`"), "{said}");
 }
 
-/// Where there is a rust-analyzer, and the sources of the standard library, without which it knows no type: the
-/// examples and these crates have no error in an editor either.
+/// rust-analyzer, as an editor runs it, finds no error in the examples and in these crates. Skipped where rust-analyzer
+/// or the sources of the standard library are missing, without which it knows no type.
 #[test]
 fn rust_analyzer_finds_nothing_wrong() {
     let ask = |name: &str, args: &[&str]| {

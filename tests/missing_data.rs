@@ -1,4 +1,4 @@
-//! A value that nobody provided is found at start, not when the step that needs it runs.
+//! A program that does not provide a value which a worker needs fails at start, not when the step runs.
 
 use nq::prelude::*;
 

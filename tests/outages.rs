@@ -1,4 +1,4 @@
-//! What programs see of outages of Redis: nothing, where another connection or another node does; and a loss is an error.
+//! What programs see of outages of Redis: nothing, as long as another connection or node works; lost data is an error.
 #![cfg(feature = "redis")]
 
 #[path = "../nq-runtime/tests/support/proxy.rs"]
@@ -92,7 +92,7 @@ async fn two_nodes_go_on_while_the_third_is_down() {
         run.unwrap().completed().await.unwrap();
     }
     cluster.nodes[1].kill9();
-    // A start may find out that the node is gone, and does not know what has become of it. Those that follow do.
+    // The first start may find that the node is gone, and nobody knows whether it has happened. The next starts succeed.
     begin(12).await;
     let began = Instant::now();
     for run in begin(20).await {

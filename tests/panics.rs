@@ -17,7 +17,7 @@ async fn bold(go: Go) -> nq::Result<()> {
     match go.how.as_str() {
         "itself" => panic!("too bold"),
         "in a library" => drop(Vec::<u8>::new().remove(3)),
-        // A panic that the worker deals with is none of its next.
+        // The worker catches this panic, so a later error must not name its place.
         "rethrown" => {
             let quiet = std::panic::catch_unwind(|| panic!("dealt with"));
             assert!(quiet.is_err());

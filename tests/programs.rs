@@ -176,7 +176,7 @@ async fn a_queue_that_nobody_knows_is_not_paused() {
         assert_eq!(error, "there is no queue `mail`");
         assert!(matches!(nq.pause_queue("no name").await, Err(QueueError::Id(_))));
         assert!(paused(nq).await.is_empty());
-        // That of another program on the same store.
+        // This queue belongs to another program on the same store.
         nq.store().pause(&QueueName::of("mail", "send"), true).await.unwrap();
         assert_eq!(paused(nq).await, ["mail/send"]);
         nq.resume_queue("mail/send").await.unwrap();

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 nq::registry!();
 
-/// Not a test of its own: what the other tests start as a process.
+/// Not a test of its own: the other tests start it as a process.
 #[test]
 fn child() {
     support::work::work_if_child();
@@ -37,7 +37,7 @@ async fn a_frozen_process_that_wakes_up_writes_nothing_but_logs() {
 const RUNS: usize = 200;
 const SIZE: u32 = 20;
 const SERVER_KILLS: u32 = 20;
-/// What a loaded machine may need beyond the lease for what is left after a kill: a tick, and the work itself.
+/// The time that a loaded machine may need after a kill beyond the lease: for a tick, and for the work itself.
 const SLACK: Duration = Duration::from_secs(4);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,7 +72,7 @@ async fn workers_and_server_are_killed_and_nothing_is_lost_or_done_twice() {
     }
     assert!(worker_kills >= 20, "the kills hit the work: {worker_kills}");
 
-    // The last kill interrupts work for certain, and nobody comes in place of the killed.
+    // The last kill certainly interrupts work, and no process replaces the killed one.
     let last = client.start::<split>(Batch { size: 10 * SIZE }).await.unwrap();
     support::work::until(&last, EntryType::StepCompleted, SIZE as usize).await;
     workers.swap_remove(0).kill();
@@ -89,7 +89,7 @@ async fn workers_and_server_are_killed_and_nothing_is_lost_or_done_twice() {
     }
 }
 
-/// How long the server is away: a minute when it is looked at with patience, less in the everyday run.
+/// How long the server is away: less than a minute by default, a minute in a thorough run.
 fn away() -> Duration {
     let seconds = std::env::var("NQ_TEST_AWAY_S").ok().and_then(|seconds| seconds.parse().ok());
     Duration::from_secs(seconds.unwrap_or(8))
@@ -119,7 +119,7 @@ async fn a_server_that_goes_away_is_waited_for_quietly() {
     let run = client.start::<split>(Batch { size: 200 }).await.unwrap();
     support::work::until(&run, EntryType::StepCompleted, 20).await;
     server.kill9();
-    // What was under way comes to its end first.
+    // Calls that are under way end first.
     tokio::time::sleep(LEASE).await;
     let before = cpu_s(&worker);
     tokio::time::sleep(away()).await;

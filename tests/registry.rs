@@ -1,5 +1,4 @@
-//! A program that is asked for its registry answers, and opens nothing. This test is that program: it runs
-//! itself.
+//! A program that is asked for its registry writes it, and opens nothing. This test runs itself as that program.
 
 use std::path::Path;
 use std::process::{Command, Output};

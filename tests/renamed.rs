@@ -1,5 +1,5 @@
-//! A gather that was renamed by a version of the program which did not say so, and has run under its former name before
-//! the version that says so takes over: what it did not get is told.
+//! A gather is renamed by a version of the program without `was`, and runs under its former name before a version with
+//! `was` takes over. The timeline then says which events the gather did not get.
 
 #[cfg(feature = "redis")]
 #[path = "../nq-runtime/tests/support/redis.rs"]
@@ -49,9 +49,9 @@ fn job(worker: &str, holds: &[&str]) -> JobSpec {
     JobSpec { holds, ..JobSpec::new(Name::new(worker).unwrap(), QueueName::of("renamed", worker)) }
 }
 
-/// Leaves a run as two earlier versions do: the first held the gather `sum`, and the second, which calls it `total` and
-/// does not say so, gave that an event and ended the last step that `sum` waited for. `deploy` is a worker that this
-/// program does not have.
+/// Leaves a run as two earlier versions do. In the first, the gather is `sum`, and the entry step holds it. The second
+/// calls it `total` without a `was`: it emits an event to `total`, and ends the last step that `sum` waits for. This
+/// program has no worker `deploy`.
 async fn earlier_versions(store: &dyn Store) -> RunId {
     let run = RunId::new("order").unwrap();
     let input = json!({ "event": "deploy", "input": null, "trigger": "manual", "registryHash": "0" });
@@ -116,7 +116,7 @@ async fn a_gather_that_runs_without_what_came_under_another_name_says_so() {
                 assert!(message.contains(says), "{message}");
             }
             sound(&run).await;
-            // A run of today has one name for it, and nothing to tell.
+            // A run of today knows the gather by one name, so there is nothing to say.
             let run = nq.start::<split>(Split { parts: 4 }).await.unwrap();
             assert_eq!(run.completed().await.unwrap().result_of::<u32>("total").unwrap(), Some(6));
             assert!(run.entries(vec![EntryType::LogWarn]).await.unwrap().is_empty());

@@ -1,4 +1,4 @@
-//! What a handler may do inside of `ctx.run`, on a later attempt, and after it has returned. On each store.
+//! What a handler may do inside of `ctx.run`, on a later attempt, and after it has returned; on each store.
 
 #[cfg(feature = "redis")]
 #[path = "../nq-runtime/tests/support/redis.rs"]
@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 nq::registry!();
 
-/// What the test and the worker tell each other.
+/// What the test and the worker share.
 #[derive(Default)]
 struct Probe {
     acts: AtomicU32,
@@ -54,7 +54,7 @@ fn begin(what: &str) -> Begin {
     Begin { what: what.to_owned() }
 }
 
-// What stands inside of an act.
+// Operations inside of an act.
 
 #[nq::worker(flow = "inside", emits = [Charged], retries = 3, backoff = fixed("1ms"))]
 async fn inside(begin: Begin, ctx: Ctx<inside>, probe: Data<Arc<Probe>>) -> nq::Result<()> {
@@ -166,13 +166,13 @@ async fn operations_beside_an_act_that_is_under_way_are_as_good_as_any() {
     .await;
 }
 
-// What a later attempt does not do again.
+// Later attempts that do not do what an earlier one recorded.
 
 #[nq::worker(flow = "fewer", retries = 2, backoff = fixed("1ms"))]
 async fn fewer(begin: Begin, ctx: Ctx<fewer>) -> nq::Result<u32> {
     let first: u32 = ctx.run("first", async || nq::Ok(1)).await?;
     match (begin.what.as_str(), ctx.attempt()) {
-        // The second attempt thinks that it is done.
+        // The second attempt returns without doing what the first has recorded.
         ("returns", 2..) => return Ok(first),
         // The second attempt fails before it comes to what the first has recorded.
         ("fails earlier", 2) => return Err(nq::Error::msg("earlier")),
@@ -204,7 +204,7 @@ async fn a_handler_that_returns_before_what_is_recorded_is_told() {
     .await;
 }
 
-// What comes after the end.
+// Operations after the end of the attempt.
 
 #[nq::worker(flow = "late", emits = [Charged])]
 async fn late(begin: Begin, ctx: Ctx<late>, probe: Data<Arc<Probe>>) -> nq::Result<()> {
@@ -214,11 +214,11 @@ async fn late(begin: Begin, ctx: Ctx<late>, probe: Data<Arc<Probe>>) -> nq::Resu
         let said = if begin.what == "emit" {
             begun.send(()).unwrap();
             probe.go.notified().await;
-            // It is said once, however often it happens.
+            // The log says it once, however often it happens.
             assert!(ctx.emit(Charged { n: 0 }).is_err());
             nq::Error::from(ctx.emit(Charged { n: 1 }).unwrap_err())
         } else {
-            // Begun in time, and done too late to be recorded.
+            // This act begins in time, and ends too late to be recorded.
             let charge = ctx.run("charge", async || {
                 probe.go.notified().await;
                 nq::Ok(())

@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 
 nq::registry!();
 
-/// What the workers of this file do and leave behind.
+/// What the workers of this file share with the tests.
 struct Probe {
     /// How many times the code still fails before it is mended.
     broken: AtomicU32,
@@ -90,7 +90,7 @@ async fn on_every_store_with_a_probe(test: impl AsyncFn(&Nq, &Probe)) {
     .await;
 }
 
-// A fan-out, closed by a gather, joined with the other branch of the flow.
+// A fan-out that ends in a gather, joined with the other branch of the flow.
 
 #[nq::event]
 struct Basket {
@@ -192,7 +192,7 @@ async fn a_failed_run_goes_on_where_it_stopped() {
         let label = completed.result_of::<String>("label").unwrap().unwrap();
         assert_eq!(label, "8000 [0, 1, 2] Some(3)");
 
-        // What was done is done once, and everything has the key that it had.
+        // No effect is done twice, and every step has the key that it had.
         let attempts = probe.attempts.lock().unwrap().clone();
         assert!(done.iter().all(|step| attempts[step] == [1]), "{attempts:?}");
         let effects = probe.effects.lock().unwrap().clone();
@@ -234,7 +234,7 @@ async fn a_rerun_is_rerun_and_each_of_them_once() {
         let second = one.unwrap();
         assert!([two.unwrap(), three.unwrap()].iter().all(|rerun| rerun.id() == second.id()));
         assert!(matches!(second.completed().await, Err(RunError::Failed { .. })));
-        // Asked again, the run has the rerun that it has.
+        // A second call returns the same rerun.
         assert_eq!(run.rerun().await.unwrap().id(), second.id());
         assert_eq!(second.status().await.unwrap(), RunStatus::Failed);
 
@@ -304,7 +304,7 @@ async fn file(told: Told) -> nq::Result<u32> {
 async fn a_cancelled_run_goes_on() {
     on_every_store_with_a_probe(async |nq, probe| {
         let run = nq.start::<hand_in>(Parcel { id: 7 }).id("parcel").await.unwrap();
-        // It still runs: there is another way.
+        // The run still runs, so the error names `redrive`.
         match run.rerun().await {
             Err(error @ RerunError::Refused(ForkError::Running { .. })) => {
                 assert!(error.to_string().contains("run.redrive(&step)"), "{error}");
@@ -314,7 +314,7 @@ async fn a_cancelled_run_goes_on() {
         run.cancel("not now").await.unwrap();
         let rerun = run.rerun().await.unwrap();
         assert_eq!(rerun.id().as_str(), "parcel~2");
-        // One for the attempt of the first run, should it not have stopped yet.
+        // One permit for the attempt of the first run, if it has not stopped yet.
         probe.go.add_permits(2);
         assert_eq!(rerun.completed().await.unwrap().result::<u32>().unwrap(), Some(7));
         assert_eq!(run.status().await.unwrap(), RunStatus::Cancelled);
@@ -363,7 +363,7 @@ async fn what_cannot_be_rerun_is_refused() {
             Err(RerunError::Store(error)) => assert_eq!(error.kind(), ErrorKind::NotFound),
             other => panic!("{other:?}"),
         }
-        // Nobody takes the id of a rerun.
+        // No start may use the id of a rerun.
         match nq.start::<hand_in>(Parcel { id: 7 }).id("done~2").await {
             Err(error @ StartError::Id(_)) => {
                 assert!(error.to_string().contains("kept for reruns"), "{error}");

@@ -27,7 +27,7 @@ use tokio::time::Instant;
 
 nq::registry!();
 
-/// Longer than anything takes that does not hang.
+/// Longer than any call takes, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[nq::event]
@@ -43,7 +43,7 @@ static LANES: AtomicUsize = AtomicUsize::new(0);
 #[nq::worker(flow = "load", concurrency = 64)]
 async fn load(begin: Begin, ctx: Ctx<load>) -> nq::Result<()> {
     LANES.fetch_add(1, Ordering::SeqCst);
-    // Each lane at its own pace: where all write at once, there is nothing to write until the turn is over.
+    // Each lane writes at its own pace. If all wrote at once, there would be nothing to write until the turn is over.
     let pace = Duration::from_millis(begin.n % 7);
     while LOADED.load(Ordering::SeqCst) {
         ctx.run("write", || async { nq::Ok(1) }).await?;
@@ -80,7 +80,7 @@ async fn load_holds_up_nothing<S: Store + Debug>(store: S) {
     LANES.store(0, Ordering::SeqCst);
     let store = Arc::new(Faulty::new(store, Plan::Healthy));
     let client = Builder::new(store.clone()).client().unwrap();
-    // A job that an instance holds which was killed since.
+    // An instance that was killed still holds this job.
     let orphaned = client.start::<orphan>(Begin { n: 0 }).await.unwrap();
     let killed = Turn {
         instance: InstanceId::new("killed").unwrap(),
@@ -160,7 +160,7 @@ async fn a_shutdown_with_a_frozen_store_ends_within_the_grace_period() {
         let nq = Builder::new(store.clone()).grace(grace).start().await.unwrap();
         (store, nq)
     };
-    // What a loaded machine takes to wake up those who sleep.
+    // The time that a loaded machine may take to wake up tasks.
     let slack = Duration::from_secs(1);
     let (store, nq) = instance().await;
     let (well, took) = stop(nq, &store, Plan::Frozen).await;
@@ -173,7 +173,7 @@ async fn a_shutdown_with_a_frozen_store_ends_within_the_grace_period() {
     assert!(!well && took < grace + slack, "at work: {took:?}");
     assert_eq!(TOLD.load(Ordering::SeqCst), 1, "the step was told");
 
-    // Away is not frozen: each call is answered, and there is nothing to wait for but a few tries to take leave.
+    // A store that is away answers each call with an error, so the shutdown waits only for a few tries to leave.
     let (store, nq) = instance().await;
     let (well, took) = stop(nq, &store, Plan::Away).await;
     assert!(!well && took < grace + slack, "away: {took:?}");
@@ -236,7 +236,7 @@ async fn total(all: Vec<Priced>, ctx: Ctx<total>) -> nq::Result<u64> {
     Ok(all.iter().map(|one| one.n).sum())
 }
 
-/// Runs the flow on a store that fails as planned; gives back the store.
+/// Runs the flow on a store that fails as planned, and returns the store.
 async fn read_all<S: Store + Debug>(store: S, plan: Plan) -> Arc<Faulty<S>> {
     let said = format!("{plan:?}");
     let store = Arc::new(Faulty::new(store, plan));

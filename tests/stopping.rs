@@ -51,7 +51,7 @@ async fn a_cancelled_run_tells_its_steps_and_takes_nothing_more() {
                 matches!(&error, RunError::Cancelled { reason, .. } if reason == "not needed"),
                 "{error}"
             );
-            // The place of the step comes free: two others run at a time.
+            // The place of the step becomes free: two other steps run at a time.
             for _ in 0..2 {
                 nq.start::<slow>(Begin { n: 1 }).await.unwrap().completed().await.unwrap();
             }
@@ -63,7 +63,7 @@ async fn a_cancelled_run_tells_its_steps_and_takes_nothing_more() {
 
 /// Fires when a step of `watched` is told to stop.
 static TOLD: Notify = Notify::const_new();
-/// Fires when what has outlived its step is told to stop.
+/// Fires when a task that has outlived its step is told to stop.
 static OUTLIVED: Notify = Notify::const_new();
 
 #[nq::worker(flow = "watched")]
@@ -92,7 +92,7 @@ async fn tells_within(nq: &Nq, client: &Client, most: Duration) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancel_reaches_its_steps_at_once_or_within_two_seconds() {
-    // With the usual lease, which is renewed after ten seconds; what a loaded machine may need is added.
+    // The instance has the usual lease, which it renews after ten seconds; a loaded machine may need longer.
     on_every_store(
         |builder| builder,
         async |nq| {

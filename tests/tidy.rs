@@ -1,5 +1,5 @@
-//! What the compiler does not check about the sources: their openings, their words, their size, what imports what, and
-//! what nq-core keeps away from.
+//! Checks of the sources that the compiler does not make: how files open, their words and size, which file imports which,
+//! and the dependencies that nq-core must not have.
 
 #[path = "support/imports.rs"]
 mod imports;
@@ -16,8 +16,8 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files of the repository with their texts: those that git knows or would add, or where there is no git
-/// all but what is built.
+/// The files of the repository with their texts: those that git tracks or would add; without git, all files except what
+/// is built.
 fn files() -> Vec<(String, String)> {
     let git = Command::new("git")
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
@@ -50,7 +50,7 @@ fn sources() -> Vec<(String, String)> {
     files().into_iter().filter(|(name, _)| is_a(name, "rs")).collect()
 }
 
-/// Fails with every file that `judge` has something to say about.
+/// Fails if `judge` objects to a file, and names each such file.
 #[track_caller]
 fn check(files: &[(String, String)], judge: impl Fn(&str, &str) -> Option<String>) {
     let mut wrong = String::new();
@@ -225,7 +225,7 @@ fn a_circle_is_seen_where_an_import_leads_to_and_not_where_it_is_passed_on() {
         &[lib, ("a", "use crate::b::B; pub struct A(B);"), ("b", "pub struct B; fn f(a: super::a::A) {}")],
         &["a.rs imports b::B from b.rs; b.rs imports a::A from a.rs"],
     );
-    // A `mod.rs` that only declares and passes on is seen through.
+    // A `mod.rs` that only declares and re-exports does not count as a file of the circle.
     let passes_on = ("a/mod", "mod x; mod y; pub use self::x::X; pub use self::y::Y;");
     let y = ("a/y", "use super::X; pub struct Y(X);");
     check(&[lib, passes_on, ("a/x", "pub struct X;"), y], &[]);
@@ -233,13 +233,13 @@ fn a_circle_is_seen_where_an_import_leads_to_and_not_where_it_is_passed_on() {
         &[lib, passes_on, ("a/x", "use crate::a::Y; pub struct X(Y);"), y],
         &["a/x.rs imports a::Y from a/y.rs; a/y.rs imports a::X from a/x.rs"],
     );
-    // One that uses what it passes on needs it.
+    // A `mod.rs` that uses what it re-exports counts.
     let needs = ("a/mod", "mod x; pub use self::x::X; pub struct A(X);");
     check(
         &[lib, needs, ("a/x", "use super::A; pub struct X;")],
         &["a/mod.rs imports a::x::X from a/x.rs; a/x.rs imports a::A from a/mod.rs"],
     );
-    // Names by way of a module, and through `*`.
+    // Names through a module, and through `*`.
     check(
         &[
             lib,

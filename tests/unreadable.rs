@@ -1,4 +1,4 @@
-//! A run of which something stored is damaged fails by itself: its instance and the other runs go on.
+//! If stored data of a run is damaged, only this run fails: its instance and the other runs go on.
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What a program hands over is kept as it is, or refused where it is made; and what it says is cut. On each store.
+//! A payload is kept as it is, or refused where it is made; a text such as an error is cut. On each store.
 
 #[cfg(feature = "redis")]
 #[path = "../nq-runtime/tests/support/redis.rs"]
@@ -107,7 +107,7 @@ async fn a_value_is_as_deep_as_the_limit_says_wherever_it_is_made() {
     .await;
 }
 
-/// The instance, and what it reads, are well.
+/// Checks that the instance still works and that its runs can be read.
 async fn run_on(nq: &Nq) {
     for run in nq.runs().all().await.unwrap() {
         nq.run(run.run.as_str()).unwrap().view().await.unwrap();
@@ -227,7 +227,7 @@ async fn price(price: Price, ctx: Ctx<price>, acts: Data<Arc<Acts>>) -> nq::Resu
                     nq::Ok(vec![f64::NAN])
                 })
                 .await;
-            // What a handler makes of the error does not bring the act back.
+            // Whatever the handler does with the error, the act is not done again.
             prices.map_err(|error| nq::Error::msg(format!("could not ask: {error}")))?;
         }
         "large" => {
@@ -304,7 +304,7 @@ async fn an_act_whose_result_cannot_be_recorded_is_not_done_again() {
     .await;
 }
 
-/// How much a program says.
+/// How long the texts of a program are.
 #[nq::event]
 struct Say {
     how: String,
@@ -353,7 +353,7 @@ async fn what_a_program_says_is_cut_with_a_mark() {
         let run = nq.start::<say>(Say { how: "log".to_owned() }).await.unwrap();
         run.completed().await.unwrap();
         let line = loop {
-            // A log line is written as it comes, and may come after the end.
+            // A log line is not part of a commit, and may come after the end.
             match run.entries(vec![EntryType::LogInfo]).await.unwrap().pop() {
                 Some(line) => break line.data,
                 None => tokio::task::yield_now().await,

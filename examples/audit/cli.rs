@@ -57,7 +57,7 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "MS", default_value_t = 0, hide = true)]
     pub(crate) delay_ms: u64,
 
-    /// After how many milliseconds the packages of a process that died are another's.
+    /// After how many milliseconds another process takes over the packages of a process that died.
     #[arg(long, value_name = "MS", default_value_t = 30_000, hide = true)]
     pub(crate) lease_ms: u64,
 }
@@ -79,7 +79,7 @@ impl Cli {
         Duration::from_millis(self.delay_ms)
     }
 
-    /// After how long the packages of a process that died are another's.
+    /// How long after its death the packages of a process are taken over.
     pub(crate) fn lease(&self) -> Duration {
         Duration::from_millis(self.lease_ms)
     }

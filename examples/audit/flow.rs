@@ -5,7 +5,7 @@
 //!                └─ LockfileRead ─→ find_duplicates ─ DuplicatesFound ──────────────────────────────┘
 //! ```
 //!
-//! A worker may be killed in the middle of every package, so each says how often that is borne.
+//! A worker may be killed in the middle of every package, so each has a large `max_crashes`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -58,7 +58,7 @@ pub(crate) struct Summarised {
 /// The packages that are there in several versions were found.
 #[nq::event]
 pub(crate) struct DuplicatesFound {
-    /// They, by name.
+    /// These packages, by name.
     pub(crate) duplicates: Vec<Duplicate>,
 }
 
@@ -77,7 +77,7 @@ pub(crate) async fn read_lockfile(asked: AuditRequested, ctx: Ctx<read_lockfile>
     let AuditRequested { lockfile: path, hash } = asked;
     let read = blocking(move || Lockfile::read_unchanged(Path::new(&path), &hash)).await?;
     let lockfile = read.map_err(|error| match error {
-        // It may be readable the next time.
+        // The file may be readable on the next attempt.
         LockfileError::Unreadable { .. } => nq::Error::from(error),
         other => nq::Error::fatal(other),
     })?;
@@ -90,7 +90,7 @@ pub(crate) async fn read_lockfile(asked: AuditRequested, ctx: Ctx<read_lockfile>
     Ok(())
 }
 
-/// How many attempts an inspection has before what cannot be read is reported as that.
+/// How many more attempts an inspection gets before the report says that the package cannot be read.
 const RETRIES: u32 = 3;
 
 /// Finds the source of a package and measures it.
@@ -135,7 +135,7 @@ pub(crate) async fn inspect(
     Ok(())
 }
 
-/// Puts the inspections in order, when the last one is there.
+/// Sorts the inspections when the last one is there.
 #[nq::worker(flow = "audit", gathers = [PackageInspected], emits = [Summarised], timeout = "5m", max_crashes = 1000)]
 pub(crate) async fn summarise(all: Vec<PackageInspected>, ctx: Ctx<summarise>) -> nq::Result<()> {
     let mut packages: Vec<_> = all.into_iter().map(|one| one.inspected).collect();
@@ -158,7 +158,7 @@ pub(crate) async fn report((summary, found): (Summarised, DuplicatesFound)) -> n
     Ok(Report { packages: summary.packages, duplicates: found.duplicates })
 }
 
-/// Does something that blocks its thread on a thread that is made for it.
+/// Runs blocking code on a thread that is made for it.
 async fn blocking<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> nq::Result<T> {
     Ok(tokio::task::spawn_blocking(act).await?)
 }

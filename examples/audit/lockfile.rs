@@ -70,7 +70,7 @@ pub(crate) enum LockfileError {
         "there is no lock file at `{0}`\nhelp: `cargo generate-lockfile` writes one; or give the path of another: `audit PATH`"
     )]
     Missing(PathBuf),
-    /// The operating system does not hand it out.
+    /// The operating system cannot read it.
     #[error("the lock file `{path}` cannot be read\nhelp: check its owner and rights")]
     Unreadable {
         /// Which.
@@ -101,7 +101,7 @@ pub(crate) enum LockfileError {
         /// The version that it says.
         found: i64,
     },
-    /// It is text, and not what cargo writes.
+    /// It is a text that cargo would not write.
     #[error(
         "`{path}` is not a lock file that cargo would write: {why}\nhelp: after a merge conflict, take either side and run `cargo update --workspace`; else get it back from version control"
     )]
@@ -111,7 +111,7 @@ pub(crate) enum LockfileError {
         /// What the parser says.
         why: String,
     },
-    /// It is not what it was when the audit was asked for.
+    /// It has changed since the audit was started.
     #[error(
         "the lock file `{0}` has changed since this audit was started\nhelp: start the audit again: it begins a new run"
     )]
@@ -136,7 +136,7 @@ impl Lockfile {
         Ok(Self { path, hash, packages })
     }
 
-    /// Reads it again in a step: as it was when the audit was asked for, or not at all.
+    /// Reads it again in a step. An error if it has changed since the audit was started.
     pub(crate) fn read_unchanged(path: &Path, hash: &str) -> Result<Self, LockfileError> {
         let lockfile = Self::read(path)?;
         if lockfile.hash == hash { Ok(lockfile) } else { Err(LockfileError::Changed(path.to_owned())) }
@@ -160,7 +160,7 @@ fn parse(path: &Path, bytes: Vec<u8>) -> Result<Vec<Locked>, LockfileError> {
         path: path.to_owned(),
         at: error.utf8_error().valid_up_to(),
     })?;
-    // The version first: a newer file may well not parse, and this says why.
+    // Read the version first: a newer file may not parse, and its version says why.
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| malformed(said(&text, &error)))?;
     let version = table.get("version").and_then(toml::Value::as_integer);
     if let Some(found) = version.filter(|version| !(1..=NEWEST).contains(version)) {

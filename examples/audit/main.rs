@@ -24,7 +24,7 @@ use crate::runs::Begun;
 
 nq::registry!();
 
-/// What a shell says when Ctrl-C ended a program.
+/// The exit code of a program that Ctrl-C ended, as shells report it.
 const INTERRUPTED: u8 = 130;
 
 #[tokio::main]
@@ -33,7 +33,7 @@ async fn main() -> ExitCode {
         Ok(code) => return code,
         Err(error) => error,
     };
-    // Whoever reads the output has seen enough of it.
+    // The reader of the output has closed the pipe.
     let is_closed = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
     if error.chain().any(|error| error.downcast_ref().is_some_and(is_closed)) {
         return ExitCode::SUCCESS;
@@ -43,9 +43,9 @@ async fn main() -> ExitCode {
     ExitCode::from(if of_lockfile { 2 } else { 1 })
 }
 
-/// Says something beside the output.
+/// Prints a message beside the output.
 fn say(text: &str) {
-    // Where nobody can hear it, there is nothing to be done about that.
+    // If it cannot be printed, nothing can be done about that.
     let _ = writeln!(io::stderr(), "{text}");
 }
 
@@ -60,7 +60,7 @@ async fn act(cli: Cli) -> nq::Result<ExitCode> {
         out.flush()?;
         return Ok(ExitCode::SUCCESS);
     }
-    // Before anything starts: a mistyped path is no run that failed.
+    // The file is read before anything starts, so that a mistyped path makes no failed run.
     let lockfile = if cli.worker { None } else { Some(Lockfile::read(&cli.lockfile)?) };
     let cargo_home =
         source::cargo_home().ok_or_else(|| nq::Error::msg("there is no home directory: set CARGO_HOME"))?;
@@ -76,7 +76,7 @@ async fn act(cli: Cli) -> nq::Result<ExitCode> {
     };
     tokio::select! {
         stopped = nq.shutdown() => stopped?,
-        // The packages at hand are finished first, unless that takes too long for someone. Nothing is lost.
+        // The packages that are being inspected are finished first; a second Ctrl-C ends that. Nothing is lost.
         _ = tokio::signal::ctrl_c() => std::process::exit(INTERRUPTED.into()),
     }
     ended

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::lockfile::{Locked, Origin};
 use crate::measure::Measure;
 
-/// A package and what came out of its inspection.
+/// A package and the result of its inspection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Inspected {
     /// Its name.
@@ -23,13 +23,13 @@ pub(crate) struct Inspected {
     pub(crate) finding: Finding,
 }
 
-/// What came out of an inspection.
+/// The result of an inspection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Finding {
-    /// The source was there.
+    /// The source was found and measured.
     Measured(Measure),
-    /// It was not.
+    /// The source was not found.
     NotFound {
         /// Why not, and what helps.
         why: String,
@@ -126,11 +126,10 @@ fn counted(number: usize, one: &str, many: &str) -> String {
 }
 
 impl Report {
-    /// For the terminal: the packages that deserve a look first, at most `most` of them, then what it all
-    /// comes to.
+    /// The report for the terminal: the packages that deserve a look first, at most `most` of them, then the totals.
     pub(crate) fn table(&self, most: usize) -> String {
         let mut packages: Vec<_> = self.packages.iter().collect();
-        // A stable sort: by name where there is nothing else between them.
+        // The sort is stable, so packages that are equal otherwise stay sorted by name.
         packages.sort_by_key(|package| {
             let measure = package.measure();
             std::cmp::Reverse(measure.map_or((0, 0), |measure| (measure.unsafe_blocks, measure.lines)))
@@ -156,7 +155,7 @@ impl Report {
         text
     }
 
-    /// For a file: everything, in an order that makes two reports easy to compare.
+    /// The report for a file: everything, in an order that makes two reports easy to compare.
     pub(crate) fn markdown(&self, lockfile: &str) -> String {
         let mut text = format!("# Audit of `{lockfile}`\n\n");
         for line in self.totals().lines() {
@@ -183,7 +182,7 @@ impl Report {
         text
     }
 
-    /// What it all comes to, a line for each thing.
+    /// The totals, one on each line.
     fn totals(&self) -> String {
         let measured: Vec<_> = self.packages.iter().filter_map(Inspected::measure).collect();
         let having = |which: fn(&Measure) -> bool| measured.iter().filter(|measure| which(measure)).count();

@@ -1,4 +1,4 @@
-//! Which run an audit of a lock file is: one that goes on, one that is finished, or a new one.
+//! Finds the run for an audit of a lock file: one that goes on, one that is finished, or a new one.
 
 use std::fmt::Write;
 use std::io;
@@ -15,15 +15,15 @@ use crate::timeline;
 pub(crate) enum Begun {
     /// It was started just now.
     New(Run),
-    /// It was there, and is not finished.
+    /// It existed already, and is not finished.
     Resumed(Run),
-    /// It was there, and has a report.
+    /// It existed already, and has a report.
     Finished(Run),
 }
 
 /// Finds the run for this lock file, or starts it.
 ///
-/// The first run of a lock file has the id that its content and place give, later ones a number behind it.
+/// The id of the first run is made from the content and the place of the lock file; later runs have a number after it.
 /// So two processes that are started together start one run.
 pub(crate) async fn begin(nq: &Client, lockfile: &Lockfile, again: bool) -> nq::Result<Begun> {
     let base = lockfile.run_id();

@@ -16,7 +16,7 @@ pub(crate) fn cargo_home() -> Option<PathBuf> {
 
 /// The directory of a package's source, or why there is none.
 pub(crate) fn find(home: &Path, project: &Path, package: &Locked) -> io::Result<Result<PathBuf, String>> {
-    // Both become part of a path, and a lock file can come from anywhere.
+    // Name and version become part of a path, and nobody vouches for a lock file.
     let plain = |text: &str| text.chars().all(|c| c.is_alphanumeric() || "-_.+".contains(c));
     if !plain(&package.name) || !plain(&package.version) {
         return Ok(Err("no package can have this name".into()));

@@ -1,4 +1,4 @@
-//! What `#[worker]` was given, typed and with its spans: the options and the function's signature.
+//! The input of `#[worker]`, typed and with its spans: the options and the function's signature.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use syn::parse::{ParseStream, Parser};
@@ -32,7 +32,7 @@ const OPTIONS: &[&str] = &[
     "crate",
 ];
 
-/// Those that say how a worker is wired: a mistake in one leaves the graph open.
+/// The options that say how a worker is wired: after a mistake in one of them, the graph is not known.
 const WIRING: &[&str] = &["flow", "flows", "name", "emits", "subscribes", "joins", "gathers"];
 
 /// How the delay between attempts grows, in milliseconds.
@@ -40,7 +40,7 @@ pub(crate) enum Backoff {
     Fixed {
         delay_ms: Value<u64>,
     },
-    /// Up to five minutes, or what it begins with, where nothing is said.
+    /// Without a `max`, the delay grows up to five minutes, or stays at the first delay if that is longer.
     Exponential {
         base_ms: Value<u64>,
         max_ms: Option<Value<u64>>,
@@ -76,7 +76,7 @@ pub(crate) struct Options {
     pub(crate) concurrency: Option<Value<u32>>,
     pub(crate) max_crashes: Option<Value<u32>>,
     pub(crate) continues: bool,
-    /// What `cargo xtask registry --check` would find suspicious, and is intended.
+    /// The rules of `cargo xtask registry --check` that are not applied to this worker.
     pub(crate) allow: Vec<LitStr>,
     pub(crate) nq: Option<syn::Path>,
 }
@@ -170,7 +170,7 @@ fn former_names(option: &Opt, errors: &mut Errors) -> Vec<LitStr> {
     known
 }
 
-/// What `cargo xtask registry --check` looks for, by the names that `nq_core::export` gives to it.
+/// The rules of `cargo xtask registry --check`, by their names in `nq_core::export`.
 const RULES: [&str; 4] = ["unconsumed", "cycle", "unpaired", "no-timeout"];
 
 fn known_rule(rule: &LitStr) -> syn::Result<()> {

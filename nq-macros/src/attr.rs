@@ -1,4 +1,4 @@
-//! The options of an attribute: `key = value, …`, against a table of what there is.
+//! The options of an attribute: `key = value, …`, compared with a table of known options.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use syn::parse::{Parse, ParseStream, Parser};
@@ -32,12 +32,12 @@ pub(crate) fn options(attr: TokenStream, table: &[&'static str], errors: &mut Er
                 format!("unknown option `{}`{help}\nnote: options are {known}", option.key),
             );
             let Some(meant) = meant else {
-                // A list may well be of events.
+                // An unknown option with a list may be one of the lists of events.
                 errors.wiring |= option.is_bracketed();
                 continue;
             };
             meant.clone_into(&mut option.key);
-            // What was meant is taken, so that nothing else looks wrong; but not a second time.
+            // The option that was probably meant is used, so that nothing else looks wrong, unless it is set already.
             if options.iter().any(|known| known.key == option.key) {
                 continue;
             }
@@ -86,7 +86,7 @@ fn option(part: TokenStream, table: &[&'static str], errors: &mut Errors) -> Opt
                 errors.at(&ident, format!("option `{key}` has no value\nhelp: write `{key} = …`"));
                 None
             } else {
-                // Its name is what is wrong with it.
+                // The unknown name is the mistake to report, not the missing value.
                 Some(Opt { key, ident, value: TokenStream::new() })
             }
         }
@@ -99,7 +99,7 @@ fn option(part: TokenStream, table: &[&'static str], errors: &mut Errors) -> Opt
     }
 }
 
-/// A value that is no part of the proof: read here, or a constant of the program.
+/// A value that the proof does not need: a literal that is read here, or a constant of the program.
 pub(crate) enum Value<T> {
     Read(T),
     Constant(Box<Expr>),
@@ -203,7 +203,7 @@ impl Opt {
         let message = format!("`{key}` is a list\nhelp: write `{key} = [{example}]`");
         let items = match parse.parse2(self.value.clone()) {
             Ok(items) => items,
-            // Where only the brackets are wrong, rustc's own text about the token would mislead.
+            // If only the brackets are wrong, rustc's own text about the token would mislead.
             Err(error) if self.is_bracketed() => return Err(error),
             Err(_) => return self.fail(&message),
         };
@@ -213,7 +213,7 @@ impl Opt {
         Ok(items.into_iter().collect())
     }
 
-    /// The one item of a list whose brackets were forgotten, to go on with.
+    /// The one item of a list whose brackets were forgotten, so that the checks can go on.
     pub(crate) fn unbracketed<T: Parse>(&self) -> Option<T> {
         syn::parse2(self.value.clone()).ok()
     }
@@ -230,7 +230,7 @@ pub(crate) fn check_name(text: &LitStr, refuse: fn(&str) -> Option<String>) -> s
     why.map_or(Ok(()), |why| Err(syn::Error::new_spanned(text, format!("the name {why}"))))
 }
 
-/// The milliseconds that a literal says, or the constant that does. What is neither is refused with `message`.
+/// The milliseconds of a literal, or the constant. Anything else is refused with `message`.
 pub(crate) fn duration_ms(value: &Expr, message: &str) -> syn::Result<Value<u64>> {
     let literal = match value {
         Expr::Lit(syn::ExprLit { lit: Lit::Str(literal), .. }) => literal,

@@ -1,4 +1,4 @@
-//! The attributes that the walk looks at: `#[worker]`, `#[cfg]`, `#[path]`, each also inside `#[cfg_attr]`.
+//! The attributes that the walk over modules reads: `#[worker]`, `#[cfg]`, `#[path]`, each also inside `#[cfg_attr]`.
 
 use proc_macro2::{TokenStream, TokenTree};
 

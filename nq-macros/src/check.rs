@@ -57,7 +57,7 @@ fn has_input(function: &Function, errors: &mut Errors) {
     }
 }
 
-/// The input where it borrows.
+/// The type of the input, if it borrows.
 pub(crate) fn borrowed_input(function: &Function) -> Option<&syn::Type> {
     let input = function.parameters().into_iter().next()?;
     borrows(quote::quote!(#input)).then_some(input)
@@ -149,7 +149,8 @@ fn joins_pair(options: &Options, errors: &mut Errors) {
     }
 }
 
-/// A worker of several flows must say in which of them it had another name, if that was in another flow still.
+/// If a former name was in another flow, the worker must be in a single flow now: else nobody knows which of its flows
+/// takes over.
 fn former_flows(options: &Options, errors: &mut Errors) {
     for was in &options.was {
         let text = was.value();
@@ -163,7 +164,7 @@ fn former_flows(options: &Options, errors: &mut Errors) {
     }
 }
 
-/// A worker without a flow is a plain queue worker: nothing leads to it, and nothing comes of it.
+/// A worker without a flow is a plain queue worker: it waits for no event, and emits none.
 fn flow_for_events(options: &Options, function: &Function, errors: &mut Errors) {
     if options.has_flow {
         return;

@@ -1,5 +1,5 @@
-//! `#[data]`: the derives that a part of an event needs, and a name for where it is the argument of a generic event.
-//! What it shares with `#[event]` is here, too.
+//! `#[data]`: the derives that a part of an event needs, and its name as an argument of a generic event. The code that it
+//! shares with `#[event]` is here, too.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -34,7 +34,7 @@ pub(crate) fn expand(attr: TokenStream, item: TokenStream) -> TokenStream {
     })
 }
 
-/// Expands an attribute of a type: what `write` makes of it stands before and after the type.
+/// Expands an attribute of a type. `write` returns the code that goes before and after the type.
 pub(crate) fn expand_with(
     attribute: &str,
     attr: TokenStream,
@@ -57,7 +57,7 @@ pub(crate) fn expand_with(
             errors.at_span(Span::call_site(), format!("`#[nq::{attribute}]` goes on a struct or an enum"));
             return quote!(#errors #item);
         }
-        // What does not parse, rustc reports better.
+        // rustc reports better than this what does not parse.
         Err(_) => return quote!(#errors #item),
     };
     let nq = nq_path(nq.as_ref());
@@ -101,8 +101,8 @@ impl Data<'_> {
         tokens
     }
 
-    /// Asks of each type of a field whether it can be a part of an event, before the derives ask the same in worse
-    /// words.
+    /// Checks that the type of each field can be a part of an event. It comes before the derives, whose errors would be
+    /// harder to read.
     fn parts(&self) -> TokenStream {
         let private = &self.private;
         let checks = fields::parts(self.item).into_iter().map(|ty| {
@@ -134,7 +134,7 @@ impl Data<'_> {
         parts.collect()
     }
 
-    /// Whether one definition stands for many types.
+    /// Whether the type has generic parameters.
     pub(crate) fn is_generic(&self) -> bool {
         self.generics.type_params().next().is_some() || self.generics.const_params().next().is_some()
     }
@@ -170,7 +170,7 @@ impl Data<'_> {
         generics
     }
 
-    /// What stands for the type in the name of a generic event.
+    /// The name of the type inside of the name of a generic event.
     fn argument(&self) -> TokenStream {
         let (ident, private) = (self.ident, &self.private);
         let (generics, (name, path)) = (self.named_generics(), self.name_and_path());

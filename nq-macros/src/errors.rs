@@ -22,12 +22,12 @@ impl Errors {
         self.list.push(syn::Error::new(span, message));
     }
 
-    /// Reports what a parser says.
+    /// Reports the error of a parser.
     pub(crate) fn push(&mut self, error: syn::Error) {
         self.list.push(error);
     }
 
-    /// The value, or nothing and a reported mistake.
+    /// The value of a result. An error is reported, and there is no value.
     pub(crate) fn take<T>(&mut self, result: syn::Result<T>) -> Option<T> {
         result.map_err(|error| self.push(error)).ok()
     }

@@ -1,4 +1,4 @@
-//! `#[event]`: what a part of an event needs, and the definition of an event.
+//! `#[event]`: the same as `#[data]`, and the definition of an event.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};

@@ -1,4 +1,4 @@
-//! `#[worker]`: the function as written, and beside it what makes it a worker.
+//! `#[worker]`: the function as written, and beside it the items that make it a worker.
 
 use std::path::Path;
 
@@ -50,22 +50,22 @@ pub(crate) fn expand(attr: TokenStream, item: TokenStream) -> TokenStream {
     quote!(#errors #allow #tokens #marker #items)
 }
 
-/// A worker, as far as it is understood.
+/// A worker, as far as its attribute and signature could be read.
 pub(crate) struct Worker<'a> {
     pub(crate) options: &'a Options,
     pub(crate) function: &'a Function,
     /// The hidden module of nq.
     module: TokenStream,
-    /// What it is called in generated code: a path of one name at every mention costs rustc less than the whole.
+    /// The short name of that module in generated code: it costs rustc less than the whole path at every mention.
     pub(crate) private: Ident,
     /// Where generated code points at: the function's name.
     pub(crate) at: Span,
     /// The type that stands for the worker.
     pub(crate) ty: Ident,
     name: LitStr,
-    /// Whether its wiring is in doubt.
+    /// Whether a mistake leaves its wiring unknown.
     broken: bool,
-    /// Whether it can be called at all, apart from its wiring.
+    /// Whether generated code can call the function.
     callable: bool,
 }
 
@@ -134,7 +134,7 @@ impl<'a> Worker<'a> {
         let (path, shown_type) = (self.function.sig.ident.to_string(), plain(ty));
         let (cfgs, definition, impls) = (self.cfgs(), self.definition(), self.impls());
         let handler = self.callable.then(|| self.handler());
-        // What the proof costs is measured against the same crate without it.
+        // Benchmarks measure the cost of the proof against the same crate without it.
         let proof = if cfg!(nq_unproven) { TokenStream::new() } else { self.proof() };
         quote_spanned! {self.at=>
             #cfgs
@@ -173,8 +173,8 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// The registry of the crate. Where there is none, its last name is what to do about it; rustc says so once,
-    /// since all mentions are at one place.
+    /// The path of the crate's registry. If the crate has none, rustc reports its last name, which says what to write. It
+    /// reports this once, since all mentions have the same span.
     fn registry(&self) -> TokenStream {
         quote_spanned!(self.function.span()=> crate::add_nq_registry_to_the_crate_root)
     }
@@ -215,7 +215,7 @@ impl<'a> Worker<'a> {
         }
         if let (true, Some(input)) = (self.is_entry() && self.callable, self.input()) {
             let (ty, private) = (&self.ty, private_at(input.span()));
-            // By way of the bound, so that an input that is no event is one error.
+            // The bound is used here, too, so that an input that is not an event is one error.
             let mention = quote_spanned!(input.span()=> #private::input_def::<#ty, #input>().mention());
             field("input", quote!(::core::option::Option::Some(#mention)));
         }
@@ -258,7 +258,7 @@ impl<'a> Worker<'a> {
         fields
     }
 
-    /// What the proof finds the worker by.
+    /// The key by which the proof finds the worker.
     fn keys(&self) -> TokenStream {
         let private = &self.private;
         let at = self.function.sig.fn_token.span.unwrap();
@@ -284,7 +284,7 @@ impl<'a> Worker<'a> {
         let private = &self.private;
         match value {
             Value::Read(ms) => quote!(#ms),
-            // A mistaken type is told at the constant.
+            // A wrong type is an error at the constant.
             Value::Constant(constant) => quote_spanned! {self.at=>
                 { let duration: ::core::time::Duration = #constant; #private::duration_ms(duration) }
             },
@@ -331,7 +331,7 @@ impl<'a> Worker<'a> {
         quote_spanned!(ty.span()=> <#ty as #private::Event>::DEF.mention())
     }
 
-    /// What relates the worker to its events.
+    /// The implementations that relate the worker to its events.
     fn impls(&self) -> TokenStream {
         let (private, ty) = (&self.private, &self.ty);
         let mut impls = TokenStream::new();
@@ -346,10 +346,10 @@ impl<'a> Worker<'a> {
         impls
     }
 
-    /// The checks of the graph, each a call at what it judges, since that is where rustc says that it failed.
+    /// The checks of the graph. Each is a call with the span of the token that it judges, where rustc then shows the error.
     ///
-    /// A constant ends with its first mistake, and costs rustc time. So all are in the one that holds the
-    /// worker's items; where it waits for several events, each has one of its own.
+    /// A constant ends with its first mistake, and each constant costs rustc time. So all checks are in the constant that
+    /// holds the worker's items; but if the worker waits for several events, each event has a constant of its own.
     fn checks(&self) -> TokenStream {
         let options = self.options;
         let mut calls = TokenStream::new();
@@ -440,7 +440,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// What these checks look at, and then they.
+    /// The constants that these checks read, and then the checks.
     fn judged(&self, calls: &TokenStream) -> TokenStream {
         let (private, ty) = (&self.private, &self.ty);
         let registry = self.registry();
@@ -469,8 +469,8 @@ impl<'a> Worker<'a> {
     }
 
     fn call_with(&self, guilty: impl ToTokens, name: &str, args: TokenStream) -> TokenStream {
-        // The call lies at the guilty tokens, from the first to the last, or rustc would point at the
-        // attribute. What is between its parentheses does not matter.
+        // The call must have the span of the guilty tokens, from the first to the last, or rustc would point at the
+        // attribute. The spans between its parentheses do not matter.
         let guilty = guilty.into_token_stream().into_iter().map(|token| token.span());
         let (first, last) = guilty.fold((None, self.at), |(first, _), span| (first.or(Some(span)), span));
         let first = first.unwrap_or(self.at);

@@ -33,7 +33,7 @@ struct Serde {
     content: Option<String>,
     untagged: bool,
     skipped: bool,
-    /// Its fields come from elsewhere, or something is said that is not understood here.
+    /// Whether its fields come from another type, or an attribute is not understood here.
     opaque: bool,
 }
 
@@ -47,7 +47,7 @@ impl Serde {
                     Err(_) => this.opaque = true,
                 }
             } else if attr.path().is_ident("cfg_attr") {
-                // What serde is told there depends on the build.
+                // Which attributes serde gets depends on the build.
                 this.opaque |= attr.meta.to_token_stream().to_string().contains("serde");
             }
         }
@@ -95,7 +95,7 @@ impl Serde {
     }
 }
 
-/// The names of the fields that a payload of this type has, at most; none where they are not known.
+/// All field names that a payload of this type may have; none if they are not known.
 pub(crate) fn names(item: &Item) -> Option<Vec<Name>> {
     match item {
         Item::Struct(item) => {
@@ -153,7 +153,7 @@ fn of_variants(item: &syn::ItemEnum, serde: &Serde) -> Option<Vec<Name>> {
 
 fn of_fields(fields: &Fields, case: Option<Case>) -> Option<Vec<Name>> {
     match fields {
-        // What is written is what is in it.
+        // serde writes only the inner value.
         Fields::Unnamed(fields) if fields.unnamed.len() == 1 => None,
         // `null`, or an array.
         Fields::Unit | Fields::Unnamed(_) => Some(Vec::new()),
@@ -255,12 +255,12 @@ fn first(word: &str, change: fn(&char) -> char) -> String {
     letters.next().map(|letter| change(&letter)).into_iter().chain(letters).collect()
 }
 
-/// What serde and schemars know by themselves.
+/// The types that serde and schemars implement their traits for.
 const KNOWN: &[&str] = &[
     "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize", "f32", "f64",
     "bool", "char", "str", "String",
 ];
-/// Types that are parts of an event where their arguments are.
+/// Types that can be parts of an event if their arguments can.
 const COLLECTIONS: &[&str] =
     &["Vec", "VecDeque", "Option", "Box", "HashMap", "BTreeMap", "HashSet", "BTreeSet"];
 
@@ -284,7 +284,7 @@ pub(crate) fn parts(item: &Item) -> Vec<Type> {
         syn::GenericParam::Lifetime(lifetime) => lifetime.lifetime.ident.to_string(),
     });
     let mut unknown: Vec<_> = parameters.collect();
-    // A type that holds itself is asked already.
+    // A type that holds itself is checked already.
     unknown.extend([ident.to_string(), "Self".to_owned()]);
     let mut parts = Vec::new();
     for field in fields.into_iter().filter(|field| is_asked(&field.attrs)) {
@@ -300,7 +300,7 @@ pub(crate) fn parts(item: &Item) -> Vec<Type> {
     parts
 }
 
-/// Whether serde and schemars treat what stands under these attributes by its type.
+/// Whether serde and schemars write the field by its type, and not as its attributes say.
 fn is_asked(attrs: &[Attribute]) -> bool {
     const OTHERWISE: &[&str] = &["with", "serialize_with", "deserialize_with", "schema_with", "getter"];
     const ELSEWHERE: &[&str] = &["into", "from", "try_from", "remote", "bound"];
@@ -345,7 +345,7 @@ fn leaves(ty: &Type, found: &mut Vec<Type>) {
                 _ => found.push(ty.clone()),
             }
         }
-        // What borrows is judged elsewhere, and a macro's type is not known here.
+        // Another check refuses types that borrow, and the type of a macro is not known here.
         _ => {}
     }
 }

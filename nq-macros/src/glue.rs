@@ -1,4 +1,4 @@
-//! What all expansions share: the path of nq, and spans.
+//! Helpers of all expansions: the path of nq, and spans.
 
 use proc_macro_crate::{FoundCrate, crate_name};
 use proc_macro2::{Span, TokenStream};
@@ -27,12 +27,12 @@ pub(crate) fn nq_path(given: Option<&syn::Path>) -> TokenStream {
     )
 }
 
-/// Where generated code points at, while lints still see that it is generated.
+/// The span that errors in generated code point at. Lints still see that the code is generated.
 pub(crate) fn generated_at(span: Span) -> Span {
     Span::call_site().located_at(span)
 }
 
-/// Moves tokens to a place.
+/// Gives all tokens this span.
 pub(crate) fn respan(tokens: impl ToTokens, span: Span) -> TokenStream {
     let respan_token = |mut token: proc_macro2::TokenTree| {
         if let proc_macro2::TokenTree::Group(group) = &token {

@@ -1,4 +1,4 @@
-//! What the running program calls: the handler that `#[worker]` submits.
+//! The handler that `#[worker]` submits, and that the running program calls.
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
@@ -48,11 +48,11 @@ impl Worker<'_> {
         events
     }
 
-    /// The function that makes the input from what has arrived.
+    /// The function that makes the input from the events that have arrived.
     fn make_input(&self, input: &Type) -> TokenStream {
         let (private, ty, options, span) = (&self.private, &self.ty, self.options, input.span());
-        // Every name that is bound lies at the function's name, also where other tokens come from a
-        // `macro_rules` of the user: else it would not be the same name.
+        // Every bound name has the span of the function's name, even if other tokens come from a `macro_rules` of the
+        // user. With different spans they would be different names.
         let step = Ident::new("step", self.at);
         if options.joins.key.is_some() {
             return self.make_joined(input);

@@ -32,10 +32,10 @@ pub(crate) fn of(seed: u64, text: &str) -> u64 {
     fold(product)
 }
 
-/// Under what the definition of a worker lies: the key of the place where the function stands. `registry!`
-/// finds the same place in the files that it reads.
+/// The key of a worker's definition, made from the place of its function. `registry!` finds the same place in the files
+/// that it reads.
 pub(crate) fn slot(file: &Path, line: u32, function: &str) -> u64 {
-    // As rustc and the walk join paths, there may be other ways to the same file.
+    // rustc and the walk may join paths differently, so the same file may have several spellings.
     let mut path: Vec<&OsStr> = Vec::new();
     for part in file.components() {
         match part {

@@ -1,12 +1,12 @@
-//! Where a function stands. An attribute sees its function alone; in an `impl` there is no room for what `#[worker]`
-//! puts beside it, and rustc would report each of those items instead of the one mistake.
+//! Finds out whether a function stands in an `impl`, which the attribute cannot see. An `impl` cannot hold the items that
+//! `#[worker]` puts beside the function, and rustc would report each of those items instead of the one mistake.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
 
 use crate::ast::Function;
 
-/// The block around an attribute, where it is one that can hold no worker: `` an `impl` `` or `` a `trait` ``.
+/// The block around an attribute, if it cannot hold a worker: `` an `impl` `` or `` a `trait` ``.
 pub(crate) fn surrounding(attribute: Span) -> Option<&'static str> {
     let span = attribute.unwrap();
     // Hardly any worker is indented, so hardly any file is read.
@@ -17,8 +17,8 @@ pub(crate) fn surrounding(attribute: Span) -> Option<&'static str> {
     block_above(&text, span.line())
 }
 
-/// The block that a line stands in, by the nearest line above that is indented less. Where that line does not open an
-/// `impl` or a `trait`, nothing is said: rustc then says what it says.
+/// The block around a line, found by the nearest line above that is indented less. None if that line does not open an
+/// `impl` or a `trait`; then rustc reports its own errors.
 fn block_above(text: &str, line: usize) -> Option<&'static str> {
     let lines: Vec<&str> = text.lines().take(line).collect();
     let (last, above) = lines.split_last()?;
@@ -46,8 +46,8 @@ fn block_above(text: &str, line: usize) -> Option<&'static str> {
     }
 }
 
-/// The function with parameters of any type and without its body: what calls it still finds it, and what names the
-/// type of a worker does not look for it.
+/// The function with parameters of any type and without its body, so that calls of it still compile, and code that names
+/// the worker's type makes no further error.
 pub(crate) fn stub(function: &Function) -> TokenStream {
     let (ident, vis, output) = (&function.sig.ident, &function.vis, &function.sig.output);
     let receiver = function.sig.receiver().map(|receiver| quote!(#receiver,));

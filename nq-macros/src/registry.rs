@@ -17,13 +17,13 @@ use crate::scan::{Found, scan};
 
 const OPTIONS: &[&str] = &["library", "also", "include", "crate"];
 
-/// What stands between the parentheses.
+/// The arguments between the parentheses.
 #[derive(Default)]
 struct Args {
     library: bool,
     also: Vec<syn::Path>,
     include: Vec<syn::Path>,
-    /// Workers listed by hand: then nothing else is looked for.
+    /// Workers listed by hand. If there are any, the files are not searched.
     explicit: Vec<syn::Path>,
     nq: Option<syn::Path>,
 }
@@ -162,7 +162,8 @@ fn registry(args: &Args, found: &[Found]) -> TokenStream {
         pub enum #name {}
         #[allow(long_running_const_eval, unexpected_cfgs, clippy::all, clippy::pedantic)]
         const _: () = {
-            // By the path that workers use: elsewhere than in the root there is one error, not one for each.
+            // The registry is named by the path that workers use. If it stands outside of the root, there is one error,
+            // and not one for each worker.
             type __NqRegistry = crate::#name;
             const HERE: &[&#private::WorkerDef] = {
                 #[allow(unused_imports)]

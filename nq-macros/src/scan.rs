@@ -1,7 +1,7 @@
 //! The walk over a crate's modules, in search of workers.
 //!
-//! It matches token trees and steps over bodies, so it takes a crate of any size in its stride, and understands
-//! syntax that is newer than itself.
+//! It matches token trees and steps over bodies, so it is fast on a crate of any size, and accepts syntax that is newer
+//! than itself.
 
 use std::path::{Path, PathBuf};
 
@@ -80,9 +80,9 @@ impl Walk<'_> {
         let Some(source) = (self.read)(file) else { return false };
         let source = source.strip_prefix('\u{feff}').unwrap_or(&source);
         let shebang = source.starts_with("#!") && !source[2..].trim_start().starts_with('[');
-        // Its end of line stays, so that lines are counted as rustc counts them.
+        // The line end of a shebang stays, so that lines are counted as rustc counts them.
         let source = if shebang { &source[source.find('\n').unwrap_or(source.len())..] } else { source };
-        // What does not lex, rustc reports.
+        // rustc reports a file that does not lex.
         if let Ok(tokens) = skim(source).parse::<TokenStream>() {
             let tokens: Vec<_> = tokens.into_iter().collect();
             let names = names.in_file(&tokens);
@@ -149,8 +149,8 @@ impl Walk<'_> {
         names: &Names,
     ) {
         let plain = crate::names::plain(name);
-        // `#[path]` may depend on the configuration: each path holds under its own condition, and the usual
-        // place where no condition does.
+        // `#[path]` may depend on the configuration. Each path is followed under its condition, and the usual place under
+        // the condition that none of the others holds.
         let mut elsewhere = Vec::new();
         let mut places = Vec::new();
         for attr in attrs {

@@ -1,13 +1,13 @@
-//! What of a file can hold modules, imports and attributes: everything but the bodies of functions, types and
-//! `impl` blocks, and what is in parentheses, unless they are those of a condition. They are most of a file, and
-//! the compiler's lexer takes fifty times as long for them as it takes to step over them here. Only comments,
-//! quotes, braces and parentheses are told apart.
+//! Reduces a file to the parts that can hold modules, imports and attributes. It drops the bodies of functions, types and
+//! `impl` blocks, and what is in parentheses, except in a condition. These are most of a file, and the compiler's lexer
+//! takes fifty times as long to read them as this code takes to skip them. It recognises only comments, quotes, braces
+//! and parentheses.
 
 /// The attribute in which a function's line is noted.
 pub(crate) const LINE: &str = "__nq_line";
 
-/// The file with empty bodies and parentheses and without comments, and each function's line noted before its
-/// `fn`. Of a file that ends within a quote or a body, which rustc refuses, what is before it.
+/// The file with empty bodies and parentheses, without comments, and with the line of each function noted before its
+/// `fn`. If a file ends within a quote or a body, which rustc refuses, only the text before that is returned.
 pub(crate) fn skim(source: &str) -> String {
     let mut skim = Skim { source: source.as_bytes(), at: 0 };
     let (mut line, mut counted) = (1, 0);
@@ -72,10 +72,10 @@ enum Piece<'a> {
 }
 
 impl<'a> Skim<'a> {
-    /// Steps over the rest of a group, up to the mark that closes it; to the end, where that does not come.
+    /// Steps over the rest of a group, up to its closing mark, or to the end of the file if there is none.
     ///
-    /// Macros are mostly compiled without optimization, and bodies are most of what there is to read: so what
-    /// does not matter in them is stepped over in a loop that calls nothing.
+    /// Macros are mostly compiled without optimization, and bodies are most of a file. So a loop without calls steps over
+    /// the characters that do not matter.
     fn rest_of(&mut self, opens: u8, closes: u8) {
         let (source, mut open) = (self.source, 1);
         while open > 0 {
@@ -120,7 +120,7 @@ impl<'a> Skim<'a> {
                 while self.peek().is_some_and(is_word) {
                     self.at += 1;
                 }
-                // A raw name: its second part comes as a word of its own would, so it is taken along.
+                // A raw name such as `r#fn`: `fn` must not be read as a word of its own, so it is consumed here.
                 if &source[from..self.at] == b"r" && self.peek() == Some(b'#') {
                     self.at += 1;
                     while self.peek().is_some_and(is_word) {
@@ -154,7 +154,7 @@ impl<'a> Skim<'a> {
         }
     }
 
-    /// Steps over the rest of a string. What stands before its first quote says whether it is a raw one.
+    /// Steps over the rest of a string. The prefix before its first quote says whether it is a raw string.
     fn string(&mut self) -> Option<()> {
         let (before, rest) = (&self.source[..self.at - 1], &self.source[self.at..]);
         let marks = before.iter().rev().take_while(|byte| **byte == b'#').count();
@@ -198,7 +198,7 @@ impl<'a> Skim<'a> {
     }
 }
 
-/// Braces and parentheses, and what quotes and comments begin with.
+/// Braces and parentheses, and the characters with which quotes and comments begin.
 static MATTERS: [bool; 256] = {
     let mut matters = [false; 256];
     let mut at = 0;

@@ -2,7 +2,7 @@
 
 use proc_macro2::{Delimiter, TokenTree};
 
-/// What stands for nq, and for `nq::worker`, in a file.
+/// The names of nq, and of `nq::worker`, in a file.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     crates: Vec<String>,
@@ -10,7 +10,7 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Where nothing is imported yet, and the crate is known by these names.
+    /// The names before any import: only the names of the crate itself.
     pub(crate) fn of_crate(names: &[&str]) -> Self {
         Self { crates: names.iter().map(|name| (*name).to_owned()).collect(), workers: Vec::new() }
     }

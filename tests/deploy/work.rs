@@ -22,7 +22,7 @@ pub(crate) async fn until_interrupted(nq: Nq) -> nq::Result<()> {
     Ok(())
 }
 
-/// Returns when there is a file.
+/// Returns when this file exists.
 #[allow(dead_code, reason = "the second version holds nothing")]
 pub(crate) async fn until_there(path: &Path) {
     while !path.exists() {

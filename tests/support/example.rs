@@ -26,11 +26,11 @@ pub(crate) fn program(name: &str) -> PathBuf {
 #[derive(Debug)]
 pub(crate) struct Example {
     child: Child,
-    /// What it says goes to files: a pipe that nobody reads would stop it.
+    /// Its output goes to files: a pipe that nobody reads would block it.
     said: TempDir,
 }
 
-/// What became of an example.
+/// How an example ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
@@ -47,7 +47,7 @@ impl Example {
         Self { child: command.spawn().expect("the example starts"), said }
     }
 
-    /// Lets it run for a while: whether it ended by itself meanwhile.
+    /// Lets it run for a while. True if it ended by itself meanwhile.
     pub(crate) async fn ends_within(&mut self, time: Duration) -> bool {
         tokio::time::timeout(time, self.child.wait()).await.is_ok()
     }
@@ -66,12 +66,12 @@ impl Example {
         }
     }
 
-    /// Ends it as a power cut would.
+    /// Kills it, so that it runs no more code.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.expect("it can be killed");
     }
 
-    /// What Ctrl-C does.
+    /// Interrupts it, as Ctrl-C does.
     pub(crate) fn interrupt(&self) {
         let pid = self.child.id().and_then(|pid| Pid::from_raw(pid as i32)).expect("it runs");
         kill_process(pid, Signal::INT).expect("it can be interrupted");

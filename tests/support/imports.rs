@@ -1,5 +1,5 @@
-//! Which files of a crate import which: what each names by a path into its own crate, seen through re-exports to the
-//! file that defines it. Code of tests is left out.
+//! Finds which files of a crate import from which. An import is a path into the file's own crate, followed through
+//! re-exports to the file that defines the item. Code of tests is left out.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -10,15 +10,15 @@ type Place = Vec<String>;
 
 /// The imports between the files of a crate.
 pub(crate) struct Imports {
-    /// Of each file: the files that it imports from, with a path by which it does.
+    /// For each file, the files that it imports from, each with a path by which it does.
     of: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-/// What stands in a module: a file's own, or one inside of it.
+/// The contents of a module: that of a file, or one inside of a file.
 #[derive(Default)]
 struct Module {
     file: String,
-    /// The names that it makes or passes on, each with the place that it stands for.
+    /// The names that it defines or re-exports, each with the path that it stands for.
     uses: Vec<Use>,
     /// The paths that its code names.
     paths: Vec<Place>,
@@ -29,15 +29,15 @@ struct Module {
 }
 
 struct Use {
-    /// What it is called here; none for `*`.
+    /// Its name in this module; none for `*`.
     name: Option<String>,
     path: Place,
-    /// Whether others may take it from here.
+    /// Whether other modules may import it from here.
     public: bool,
 }
 
 impl Imports {
-    /// Those of these files of a crate, named from the folder of its root.
+    /// The imports between these files of a crate, which are named from the folder of its root.
     pub(crate) fn of(files: &[(String, String)]) -> Self {
         let mut modules = BTreeMap::new();
         for (file, text) in files {
@@ -69,7 +69,7 @@ impl Imports {
         circles
     }
 
-    /// Says of a circle which file imports what from the next.
+    /// Describes a circle: which file imports what from the next.
     pub(crate) fn say(&self, circle: &[&str]) -> String {
         let next = circle.iter().cycle().skip(1);
         let steps = circle.iter().zip(next);
@@ -165,7 +165,7 @@ impl Module {
         }
     }
 
-    /// Reads a name that stands in code `before` which this stands, with the path that begins at it.
+    /// Reads a name in code, with the path that begins at it. `before` is the token in front of the name.
     fn read_name(&mut self, before: &[TokenTree], path: Place) {
         const KINDS: [&str; 7] = ["const", "enum", "fn", "static", "struct", "trait", "type"];
         let name = path.first().cloned();
@@ -209,17 +209,17 @@ impl Module {
         }
     }
 
-    /// The places in its own crate that it names. What it only passes on it does not need.
+    /// The paths into its own crate that it needs. A path that it only re-exports is not among them.
     fn imported(&self, place: &[String], modules: &BTreeMap<Place, Module>) -> Vec<Place> {
         let passes_on =
             |found: &&Use| found.public && found.name.as_ref().is_none_or(|name| !self.names.contains(name));
         let uses = self.uses.iter().filter(|found| !passes_on(found)).map(|found| &found.path);
         let places = uses.chain(&self.paths).filter_map(|path| self.absolute(place, path, modules));
-        // A module that is named as a whole is needed for what is named in it.
+        // A module that is imported as a whole counts for the items that are named through it.
         places.filter(|place| !modules.contains_key(place)).collect()
     }
 
-    /// The place of a path that stands in this module; none of one that leads out of the crate.
+    /// The absolute path of a path in this module; none if it leads out of the crate.
     fn absolute(
         &self,
         place: &[String],
@@ -248,7 +248,7 @@ impl Module {
     }
 }
 
-/// The file that defines what a place stands for.
+/// The file that defines the item of a path.
 fn definer(modules: &BTreeMap<Place, Module>, place: Place, depth: usize) -> Option<String> {
     let known = (0..=place.len()).rev().find(|length| modules.contains_key(&place[..*length]))?;
     let (at, rest) = place.split_at(known);

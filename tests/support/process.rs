@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 /// A running copy of this test program that runs one test, `child`, which works until it is killed.
 pub(crate) struct Process {
     child: Child,
-    /// Held open: after a minute the test program says that its test still runs, and would end if it could not.
+    /// Kept open: after a minute the test program prints that its test still runs, and would end if it could not print.
     _said: BufReader<ChildStdout>,
 }
 
@@ -35,7 +35,7 @@ impl Process {
         Self { child, _said: said }
     }
 
-    /// Freezes it: it does nothing, and keeps all that it holds.
+    /// Freezes it: it runs no code, and keeps its leases and locks.
     pub(crate) fn freeze(&self) {
         self.signal(Signal::STOP);
         // The signal is only on its way: on a busy machine a thread of the process may still begin a transaction.
@@ -48,7 +48,7 @@ impl Process {
         self.signal(Signal::CONT);
     }
 
-    /// Ends it as a power cut would: it runs nothing more.
+    /// Kills it, so that it runs no more code.
     pub(crate) fn kill(mut self) {
         self.end();
     }

@@ -1,4 +1,4 @@
-//! Work that processes of a test do, and share.
+//! The workers of the processes that tests start.
 #![allow(dead_code, reason = "each test uses the part that it needs")]
 
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::process::{FOLDER, Process, URL, say_ready};
 
-/// The lease of the children: short, so that a test sees it run out.
+/// The lease of the children: short, so that a test sees it expire.
 pub(crate) const LEASE: Duration = Duration::from_millis(600);
 
 #[nq::event]
@@ -73,7 +73,7 @@ pub(crate) fn sum_of(size: u32) -> u32 {
     (0..size).sum()
 }
 
-/// What the child of a test does: works on the store until it is killed. Returns at once in the test itself.
+/// Works on the store until the process is killed, if this is the child of a test. Returns at once in the test itself.
 pub(crate) fn work_if_child() {
     let (Ok(url), Ok(folder)) = (std::env::var(URL), std::env::var(FOLDER)) else { return };
     let folder = PathBuf::from(folder);
@@ -85,7 +85,7 @@ pub(crate) fn work_if_child() {
         let opened = loop {
             match nq::open(&url).await {
                 Ok(opened) => break opened,
-                // The server may be about to come back.
+                // The server may be back soon.
                 Err(OpenError::Store(error)) if error.is_retryable() => {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }
@@ -98,7 +98,7 @@ pub(crate) fn work_if_child() {
     });
 }
 
-/// What a child has said so far.
+/// What a child has printed so far.
 pub(crate) fn said(folder: &Path, process: &Process) -> String {
     std::fs::read_to_string(folder.join(format!("said-{}", process.id()))).unwrap()
 }
@@ -118,8 +118,8 @@ pub(crate) async fn count(run: &Run, kind: EntryType) -> usize {
     run.entries(vec![kind]).await.unwrap().len()
 }
 
-/// A process that freezes while it holds a job, is replaced after its lease, and wakes up: it writes nothing
-/// but log lines.
+/// A process freezes while it holds a job; another one takes the job over after the lease; then the first wakes up. It
+/// writes nothing but log lines.
 pub(crate) async fn a_frozen_process_writes_nothing(url: &str, folder: &Path) {
     let client = nq::open(url).await.unwrap().client().unwrap();
     let frozen = Process::start(url, folder);
@@ -127,7 +127,7 @@ pub(crate) async fn a_frozen_process_writes_nothing(url: &str, folder: &Path) {
     let first = until(&run, EntryType::StepStarted, 1).await;
     loop {
         frozen.freeze();
-        // Who is frozen in the middle of a transaction of SQLite holds up all others, which is not what this shows.
+        // A process that is frozen in the middle of a transaction of SQLite blocks all others, which is another test.
         let probe = client.start::<hold>(Hold { id: 0 });
         if tokio::time::timeout(Duration::from_millis(300), probe).await.is_ok() {
             break;
@@ -143,8 +143,8 @@ pub(crate) async fn a_frozen_process_writes_nothing(url: &str, folder: &Path) {
     let before = run.entries(Vec::new()).await.unwrap();
 
     frozen.thaw();
-    // Woken, it does what is left of its attempt and is refused, or is told before that it has lost it.
-    // Another run through the woken process shows that it has dealt with that.
+    // The woken process finishes its attempt and its commit is refused, or it learns before that its lease is lost.
+    // Another run through this process shows that it is done with that.
     other.kill();
     let next = client.start::<hold>(Hold { id: 2 }).await.unwrap();
     next.completed().await.unwrap();

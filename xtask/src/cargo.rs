@@ -16,7 +16,7 @@ pub(crate) fn root() -> &'static Path {
 pub(crate) fn cargo() -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    // Those of this package are not those of what is built.
+    // Cargo sets these variables for this package, and they are wrong for the package that is built.
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy().into_owned();
         if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
@@ -42,7 +42,7 @@ pub(crate) fn shown(command: &Command) -> String {
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
-/// What there is in a workspace, and with `deep` all that it depends on: in this one, unless another is named.
+/// The packages of a workspace, and with `deep` all that they depend on. It is this workspace, unless another is named.
 pub(crate) fn metadata(manifest: Option<&Path>, deep: bool) -> Result<Metadata> {
     let mut command = MetadataCommand::new();
     command.manifest_path(manifest.map_or_else(|| root().join("Cargo.toml"), Path::to_path_buf));

@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
-        // As for a wrong option: 1 says that something was asked and answered.
+        // The same code as for a wrong option; 1 means that the command ran, and what it checked does not hold.
         ExitCode::from(2)
     })
 }

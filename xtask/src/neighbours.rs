@@ -1,5 +1,5 @@
-//! `cargo xtask neighbours`: beside which other SQLite crates a program can have nq. Only one `libsqlite3-sys` fits
-//! into a program, so that each of them narrows what `rusqlite` nq gets.
+//! `cargo xtask neighbours`: tries which other SQLite crates a program can use beside nq. A program can link only one
+//! `libsqlite3-sys`, so each of them limits which `rusqlite` nq gets.
 
 use std::path::Path;
 
@@ -39,7 +39,7 @@ const COMPILED: [&str; 2] = [r#"rusqlite = "0.32""#, r#"rusqlite = "0.43""#];
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let folder = metadata(None, false)?.target_directory.join("xtask/neighbours").into_std_path_buf();
-    // Whatever fails beside it fails for another reason.
+    // nq resolves beside this one; if another fails, that has another reason.
     let alone = match resolve(&folder, "", "")? {
         Ok(alone) => alone,
         Err(why) => bail!("nothing was tried: nq alone does not resolve; is the registry reachable?\n{why}"),

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything that must hold, stage by stage, with what each took.
+//! `cargo xtask test`: everything that must hold, stage by stage, with the time of each stage.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -72,7 +72,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         tools::need(&REDIS_LIKE, "redis-server")?;
         tests(&[])
     });
-    // Without another choice, the tests above ran on the first of them that is there.
+    // Unless a server was chosen, the tests above ran on the first of the servers that is installed.
     for server in REDIS_LIKE.into_iter().filter(|server| tools::find(server).is_some()).skip(1) {
         stages.run(server, || {
             let tests = ["test", "--package", "nq-runtime", "--all-features", "--no-fail-fast"];
@@ -109,7 +109,7 @@ fn examples() -> Result<()> {
     run_command(cargo().args(["build", "--examples", "--all-features"]))?;
     let metadata = metadata(None, false)?;
     let folder = metadata.target_directory.join("xtask/examples");
-    // What a test starts as a process of its own is a target of this kind, too, but lies elsewhere.
+    // Programs that a test starts are examples for cargo, too, but their files lie elsewhere.
     let shown = metadata.workspace_root.join("examples");
     let examples = metadata
         .packages
@@ -150,7 +150,7 @@ fn run_example(program: &Path, cwd: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Waits for a process, and ends it when its time is up; none then.
+/// Waits for a process. When its time is up, kills it and returns none.
 pub(crate) fn wait(
     child: &mut std::process::Child,
     limit: Duration,

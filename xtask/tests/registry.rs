@@ -14,7 +14,7 @@ fn root() -> &'static Path {
 fn registry(args: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
     command.arg("registry").args(args).current_dir(root()).env_remove("RUSTFLAGS");
-    // What is built for one of them serves the others.
+    // The tests share one folder for what they build.
     command.env("CARGO_TARGET_DIR", root().join("target"));
     let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
@@ -40,7 +40,7 @@ fn an_example_is_asked_and_compared_with_itself() {
     let (_, stamped, _) = registry(&["--from", old, "--stamp"]);
     assert!(RegistryDocument::parse(&stamped).unwrap().compiled_at.is_some());
 
-    // A worker is renamed: what is left of it is told, and the exit code says that it breaks.
+    // A worker is renamed: the output says what happens to its jobs, and the exit code says that this breaks runs.
     let newer = format!("{old}.new");
     fs::write(&newer, text.replace("shout", "cry")).unwrap();
     let (code, told, _) = registry(&["--from", &newer, "--diff", old]);

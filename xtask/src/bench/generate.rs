@@ -12,7 +12,7 @@ const FLOW: usize = 10;
 /// How many workers a file has.
 const FILE: usize = 20;
 
-/// What stands above the functions.
+/// Which attributes stand above the functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Variant {
     /// Nothing: plain functions.

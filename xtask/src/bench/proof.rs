@@ -76,8 +76,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Measures the variants in turn, so that what else the machine does falls on all of them; and takes the least of
-/// the rounds, since it only ever adds.
+/// Measures the variants in turn, so that other load of the machine falls on all of them, and takes the least of the
+/// rounds, since other load only adds time.
 fn measure(folder: &Path, workers: usize, args: &Args) -> Result<[Took; 3]> {
     // Dependencies are compiled here, and what is wrong with a crate shows.
     for variant in Variant::ALL {

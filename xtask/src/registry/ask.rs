@@ -83,7 +83,7 @@ fn answer(built: &Path, name: &str, program: &Program, metadata: &Metadata) -> R
     let file = folder(metadata).join(format!("{name}.{}.json", std::process::id()));
     let mut command = Command::new(built);
     command.args(&program.args).current_dir(&metadata.workspace_root).env("NQ_REGISTRY", &file);
-    // What it prints is not the registry.
+    // The program's own output is not the registry.
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
     let status = wait(&mut child, LIMIT)?;
     let text = std::fs::read_to_string(&file);

@@ -1,4 +1,4 @@
-//! A program around a library, since only a program can be asked.
+//! Makes a program around a library, since only a program can be asked for its registry.
 
 use std::path::Path;
 use std::process::Command;

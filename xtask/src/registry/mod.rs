@@ -100,7 +100,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Format::Text if !judges => bail!("a registry is written as json, dot or mermaid"),
         _ => {}
     }
-    // Before the program is built: a mistyped path is told at once.
+    // The file is read before the program is built, so that a mistyped path is an error at once.
     let old = args.diff.as_deref().map(read).transpose()?;
     let mut document = match &args.from {
         Some(file) => read(file)?,
@@ -124,7 +124,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         Some(file) => {
             std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
         }
-        // Whoever reads may have seen enough of it.
+        // The reader of the output may have closed the pipe.
         None => drop(std::io::stdout().write_all(text.as_bytes())),
     }
     Ok(if judged { ExitCode::from(1) } else { ExitCode::SUCCESS })

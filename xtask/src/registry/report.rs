@@ -1,4 +1,4 @@
-//! What was found, for people and for programs.
+//! Prints the findings and changes, for people and for programs.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! Crates that use nq and contribute nothing to the program.
+//! Finds crates that depend on nq and contribute no worker and no event to the program.
 
 use std::collections::BTreeSet;
 
