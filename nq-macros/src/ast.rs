@@ -87,7 +87,7 @@ impl Options {
         let mut this = Self::default();
         for option in options(attr, OPTIONS, errors) {
             let before = errors.count();
-            this.take(&option, errors);
+            this.set(&option, errors);
             if errors.count() > before && WIRING.contains(&option.key.as_str()) {
                 errors.wiring = true;
             }
@@ -95,40 +95,38 @@ impl Options {
         this
     }
 
-    fn take(&mut self, option: &Opt, errors: &mut Errors) {
+    fn set(&mut self, option: &Opt, errors: &mut Errors) {
         match option.key.as_str() {
             "flow" => {
-                let flow = errors.take(option.name(refuse_name));
+                let flow = errors.ok(option.name(refuse_name));
                 self.add_flows(option, flow.into_iter().collect(), errors);
             }
             "flows" => {
-                let flows: Vec<LitStr> =
-                    errors.take(option.list("\"order\", \"refund\"")).unwrap_or_default();
-                let fine = |flow: &LitStr| errors.take(check_name(flow, refuse_name)).is_some();
+                let flows: Vec<LitStr> = errors.ok(option.list("\"order\", \"refund\"")).unwrap_or_default();
+                let fine = |flow: &LitStr| errors.ok(check_name(flow, refuse_name)).is_some();
                 let flows = flows.into_iter().filter(fine).collect();
                 self.add_flows(option, flows, errors);
             }
-            "name" => self.name = errors.take(option.name(refuse_name)),
+            "name" => self.name = errors.ok(option.name(refuse_name)),
             "was" => self.was = former_names(option, errors),
-            "type" => self.type_name = errors.take(option.ident()),
-            "queue" => self.queue = errors.take(option.name(refuse_name)),
+            "type" => self.type_name = errors.ok(option.ident()),
+            "queue" => self.queue = errors.ok(option.name(refuse_name)),
             "emits" => self.emits = events(option, errors),
             "subscribes" => self.subscribes = events(option, errors),
             "joins" => self.joins = events(option, errors),
             "gathers" => self.gathers = events(option, errors),
-            "by" => self.by = errors.take(option.text()).map(|field| (option.ident.clone(), field)),
-            "retries" => self.retries = errors.take(option.number(0)),
-            "backoff" => self.backoff = errors.take(backoff(option)),
-            "timeout" => self.timeout_ms = errors.take(option.duration_ms()),
-            "concurrency" => self.concurrency = errors.take(option.number(1)),
-            "max_crashes" => self.max_crashes = errors.take(option.number(1)),
-            "on_failure" => self.continues = errors.take(on_failure(option)).unwrap_or_default(),
+            "by" => self.by = errors.ok(option.text()).map(|field| (option.ident.clone(), field)),
+            "retries" => self.retries = errors.ok(option.number(0)),
+            "backoff" => self.backoff = errors.ok(backoff(option)),
+            "timeout" => self.timeout_ms = errors.ok(option.duration_ms()),
+            "concurrency" => self.concurrency = errors.ok(option.number(1)),
+            "max_crashes" => self.max_crashes = errors.ok(option.number(1)),
+            "on_failure" => self.continues = errors.ok(on_failure(option)).unwrap_or_default(),
             "allow" => {
-                let rules: Vec<LitStr> = errors.take(option.list("\"no-timeout\"")).unwrap_or_default();
-                self.allow =
-                    rules.into_iter().filter(|rule| errors.take(known_rule(rule)).is_some()).collect();
+                let rules: Vec<LitStr> = errors.ok(option.list("\"no-timeout\"")).unwrap_or_default();
+                self.allow = rules.into_iter().filter(|rule| errors.ok(check_rule(rule)).is_some()).collect();
             }
-            "crate" => self.nq = errors.take(option.path()),
+            "crate" => self.nq = errors.ok(option.path()),
             _ => {}
         }
     }
@@ -142,7 +140,7 @@ impl Options {
         }
         self.has_flow = true;
         for flow in flows {
-            if self.flows.iter().any(|known| known.value() == flow.value()) {
+            if self.flows.iter().any(|other| other.value() == flow.value()) {
                 errors.at(&flow, format!("flow `{}` is listed twice", flow.value()));
             } else {
                 self.flows.push(flow);
@@ -153,27 +151,27 @@ impl Options {
 
 /// Former names, each as `name` or as `flow/name`.
 fn former_names(option: &Opt, errors: &mut Errors) -> Vec<LitStr> {
-    let names: Vec<LitStr> = errors.take(option.list("\"old_name\"")).unwrap_or_default();
-    let mut known: Vec<LitStr> = Vec::new();
+    let names: Vec<LitStr> = errors.ok(option.list("\"old_name\"")).unwrap_or_default();
+    let mut listed: Vec<LitStr> = Vec::new();
     for name in names {
         let text = name.value();
         let part = |part: &str| check_name(&LitStr::new(part, name.span()), refuse_name);
-        if !text.splitn(2, '/').all(|text| errors.take(part(text)).is_some()) {
+        if !text.splitn(2, '/').all(|text| errors.ok(part(text)).is_some()) {
             continue;
         }
-        if known.iter().any(|known| known.value() == text) {
+        if listed.iter().any(|other| other.value() == text) {
             errors.at(&name, format!("`{text}` is listed twice\nhelp: remove one of the two"));
         } else {
-            known.push(name);
+            listed.push(name);
         }
     }
-    known
+    listed
 }
 
 /// The rules of `cargo xtask registry --check`, by their names in `nq_core::export`.
 const RULES: [&str; 4] = ["unconsumed", "cycle", "unpaired", "no-timeout"];
 
-fn known_rule(rule: &LitStr) -> syn::Result<()> {
+fn check_rule(rule: &LitStr) -> syn::Result<()> {
     let text = rule.value();
     if RULES.contains(&text.as_str()) {
         return Ok(());
@@ -191,22 +189,22 @@ fn events(option: &Opt, errors: &mut Errors) -> EventList {
             option.unbracketed().into_iter().collect()
         }
     };
-    let mut known = Vec::new();
+    let mut listed = Vec::new();
     let mut kept = Vec::new();
     for item in items {
         let text = match &item {
             EventItem::Type(ty) => quote::quote!(#ty).to_string(),
             EventItem::Name(name) => {
-                if errors.take(check_name(name, refuse_event_name)).is_none() {
+                if errors.ok(check_name(name, refuse_event_name)).is_none() {
                     continue;
                 }
                 format!("{:?}", name.value())
             }
         };
-        if known.contains(&text) {
+        if listed.contains(&text) {
             errors.at(&item, format!("`{text}` is listed twice\nhelp: remove one of the two"));
         } else {
-            known.push(text);
+            listed.push(text);
             kept.push(item);
         }
     }

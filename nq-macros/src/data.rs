@@ -45,8 +45,8 @@ pub(crate) fn expand_with(
     let (mut name, mut nq) = (None, None);
     for option in options(attr, OPTIONS, &mut errors) {
         match option.key.as_str() {
-            "name" => name = errors.take(option.name(refuse_event_name)),
-            _ => nq = errors.take(option.path()),
+            "name" => name = errors.ok(option.name(refuse_event_name)),
+            _ => nq = errors.ok(option.path()),
         }
     }
     let parsed = syn::parse2::<Item>(item.clone());

@@ -28,7 +28,7 @@ impl Errors {
     }
 
     /// The value of a result. An error is reported, and there is no value.
-    pub(crate) fn take<T>(&mut self, result: syn::Result<T>) -> Option<T> {
+    pub(crate) fn ok<T>(&mut self, result: syn::Result<T>) -> Option<T> {
         result.map_err(|error| self.push(error)).ok()
     }
 

@@ -43,7 +43,7 @@ impl Serde {
         for attr in attrs {
             if attr.path().is_ident("serde") {
                 match attr.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated) {
-                    Ok(metas) => metas.iter().for_each(|meta| this.take(meta)),
+                    Ok(metas) => metas.iter().for_each(|meta| this.read(meta)),
                     Err(_) => this.opaque = true,
                 }
             } else if attr.path().is_ident("cfg_attr") {
@@ -54,7 +54,7 @@ impl Serde {
         this
     }
 
-    fn take(&mut self, meta: &Meta) {
+    fn read(&mut self, meta: &Meta) {
         let Some(key) = meta.path().get_ident().map(ToString::to_string) else { return };
         match key.as_str() {
             "rename" => self.rename = self.written(meta),
@@ -101,18 +101,18 @@ pub(crate) fn names(item: &Item) -> Option<Vec<Name>> {
         Item::Struct(item) => {
             let serde = Serde::of(&item.attrs);
             let mut names = tag(&serde);
-            names.extend(known(&serde).then(|| of_fields(&item.fields, serde.rename_all))??);
+            names.extend(is_understood(&serde).then(|| of_fields(&item.fields, serde.rename_all))??);
             Some(names)
         }
         Item::Enum(item) => {
             let serde = Serde::of(&item.attrs);
-            known(&serde).then(|| of_variants(item, &serde))?
+            is_understood(&serde).then(|| of_variants(item, &serde))?
         }
         _ => None,
     }
 }
 
-fn known(serde: &Serde) -> bool {
+fn is_understood(serde: &Serde) -> bool {
     !serde.opaque
 }
 

@@ -45,7 +45,7 @@ impl Args {
         let mut this = Self::default();
         let parse = |input: ParseStream<'_>| {
             while !input.is_empty() {
-                this.take(input, errors)?;
+                this.read(input, errors)?;
                 if !input.is_empty() {
                     input.parse::<Token![,]>()?;
                 }
@@ -58,7 +58,7 @@ impl Args {
         this
     }
 
-    fn take(&mut self, input: ParseStream<'_>, errors: &mut Errors) -> syn::Result<()> {
+    fn read(&mut self, input: ParseStream<'_>, errors: &mut Errors) -> syn::Result<()> {
         let path = input.call(syn::Path::parse_mod_style)?;
         if !input.peek(Token![=]) {
             if path.is_ident("library") {

@@ -34,13 +34,13 @@ impl Names {
         // An alias of the crate may be used by an import above it.
         for _ in 0..2 {
             for import in &imports {
-                names.take(import);
+                names.add(import);
             }
         }
         names
     }
 
-    fn take(&mut self, import: &Import) {
+    fn add(&mut self, import: &Import) {
         let Some(last) = import.path.last() else { return };
         if import.is_glob {
             if self.crates.contains(last) {
