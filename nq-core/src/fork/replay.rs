@@ -90,7 +90,7 @@ impl<'a> Replay<'a> {
         for gather in self.lists.keys().cloned().collect::<Vec<_>>() {
             if let Some(place) = self.place(&gather) {
                 let today = &place.step.spec.worker;
-                self.unite_gathers(place.flow, today, &self.known(place.flow, today), u64::MAX);
+                self.unite_gathers(place.flow, today, &self.name_in_run(place.flow, today), u64::MAX);
             }
         }
         let caused = |(step, past): &(&StepId, &Past<'_>)| step.cause() == first.id && !past.place.gathers();
@@ -199,7 +199,7 @@ impl<'a> Replay<'a> {
             let place = place.ok_or_else(|| self.unknown(&worker, &format!("got the event `{event}`")))?;
             let input = Input { id: entry.id, key: key.clone() };
             if place.gathers() {
-                let gather = self.known_in_commit(step, place, &worker, entry.id.n);
+                let gather = self.name_in_commit(step, place, &worker, entry.id.n);
                 self.lists.entry(gather).or_default().push(entry.id);
             } else if place.step.worker.joins.is_empty() {
                 self.cause(StepId::new(worker, entry.id), place, vec![input]);
@@ -219,7 +219,7 @@ impl<'a> Replay<'a> {
                     .by
                     .as_deref()
                     .map(|field| pairing::value(&payload, field).unwrap_or_else(|| pairing::alone(&key)));
-                let join = self.known_in_commit(step, place, &worker, entry.id.n);
+                let join = self.name_in_commit(step, place, &worker, entry.id.n);
                 self.arrive(join, place, side, by.unwrap_or_default(), input);
             }
         }
@@ -254,10 +254,10 @@ impl<'a> Replay<'a> {
     }
 
     /// The name by which the run knows a join or gather that a commit names. It is the same for the whole commit.
-    fn known_in_commit(&mut self, step: &StepId, place: Place<'a>, worker: &Name, n: u64) -> Name {
+    fn name_in_commit(&mut self, step: &StepId, place: Place<'a>, worker: &Name, n: u64) -> Name {
         let known = self.commit.as_ref().and_then(|(_, names)| names.get(worker)).cloned();
         known.unwrap_or_else(|| {
-            let name = self.known(place.flow, worker);
+            let name = self.name_in_run(place.flow, worker);
             if place.gathers() {
                 self.unite_gathers(place.flow, worker, &name, n);
             } else {
@@ -270,7 +270,7 @@ impl<'a> Replay<'a> {
     }
 
     /// The name by which the run knows a join or gather, as in the ledger: a former one if it has been begun under that.
-    fn known(&self, flow: &Flow, worker: &Name) -> Name {
+    fn name_in_run(&self, flow: &Flow, worker: &Name) -> Name {
         if let Some(gather) = self.gathering(worker) {
             return gather;
         }
@@ -341,7 +341,7 @@ impl<'a> Replay<'a> {
     fn spec(&self, worker: &Name, place: Place<'_>) -> JobSpec {
         let queue = QueueName::of(self.flow.as_str(), worker.as_str());
         let holds = &place.step.spec.holds;
-        let holds = holds.iter().map(|gather| self.known(place.flow, gather)).collect();
+        let holds = holds.iter().map(|gather| self.name_in_run(place.flow, gather)).collect();
         JobSpec { worker: worker.clone(), queue, holds, ..place.step.spec.clone() }
     }
 
@@ -382,7 +382,7 @@ impl Replay<'_> {
         for place in holders.into_values() {
             for gather in &place.step.spec.holds {
                 if let Some(step) = place.flow.steps.get(gather) {
-                    self.declare(self.known(place.flow, gather), Place { step, ..place }, &mut gathers);
+                    self.declare(self.name_in_run(place.flow, gather), Place { step, ..place }, &mut gathers);
                 }
             }
         }
