@@ -99,7 +99,7 @@ const fn suggest(text: &mut Text, by: &'static str, events: &[EventDef]) {
         }
         at += 1;
     }
-    match near.found() {
+    match near.name() {
         Some(near) => text.push("\nhelp: did you mean ").name(near).push("?"),
         None => text.push(
             "\nhelp: name a field that all of them have, or leave `by` out: then they pair in the order in which they arrive",

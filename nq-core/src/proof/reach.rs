@@ -235,7 +235,7 @@ impl<const N: usize> Cycles<N> {
             plan.mentions[edge as usize].node
         };
         if next == NONE {
-            self.close(vertex);
+            self.leave(vertex);
         } else if self.seen[next as usize] == 0 {
             self.open(plan, next, node_count);
         } else if self.component[next as usize] == 0 {
@@ -250,7 +250,7 @@ impl<const N: usize> Cycles<N> {
     }
 
     /// Leaves a vertex; the first of its component takes the component off the stack.
-    const fn close(&mut self, vertex: u32) {
+    const fn leave(&mut self, vertex: u32) {
         self.path_len -= 1;
         let low = self.low[vertex as usize];
         if low == self.seen[vertex as usize] {

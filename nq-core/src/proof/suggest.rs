@@ -42,7 +42,7 @@ impl Nearest {
     }
 
     /// The nearest of those considered.
-    pub(super) const fn found(&self) -> Option<&'static str> {
+    pub(super) const fn name(&self) -> Option<&'static str> {
         self.best
     }
 }
@@ -118,7 +118,7 @@ mod tests {
         for candidate in candidates {
             nearest.consider(candidate);
         }
-        assert_eq!(nearest.found(), expected, "{wanted}");
+        assert_eq!(nearest.name(), expected, "{wanted}");
     }
 
     #[test]

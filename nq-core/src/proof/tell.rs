@@ -155,7 +155,7 @@ const fn no_entry(graph: &Graph, node: u32) -> Text {
         }
         other += 1;
     }
-    if let Some(near) = near.found() {
+    if let Some(near) = near.name() {
         text.push("\nhelp: did you mean flow ").name(near).push("?");
     } else if let Some(other) =
         emitter_elsewhere(graph, graph.nodes[node as usize].mentions + def.emits.len() as u32)
@@ -321,7 +321,7 @@ const fn unmatched(graph: &Graph, at: u32) -> Text {
         text.name(graph.flow_name(other)).push(": put one of them into the flow of the other");
         text.push("\nnote: an event stays in the flow of the run that emitted it");
     }
-    if let Some(near) = near.found()
+    if let Some(near) = near.name()
         && !known_type
     {
         text.push("\nhelp: did you mean ").name(near).push("?");
