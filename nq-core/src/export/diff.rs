@@ -122,7 +122,7 @@ impl Changes {
                 continue;
             };
             self.moved(step, now_step, worker, now);
-            self.takes(worker, now);
+            self.inputs(worker, now);
             self.policy(worker, now);
             let none = BTreeSet::new();
             let held = |holds: &BTreeMap<String, BTreeSet<String>>| holds.get(*name).unwrap_or(&none).clone();
@@ -181,7 +181,7 @@ impl Changes {
         let (name, now) = (&worker.name, &heir.name);
         let message = format!("worker `{name}` is `{now}` now, which takes over what waits for it");
         self.push(Effect::Safe, "workerTakenOver", message);
-        self.takes(worker, heir);
+        self.inputs(worker, heir);
         self.policy(worker, heir);
     }
 
@@ -235,7 +235,7 @@ impl Changes {
     }
 
     /// Reports whether the worker still accepts the inputs of jobs that wait.
-    fn takes(&mut self, old: &Worker, new: &Worker) {
+    fn inputs(&mut self, old: &Worker, new: &Worker) {
         let name = &old.name;
         let kind = |worker: &Worker| match () {
             () if !worker.joins.is_empty() => "joins",

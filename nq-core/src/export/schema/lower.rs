@@ -277,7 +277,7 @@ impl<'a> Lowered<'a> {
             ("minProperties", _) => return size(&mut part.size.0),
             ("maxProperties", _) => return size(&mut part.size.1),
             ("pattern", Value::String(pattern)) => part.pattern = Some(pattern.clone()),
-            ("format", Value::String(format)) => part.take_format(format),
+            ("format", Value::String(format)) => part.lower_format(format),
             _ => return false,
         }
         true
@@ -321,7 +321,7 @@ impl Part {
     }
 
     /// The widths of integers are bounds; other formats are kept as they are.
-    fn take_format(&mut self, format: &str) {
+    fn lower_format(&mut self, format: &str) {
         // These formats say how exactly a number is kept, not which numbers fit.
         if matches!(format, "float" | "double") {
             return;

@@ -299,8 +299,8 @@ impl Compare<'_> {
         let whole = self.kind(old) == Some(Kind::Integer);
         let lower = only.iter().chain(self.parts(old).filter_map(|part| part.lower.as_ref()));
         let lower =
-            lower.map(|bound| closed(bound, whole, 1)).reduce(|a, b| if b.is_above(&a) { b } else { a });
-        if let Some(new) = part.lower.as_ref().map(|bound| closed(bound, whole, 1))
+            lower.map(|bound| inclusive(bound, whole, 1)).reduce(|a, b| if b.is_above(&a) { b } else { a });
+        if let Some(new) = part.lower.as_ref().map(|bound| inclusive(bound, whole, 1))
             && lower.is_none_or(|lower| new.is_above(&lower))
         {
             found.push(certain(
@@ -310,8 +310,8 @@ impl Compare<'_> {
         }
         let upper = only.iter().chain(self.parts(old).filter_map(|part| part.upper.as_ref()));
         let upper =
-            upper.map(|bound| closed(bound, whole, -1)).reduce(|a, b| if b.is_below(&a) { b } else { a });
-        if let Some(new) = part.upper.as_ref().map(|bound| closed(bound, whole, -1))
+            upper.map(|bound| inclusive(bound, whole, -1)).reduce(|a, b| if b.is_below(&a) { b } else { a });
+        if let Some(new) = part.upper.as_ref().map(|bound| inclusive(bound, whole, -1))
             && upper.is_none_or(|upper| new.is_below(&upper))
         {
             found.push(certain(
@@ -427,7 +427,7 @@ fn fit_range(old: Range, new: Range, at: &str, what: &str, found: &mut Vec<Narro
 }
 
 /// For whole numbers, an exclusive bound becomes the inclusive one next to it.
-fn closed(bound: &Bound, whole: bool, inwards: i64) -> Bound {
+fn inclusive(bound: &Bound, whole: bool, inwards: i64) -> Bound {
     let next = bound.at.as_i64().and_then(|at| at.checked_add(inwards));
     match next {
         Some(next) if whole && bound.open => Bound { at: next.into(), open: false },
