@@ -116,10 +116,10 @@ impl RunId {
     /// ```
     /// use nq_core::id::RunId;
     ///
-    /// assert!(RunId::given("order~7b").is_ok());
-    /// assert!(RunId::given("order~7").is_err());
+    /// assert!(RunId::chosen("order~7b").is_ok());
+    /// assert!(RunId::chosen("order~7").is_err());
     /// ```
-    pub fn given(text: impl AsRef<str>) -> Result<Self, IdError> {
+    pub fn chosen(text: impl AsRef<str>) -> Result<Self, IdError> {
         let run = Self::new(text)?;
         match run.numbered() {
             None => Ok(run),
@@ -351,12 +351,12 @@ mod tests {
         ] {
             assert_eq!(run(of).rerun().unwrap().as_str(), rerun);
             assert_eq!((run(of).root().as_str(), run(rerun).root().as_str()), (root, root));
-            assert!(RunId::given(rerun).is_err(), "{rerun}");
+            assert!(RunId::chosen(rerun).is_err(), "{rerun}");
         }
         for good in ["a", "a~", "a~b", "~7", "a~7b", "a~2~b"] {
-            assert_eq!(RunId::given(good).unwrap(), run(good));
+            assert_eq!(RunId::chosen(good).unwrap(), run(good));
         }
-        assert!(RunId::given("").is_err());
+        assert!(RunId::chosen("").is_err());
         assert!(run(&"x".repeat(198)).rerun().is_ok());
         let error = run(&"x".repeat(199)).rerun().unwrap_err();
         assert!(error.to_string().contains("200 bytes"), "{error}");

@@ -77,8 +77,9 @@ pub trait Store: Queries + Send + Sync + fmt::Debug + 'static {
     ///
     /// **Idempotent by the lane**: each instance numbers its turns, from 1; this sequence is its lane. A turn with the
     /// number of the last turn gets the same answers again, and those of its leases that still stand; nothing is applied
-    /// twice. A run that the turn has begun is then answered [`Started::Existing`]. A lower number, or a gap, is [`ErrorKind::Lane`] and changes nothing: two processes use one instance id, or
-    /// the store lost what it had acknowledged. An instance sends one turn at a time.
+    /// twice. A run that the turn has begun is then answered [`Started::Existing`]. A lower number, or a gap, is
+    /// [`ErrorKind::Lane`] and changes nothing: two processes use one instance id, or the store lost what it had
+    /// acknowledged. An instance sends one turn at a time.
     ///
     /// **Two callers**: turns of different instances are served one after the other, or as if they were. Of two
     /// commits of one job the first with the current fence is written; the other is [`Answer::LeaseLost`]. No job is

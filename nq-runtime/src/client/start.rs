@@ -138,10 +138,10 @@ impl<'a> StartRun<'a> {
         if self.validate {
             parts.schemas.check(step, &input)?;
         }
-        let given = self.id.is_some();
-        let run = self.id.map_or_else(|| Ok(ids::run_id()), RunId::given)?;
+        let chosen = self.id.is_some();
+        let run = self.id.map_or_else(|| Ok(ids::run_id()), RunId::chosen)?;
         let mut start = decide::start(flow, step, run, input, &parts.registry.hash);
-        let started = begin(&*parts.store, parts.link(), &mut start, bytes, given).await;
+        let started = begin(&*parts.store, parts.link(), &mut start, bytes, chosen).await;
         let run = start.run;
         match started {
             Ok(_) => Ok(parts.run(run)),
