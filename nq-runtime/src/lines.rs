@@ -15,16 +15,16 @@ use tokio::time::Instant;
 
 /// The time over which the lines of a run are counted.
 const WINDOW: Duration = Duration::from_secs(1);
-/// The most lines that a run may log within a second. What is more is dropped, and the timeline says how much.
+/// The most lines that a run may log within a second. Further lines are dropped, and the timeline says how many.
 const MAX_WINDOW_LINES: u64 = 1_000;
 /// The most bytes of JSON that a run may log within a second.
 const MAX_WINDOW_BYTES: usize = 1024 * 1024;
 /// The most bytes of all runs that wait for a store that is slow or away.
 const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
-/// The most lines that one call appends: it holds up whoever else uses the store.
-const PAGE_LINES: usize = 250;
+/// The most lines that one call appends: a longer call would hold up everyone else who uses the store.
+const BATCH_LINES: usize = 250;
 /// The most bytes that one call appends, except one larger line by itself.
-const PAGE_BYTES: usize = 256 * 1024;
+const BATCH_BYTES: usize = 256 * 1024;
 
 /// The lines that wait for the store.
 #[derive(Debug, Default)]
@@ -32,16 +32,16 @@ pub(crate) struct Lines {
     state: Mutex<State>,
 }
 
-/// Lines of runs, in pages.
-pub(crate) type Pages = HashMap<RunId, Vec<Page>>;
+/// The lines of runs, in batches.
+pub(crate) type Batches = HashMap<RunId, Vec<Batch>>;
 
 #[derive(Debug, Default)]
 struct State {
-    pages: Pages,
+    batches: Batches,
     bytes: usize,
-    /// What each run has logged of late.
+    /// How much each run has logged within the last second.
     windows: HashMap<RunId, Window>,
-    /// The runs of which lines were dropped and nothing was said yet.
+    /// The runs of which lines were dropped, and whose timelines do not say so yet.
     dropped: HashSet<RunId>,
     /// When the windows that are over were removed.
     swept: Option<Instant>,
@@ -51,7 +51,7 @@ struct State {
 
 /// Lines that one call appends.
 #[derive(Debug, Default)]
-pub(crate) struct Page {
+pub(crate) struct Batch {
     pub(crate) lines: Vec<LogLine>,
     bytes: usize,
 }
@@ -99,15 +99,15 @@ impl Lines {
             window.bytes += bytes;
         }
         state.bytes += bytes;
-        push(&mut state.pages, run, line, bytes);
+        push(&mut state.batches, run, line, bytes);
         !std::mem::replace(&mut state.told, true)
     }
 
-    /// What there is to append now. That lines were dropped is said once a second, and before a step of the run
-    /// ends (`ends`): whoever reads the run up to its end reads it too.
-    pub(crate) fn take(&self, ends: impl Fn(&RunId) -> bool, now: Instant) -> Pages {
+    /// Takes the lines that are to be appended now. For a run that lost lines, it adds a notice once a second, and before a
+    /// step of the run ends (`ends`), so that the notice stands before the end of the run.
+    pub(crate) fn take(&self, ends: impl Fn(&RunId) -> bool, now: Instant) -> Batches {
         let mut state = self.lock();
-        let mut pages = take(&mut state.pages);
+        let mut batches = take(&mut state.batches);
         state.bytes = 0;
         let State { windows, dropped, swept, told, .. } = &mut *state;
         dropped.retain(|run| {
@@ -115,7 +115,7 @@ impl Lines {
             if !window.is_over(now) && !ends(run) {
                 return true;
             }
-            push(&mut pages, run, window.notice(), 0);
+            push(&mut batches, run, window.notice(), 0);
             window.dropped = 0;
             false
         });
@@ -124,16 +124,16 @@ impl Lines {
             *swept = Some(now);
         }
         *told = false;
-        pages
+        batches
     }
 
-    /// Whether lines were dropped of which nothing was said yet.
+    /// Whether lines were dropped for which no notice was made yet.
     pub(crate) fn owes_notice(&self) -> bool {
         !self.lock().dropped.is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // What a panic leaves is at worst a line that is counted and not there.
+        // A panic leaves at worst a line that is counted and not there.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -150,27 +150,28 @@ impl Window {
     }
 }
 
-fn push(pages: &mut Pages, run: &RunId, line: LogLine, bytes: usize) {
-    let fits = |page: &Page| page.lines.len() < PAGE_LINES && page.bytes + bytes <= PAGE_BYTES;
-    let pages = match pages.get_mut(run) {
-        Some(pages) => pages,
-        None => pages.entry(run.clone()).or_default(),
+fn push(batches: &mut Batches, run: &RunId, line: LogLine, bytes: usize) {
+    let fits = |batch: &Batch| batch.lines.len() < BATCH_LINES && batch.bytes + bytes <= BATCH_BYTES;
+    let batches = match batches.get_mut(run) {
+        Some(batches) => batches,
+        None => batches.entry(run.clone()).or_default(),
     };
-    if !pages.last().is_some_and(fits) {
-        pages.push(Page::default());
+    if !batches.last().is_some_and(fits) {
+        batches.push(Batch::default());
     }
-    if let Some(page) = pages.last_mut() {
-        page.lines.push(line);
-        page.bytes += bytes;
+    if let Some(batch) = batches.last_mut() {
+        batch.lines.push(line);
+        batch.bytes += bytes;
     }
 }
 
-/// Appends log lines, each page by a call of its own. All are sent at once: what a turn carries that is sent with them
-/// stands behind them. They are not worth a retry: a line may be lost, none is worth holding up work for.
-pub(crate) async fn append(store: &dyn Store, logs: Pages) {
-    let pages =
-        logs.into_iter().flat_map(|(run, pages)| pages.into_iter().map(move |page| (run.clone(), page)));
-    let appends = pages.map(|(run, page)| async move { store.append(&run, &page.lines).await });
+/// Appends log lines, each batch by a call of its own, all at once. A turn that is sent with them is written after them.
+/// They are not retried: a line may be lost, and no line is worth holding up work.
+pub(crate) async fn append(store: &dyn Store, logs: Batches) {
+    let batches = logs
+        .into_iter()
+        .flat_map(|(run, batches)| batches.into_iter().map(move |batch| (run.clone(), batch)));
+    let appends = batches.map(|(run, batch)| async move { store.append(&run, &batch.lines).await });
     for result in futures_util::future::join_all(appends).await {
         if let Err(error) = result {
             tracing::debug!(%error, "log lines were lost");
@@ -194,8 +195,8 @@ mod tests {
         RunId::new(id).unwrap()
     }
 
-    fn texts(pages: &Pages, run: &RunId) -> Vec<String> {
-        let lines = pages.get(run).into_iter().flatten().flat_map(|page| &page.lines);
+    fn texts(batches: &Batches, run: &RunId) -> Vec<String> {
+        let lines = batches.get(run).into_iter().flatten().flat_map(|batch| &batch.lines);
         lines.map(|line| Log::from_json(line.entry.data.clone()).unwrap().message).collect()
     }
 
@@ -207,10 +208,10 @@ mod tests {
             assert!(!lines.add(&flood, line(&n.to_string()), now));
         }
         lines.add(&quiet, line("here"), now);
-        let pages = lines.take(|_| false, now);
-        assert_eq!(texts(&pages, &flood).len() as u64, MAX_WINDOW_LINES);
-        assert_eq!(texts(&pages, &quiet), ["here"], "another run is not touched by it");
-        assert!(pages.values().flatten().all(|page| page.lines.len() <= PAGE_LINES));
+        let batches = lines.take(|_| false, now);
+        assert_eq!(texts(&batches, &flood).len() as u64, MAX_WINDOW_LINES);
+        assert_eq!(texts(&batches, &quiet), ["here"], "another run is not touched by it");
+        assert!(batches.values().flatten().all(|batch| batch.lines.len() <= BATCH_LINES));
 
         assert!(lines.take(|_| false, now).is_empty(), "it is said once a second");
         assert!(lines.owes_notice());
@@ -241,14 +242,14 @@ mod tests {
                 lines.add(&run, line(&large), now);
             }
         }
-        let pages = lines.take(|_| false, now);
-        let bytes: usize = pages.values().flatten().map(|page| page.bytes).sum();
+        let batches = lines.take(|_| false, now);
+        let bytes: usize = batches.values().flatten().map(|batch| batch.bytes).sum();
         assert!((MAX_WAITING_BYTES / 2..=MAX_WAITING_BYTES).contains(&bytes), "{bytes}");
-        assert!(pages.values().flatten().all(|page| page.bytes <= PAGE_BYTES));
+        assert!(batches.values().flatten().all(|batch| batch.bytes <= BATCH_BYTES));
         assert!(
-            pages
+            batches
                 .values()
-                .all(|pages| pages.iter().map(|page| page.bytes).sum::<usize>() <= MAX_WINDOW_BYTES)
+                .all(|batches| batches.iter().map(|batch| batch.bytes).sum::<usize>() <= MAX_WINDOW_BYTES)
         );
     }
 

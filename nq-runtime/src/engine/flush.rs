@@ -6,7 +6,7 @@ use std::time::Duration;
 use nq_core::id::RunId;
 use tokio::time::Instant;
 
-use crate::lines::{Lines, Pages};
+use crate::lines::{Batches, Lines};
 
 /// How long log lines wait for a turn that takes them along.
 const LINES_WAIT: Duration = Duration::from_millis(50);
@@ -41,10 +41,10 @@ impl Flush {
     }
 
     /// Takes the lines that have come. Of the runs whose steps end now (`ends`) it is also said what was dropped.
-    pub(super) fn take(&mut self, ends: impl Fn(&RunId) -> bool) -> Pages {
+    pub(super) fn take(&mut self, ends: impl Fn(&RunId) -> bool) -> Batches {
         let now = Instant::now();
-        let pages = self.lines.take(ends, now);
+        let batches = self.lines.take(ends, now);
         self.at = self.lines.owes_notice().then(|| now + NOTICE_WAIT);
-        pages
+        batches
     }
 }
