@@ -11,8 +11,8 @@ use nq_core::store::{ErrorKind, Read, Store, StoreError};
 
 use crate::patience::Reader;
 
-/// The folds of the runs that this instance works on. A fold is a position, so it is never stale: it is
-/// folded on from, or not used.
+/// The folds of the runs that this instance works on. A fold belongs to a position in the timeline, so it is never stale:
+/// a later state is folded from it, and for an earlier state it is not used.
 #[derive(Debug, Default)]
 pub(crate) struct StateCache {
     folds: Mutex<HashMap<RunId, Fold>>,
@@ -58,7 +58,7 @@ impl StateCache {
             ..Read::after(run.clone(), state.at)
         };
         loop {
-            // Of a store that was set back, nothing is kept that was folded before.
+            // The store was set back, so the cached fold may hold entries that are gone.
             let entries = reader.read(&read).await.inspect_err(|error| {
                 if error.kind() == ErrorKind::Lost {
                     self.forget(run);
@@ -95,7 +95,7 @@ impl StateCache {
     }
 }
 
-/// The state of the last snapshot that tells nothing after a position, or the empty one.
+/// The state in the last snapshot at or before a position, or the empty state.
 async fn snapshot(reader: Reader<'_>, run: &RunId, upto: u64) -> Result<State, StoreError> {
     let read = Read {
         upto: Some(upto),

@@ -1,4 +1,4 @@
-//! The way to an engine: what attempts and the program tell it.
+//! The way to an engine: the messages that attempts and the program send to it.
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ use crate::lines::Lines;
 pub(crate) enum Link {
     /// To the engine of the instance.
     Engine {
-        /// What it is told.
+        /// The messages to it.
         messages: mpsc::UnboundedSender<Message>,
         /// The log lines that it appends.
         lines: Arc<Lines>,
     },
-    /// To nowhere: a handler that a test calls, a program that runs no workers.
+    /// To nowhere: for a handler that a test calls, and for a program that runs no workers.
     Detached,
 }
 
@@ -43,26 +43,26 @@ impl JobKey {
     }
 }
 
-/// What an engine is told.
+/// A message to an engine.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "nearly every message is a write")]
 pub(crate) enum Message {
-    /// A write, and who waits for its answer. The end of an attempt waits for none.
+    /// A write. The end of an attempt does not wait for the answer, so it has no `reply`.
     Write {
         /// What to commit.
         tx: Transaction,
-        /// How many bytes of payload it has, about.
+        /// The approximate bytes of its payloads.
         bytes: usize,
-        /// Who waits.
+        /// Where the answer goes, if somebody waits for it.
         reply: Option<oneshot::Sender<Answer>>,
     },
-    /// A run to begin, and who waits for the answer.
+    /// A run to begin.
     Start {
         /// What it begins with.
         start: Box<Start>,
-        /// How many bytes of payload it has, about.
+        /// The approximate bytes of its input.
         bytes: usize,
-        /// Who waits.
+        /// Where the answer goes.
         reply: oneshot::Sender<StartAnswer>,
     },
     /// The attempt is over and writes nothing: its lease was lost.
@@ -77,7 +77,7 @@ pub(crate) enum Message {
         /// The run.
         run: RunId,
     },
-    /// The runtime that handlers run on has dropped what ran on it.
+    /// The runtime of the handlers was shut down, and has dropped its tasks.
     RuntimeGone,
 }
 
@@ -109,10 +109,10 @@ impl Link {
         answer.await.ok()
     }
 
-    /// Sends what nobody waits for.
+    /// Sends a message that has no answer.
     pub(crate) fn send(&self, message: Message) {
         if let Self::Engine { messages, .. } = self {
-            // An engine that is gone has said so where it matters.
+            // If the engine is gone, `shutdown` and `stopped` say so.
             let _ = messages.send(message);
         }
     }

@@ -1,7 +1,7 @@
 //! `tracing` events inside of a step become `log.*` entries of its run.
 //!
-//! What is kept is **persisted**: message and fields stand in the timeline of the run, where everyone who reads the run
-//! sees them, for as long as the run is kept. So only the program's own words are, from `info` up; see [`layer`].
+//! Message and fields are **persisted**: they stand in the timeline as long as the run is kept, and everyone who reads the
+//! run sees them. So only events of the program's own crates are kept, from `info` up; see [`layer`].
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -39,8 +39,8 @@ const TARGET: &str = "nq::step";
 ///
 /// **Which events**: those of level `info` and above from the program's own crates, which are the crates that have
 /// workers and the one with the program's `registry!`; [`also`](LogLayer::also) adds others,
-/// [`level`](LogLayer::level) sets another level. A filter of the subscriber comes before it: what a global `EnvFilter`
-/// turns off is not kept, and a filter on this layer alone, `layer().with_filter(…)`, turns off nothing else.
+/// [`level`](LogLayer::level) sets another level. Events that a global `EnvFilter` turns off do not reach this layer, and
+/// are not kept. A filter on this layer alone, `layer().with_filter(…)`, affects no other layer.
 ///
 /// **Whose events**: those of the handler, and those inside of a span that was made in the handler, also when a task
 /// that the handler spawned is in that span (`.in_current_span()`; where the program has no subscriber, such a task also
@@ -69,10 +69,14 @@ impl LogLayer {
         self
     }
 
-    /// Keeps also the events of this crate, module or target, with all beneath it: `"reqwest"`, `"my_app::audit"`.
+    /// Keeps also the events of this crate, module or target, and of all modules in it: `"reqwest"`, `"my_app::audit"`.
+    ///
+    /// ```
+    /// let layer = nq::log::layer().also("reqwest").also("my_app::audit");
+    /// ```
     #[must_use]
     pub fn also(mut self, target: &str) -> Self {
-        // As a package is written, and as its modules are.
+        // A package may have hyphens in its name where its modules have underscores.
         self.also.push(target.replace('-', "_"));
         self
     }
@@ -101,7 +105,7 @@ impl LogLayer {
         own_crates().contains(place.split("::").next().unwrap_or(place)) || self.also.iter().any(beneath)
     }
 
-    /// Whether it keeps events of this callsite. An event may say another target than its module.
+    /// Whether it keeps events of this callsite, by its target or its module, which may differ.
     fn keeps_of(&self, metadata: &Metadata<'_>) -> bool {
         self.all_crates
             || self.keeps(metadata.target())
@@ -126,14 +130,14 @@ struct Sink {
 }
 
 tokio::task_local! {
-    /// The step whose handler is being polled. The span of the step would not do: a filter may turn it off.
+    /// The step whose handler is being polled. It is not found by the span of the step, since a filter may turn that off.
     static CURRENT: Arc<Sink>;
 }
 
-/// Where the log lines go that are said in a span: lives in the spans that a step makes, and in its own.
+/// Where the log lines of a span go. It is stored in the span of a step and in the spans that the step makes.
 struct InSpan(Arc<Sink>);
 
-/// Polls a handler so that what it says becomes entries of its run.
+/// Polls a handler so that its `tracing` events become entries of its run.
 pub(crate) fn logged<F: Future>(step: &Step, handler: F) -> impl Future<Output = F::Output> + use<F> {
     let attempt = step.attempt().clone();
     let sink = Arc::new(Sink { attempt, link: step.inner.link.clone() });
@@ -155,7 +159,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for LogLayer {
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let metadata = event.metadata();
-        // Events of the crate `log` say by a field where they come from.
+        // Events of the crate `log` have their origin in a field.
         let from_log = metadata.fields().field(LOG_TARGET).is_some();
         if !self.keeps_level(*metadata.level()) || !(from_log || self.keeps_of(metadata)) {
             return;

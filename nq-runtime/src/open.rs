@@ -30,7 +30,7 @@ pub enum OpenError {
     /// The store could not be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The workers that are linked are not those that are proven.
+    /// The workers that are linked differ from those that rustc has proven.
     #[error(transparent)]
     Registry(#[from] RegistryError),
     /// The workers do not fit together.
@@ -69,7 +69,7 @@ pub async fn open(url: &str) -> Result<Builder, OpenError> {
     Ok(Builder::new(store::open(url).await?))
 }
 
-/// An opened store, before it is known what works on it: the options of an instance.
+/// An opened store with the options of an instance, before [`start`](Self::start) or [`client`](Self::client).
 ///
 /// ```
 /// use std::time::Duration;
@@ -103,7 +103,7 @@ impl fmt::Debug for Builder {
 }
 
 impl Builder {
-    /// Builds on a store that was opened otherwise.
+    /// Builds on a store that was opened in another way.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -129,8 +129,8 @@ impl Builder {
         }
     }
 
-    /// Provides a value to workers, who take it as [`Data<T>`]; an `Arc<T>` provides `T`. A second one of the same type
-    /// takes its place.
+    /// Provides a value to workers, as the parameter [`Data<T>`]. An `Arc<T>` provides `Data<T>`, too. A later value of the
+    /// same type replaces it.
     ///
     /// ```
     /// # struct Bank;
@@ -144,38 +144,38 @@ impl Builder {
         self
     }
 
-    /// How long a lease lasts before another instance may take the job over: 30 seconds if nothing is said.
-    /// Renewed at a third. All instances of a store use the same.
+    /// How long a lease lasts before another instance may take the job over: 30 seconds by default. The engine renews a
+    /// lease after a third of it. All instances of a store use the same. See [`Builder`](Self) for an example.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease.max(Duration::from_millis(30));
         self
     }
 
-    /// How long a shutdown takes at most: 25 seconds if nothing is said, well within the 30 that most supervisors
-    /// wait before they kill. Running steps may finish meanwhile; the last fifth of the time, but no more than two
-    /// seconds, is for handing back what has not finished. A shutdown whose grace period is shorter than a second
-    /// still takes up to one to hand back, if the store is slow.
+    /// How long a shutdown takes at most: 25 seconds by default, well within the 30 that most supervisors wait before
+    /// they kill. Running steps may finish meanwhile. The last fifth of the time, but no more than two seconds, is for
+    /// handing back the steps that have not finished; if the store is slow, this takes up to a second even where the grace
+    /// period is shorter. See [`Builder`](Self) for an example.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// How many steps of one worker this instance runs at a time where the worker does not say: 100 if
-    /// nothing is said.
+    /// How many steps of one worker this instance runs at a time, if the worker has no `concurrency`: 100 by default. See
+    /// [`Builder`](Self) for an example.
     pub fn concurrency(mut self, concurrency: u32) -> Self {
         self.concurrency = concurrency;
         self
     }
 
-    /// The largest payload, state value or result, in bytes of JSON: 1 MiB if nothing is said, which is also
-    /// the most.
+    /// The largest payload, state value or result, in bytes of JSON: 1 MiB by default, which is also the most. See
+    /// [`Builder`](Self) for an example.
     pub fn max_payload(mut self, bytes: usize) -> Self {
         self.max_payload = bytes.min(MAX_PAYLOAD_BYTES);
         self
     }
 
-    /// How long finished runs are kept: completed ones 7 days, others 30 days if nothing is said; `None` for
-    /// ever. A run that is not finished is never removed.
+    /// How long finished runs are kept: by default completed ones 7 days, others 30 days; `None` for ever. A run that is
+    /// not finished is never removed. See [`Builder`](Self) for an example.
     pub fn retention(mut self, completed: Option<Duration>, others: Option<Duration>) -> Self {
         self.retention =
             Retention { completed_ms: completed.map(duration_ms), failed_ms: others.map(duration_ms) };
@@ -184,8 +184,8 @@ impl Builder {
 
     /// Starts an instance: it runs every worker of the program.
     ///
-    /// Puts a panic hook before the one that the program has, once: it notes where a worker panics, for the error of the
-    /// step, and calls the program's hook for this and every other panic.
+    /// The first call in a process installs a panic hook. The hook notes where a worker panics, for the error of the step,
+    /// and then calls the program's own hook, as for every other panic.
     ///
     /// ```no_run
     /// # async fn example() -> nq::Result<()> {
@@ -230,8 +230,8 @@ impl Builder {
         Ok(Nq { client, engine: Arc::new(engine), grace: self.grace })
     }
 
-    /// Uses the store without running workers: starts runs for other instances, and looks at them. A program
-    /// that has no workers can look at every run, and knows no flow to start.
+    /// Uses the store without running workers: starts runs for other instances, and looks at them. A program without
+    /// workers can look at every run, but has no flow to start.
     ///
     /// ```
     /// # async fn example() -> nq::Result<()> {
@@ -251,17 +251,17 @@ impl Builder {
     }
 }
 
-/// A subscriber for log lines of steps, where the program has none: they reach the timeline all the same.
+/// A subscriber for the log lines of steps if the program has none, so that they reach the timeline anyway.
 fn own_subscriber() -> Option<tracing::Dispatch> {
     let none = tracing::dispatcher::get_default(tracing::Dispatch::is::<tracing::subscriber::NoSubscriber>);
-    // A global filter, so that what is not kept costs nothing where it is said.
+    // The filter is global, so that an event which is not kept costs nothing.
     let keeping = || tracing_subscriber::registry().with(LevelFilter::INFO).with(log::layer());
     none.then(|| tracing::Dispatch::new(keeping()))
 }
 
 /// A running instance. Starts runs and looks at them through the [`Client`] that it dereferences to.
 ///
-/// Dropped without [`shutdown`](Self::shutdown), it hands back at once what it runs.
+/// If it is dropped without [`shutdown`](Self::shutdown), it hands back the running steps at once.
 #[derive(Clone, Debug)]
 pub struct Nq {
     client: Client,
@@ -270,9 +270,9 @@ pub struct Nq {
 }
 
 impl Nq {
-    /// Stops leasing, lets running steps finish within the grace period, hands back the others, and names
-    /// them in the program's log. It returns within that period also where the store does not answer, with an error. An
-    /// instance that has ended by itself says why.
+    /// Stops leasing, lets running steps finish within the grace period, hands back the others, and names them in the
+    /// program's log. If the store does not answer, it returns an error within that period. If the instance has ended by
+    /// itself, the error says why.
     ///
     /// ```
     /// # async fn example() -> nq::Result<()> {
@@ -285,9 +285,9 @@ impl Nq {
         self.engine.stop(self.grace).await
     }
 
-    /// Returns when the instance has ended by itself, with the reason: the store cannot be worked with any
-    /// more, the runtime that its workers ran on is gone, or its engine has died. A store that is away for a while is
-    /// waited for and ends nothing.
+    /// Returns when the instance has ended by itself, with the reason: the store is of no use any more, the runtime of the
+    /// workers is gone, or the engine has died. A store that is away for a while does not end the instance, which waits for
+    /// it. See [`Builder::start`] for an example.
     pub async fn stopped(&self) -> Result<(), StoreError> {
         self.engine.stopped().await
     }

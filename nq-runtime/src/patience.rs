@@ -1,4 +1,4 @@
-//! Asking a store that is away until it is back: an outage is a pause of whoever works or waits, never its failure.
+//! Asks a store that is away again until it is back: an outage pauses a step or a program that waits, and fails neither.
 
 use std::time::Duration;
 
@@ -41,13 +41,13 @@ pub(crate) async fn patiently<T, F: Future<Output = Result<T, StoreError>>>(
     }
 }
 
-/// Who reads the timeline of a run, page by page.
+/// A reader of the timeline of a run, page by page.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Reader<'a> {
-    /// One who tells his caller that the store is away.
+    /// Returns an error when the store is away.
     Once(&'a dyn Store),
-    /// One who waits for a store that is away. Each page is waited for by itself, so that a reader of many pages
-    /// gets on also where the store often fails.
+    /// Waits for a store that is away. It waits for each page separately, so that a reader of many pages makes progress
+    /// even if the store often fails.
     Patient(&'a dyn Store),
 }
 

@@ -14,9 +14,9 @@ use serde_json::Value;
 use crate::patience::{Reader, patiently};
 use crate::step::{REFRESH, Step, StepError, fits, read};
 
-/// The state of a run, as one step sees it: as of one position in the timeline, the same on every attempt,
-/// with the step's own changes on top. What parallel steps change meanwhile shows after a
-/// [`refresh`](Self::refresh), or in the steps that follow.
+/// The state of a run, as one step sees it: as of one position in the timeline, the same on every attempt, with the
+/// step's own changes on top. Changes that parallel steps make meanwhile are visible after a
+/// [`refresh`](Self::refresh), and in the steps that follow.
 ///
 /// ```
 /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> {
@@ -36,7 +36,7 @@ pub struct StateHandle {
     scope: Arc<str>,
 }
 
-/// What a key is called in errors.
+/// The word for a key in errors.
 const KEY: &str = "the state key";
 
 impl StateHandle {
@@ -82,8 +82,15 @@ impl StateHandle {
         Ok(state.map)
     }
 
-    /// Sets a key, when the step commits. Refuses a key of more than 1 KiB, and of values what
+    /// Sets a key when the step commits. Refuses a key of more than 1 KiB, and every value that
     /// [`emit`](crate::ctx::Ctx::emit) refuses.
+    ///
+    /// ```
+    /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> {
+    /// ctx.state().set("address", "1 Main Street")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set(&self, key: &str, value: &(impl Serialize + ?Sized)) -> Result<(), StepError> {
         fits(KEY, key)?;
         let written = self.step.json(|| format!("the state `{key}`"), value)?;
@@ -91,19 +98,26 @@ impl StateHandle {
         self.change(Change::Set { key: key.into(), value: written.value }, bytes)
     }
 
-    /// Removes a key, when the step commits.
+    /// Removes a key when the step commits.
+    ///
+    /// ```
+    /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> {
+    /// ctx.state().delete("draft")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn delete(&self, key: &str) -> Result<(), StepError> {
         fits(KEY, key)?;
         self.change(Change::Delete { key: key.into() }, key.len())
     }
 
-    /// Adds to a number, when the step commits. Parallel steps count together with it: none overwrites
-    /// another's. A key that is not set, or no number, counts from 0. Whole numbers are added exactly and stay within
-    /// `i64::MIN..=u64::MAX`: a sum that would pass an end of it stays at that end. A fraction, and a number beyond
-    /// that range, is added to as an `f64`.
+    /// Adds to a number when the step commits. Parallel steps can count together: none overwrites the sum of another. A
+    /// key that is not set, or not a number, counts from 0. Whole numbers are added exactly within `i64::MIN..=u64::MAX`,
+    /// and a sum beyond this range becomes its nearer end. A fraction, or a number beyond that range, is added to as an
+    /// `f64`.
     ///
-    /// The sum is made when the state is read, by parallel steps too, so nothing here can tell whether it has
-    /// reached an end. Read it as the type that it fits: `get::<i64>` of a sum above `i64::MAX` is an error.
+    /// The sum is computed whenever the state is read, so this call cannot tell whether it has reached an end of the range.
+    /// Read the sum as a type that it fits: `get::<i64>` of a sum above `i64::MAX` is an error.
     ///
     /// ```
     /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> {
@@ -120,8 +134,17 @@ impl StateHandle {
         self.step.operate(&self.scope, OperationKind::Change(change), bytes)
     }
 
-    /// Moves the position up to which the state is read to the end of the timeline. Recorded: a later
-    /// attempt moves to the same place.
+    /// Moves the position up to which the state is read to the end of the timeline. This is recorded, so that a later
+    /// attempt moves to the same position.
+    ///
+    /// ```
+    /// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> {
+    /// let state = ctx.state();
+    /// state.refresh().await?;
+    /// let parcels: Option<u64> = state.get("parcels").await?; // with those of parallel steps
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn refresh(&self) -> impl Future<Output = Result<(), StepError>> + use<> {
         let begun = self.step.begin(&self.scope, REFRESH);
         let step = self.step.clone();
@@ -136,7 +159,7 @@ impl StateHandle {
                     let to = run.map_or(0, |run| run.last.n);
                     let at = step.record(position, REFRESH, to.into(), 0).await?;
                     if to >= at {
-                        // A later attempt reads up to where this was recorded.
+                        // A later attempt reads the state up to the entry that records this.
                         let id = &step.attempt().run;
                         let last = patiently(|| step.inner.store.run(id)).await?.map(|run| run.last);
                         let last = last.unwrap_or(EntryId { ms: 0, n: at });

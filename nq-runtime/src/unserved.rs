@@ -12,7 +12,7 @@ use nq_core::store::{JobSummary, JobsQuery, Store, StoreError};
 use serde::Serialize;
 use tokio::sync::Mutex;
 
-/// The most runs that are named of one queue.
+/// The most runs that are named for one queue.
 pub(crate) const MOST_RUNS: usize = 100;
 
 /// A queue with jobs that no running instance takes.
@@ -28,7 +28,7 @@ pub struct Unserved {
     pub runs: Vec<RunId>,
 }
 
-/// The queues with jobs of running runs that nobody takes, with at most so many of those runs.
+/// The queues with jobs of running runs that no instance takes, each with at most so many of those runs.
 pub(crate) async fn unserved(store: &dyn Store, most_runs: usize) -> Result<Vec<Unserved>, StoreError> {
     let mut found = Vec::new();
     for counts in store.queues().await? {
@@ -44,8 +44,8 @@ pub(crate) async fn unserved(store: &dyn Store, most_runs: usize) -> Result<Vec<
     Ok(found)
 }
 
-/// The runs that are not over and have jobs waiting in a queue, at most so many. The jobs of a run that is over are
-/// dropped when they are leased, and here nobody leases them.
+/// The running runs that have jobs waiting in a queue, at most so many. The queue may also hold jobs of ended runs: they
+/// are dropped when they are leased, and no instance leases them here.
 async fn running(store: &dyn Store, queue: &QueueName, most: usize) -> Result<Vec<RunId>, StoreError> {
     let mut query = JobsQuery { queue: Some(queue.clone()), limit: MAX_READ_ENTRIES, ..JobsQuery::default() };
     let mut runs: Vec<RunId> = Vec::new();
@@ -74,29 +74,29 @@ pub(crate) fn waits(job: &JobSummary) -> bool {
     matches!(job.state, JobState::Queued | JobState::Delayed { .. })
 }
 
-/// Looks for such queues while an instance runs, and tells the program's log of each once.
+/// Looks for such queues while an instance runs, and logs each of them once.
 #[derive(Debug)]
 pub(crate) struct Watch {
     store: Arc<dyn Store>,
-    /// Whether the other instances have had the time to say what they serve.
-    begun: AtomicBool,
-    /// The queues that the log knows of.
+    /// Whether the other instances have had the time to report which queues they serve.
+    reported: AtomicBool,
+    /// The queues that were logged.
     told: Mutex<BTreeSet<QueueName>>,
 }
 
 impl Watch {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, begun: AtomicBool::new(false), told: Mutex::default() }
+        Self { store, reported: AtomicBool::new(false), told: Mutex::default() }
     }
 
-    /// Looks, unless another look is still under way. The first one only begins: whoever starts together with this
-    /// instance has not said yet what it serves.
+    /// Looks, unless another look is still under way. The first look does nothing, because instances that started together
+    /// with this one have not reported their queues yet.
     pub(crate) async fn look(self: Arc<Self>) {
         let Ok(mut told) = self.told.try_lock() else { return };
-        if !self.begun.swap(true, Ordering::Relaxed) {
+        if !self.reported.swap(true, Ordering::Relaxed) {
             return;
         }
-        // A store that is away says so itself, and the next look is soon.
+        // If the store is away, the store logs that itself, and the next look comes soon.
         let Ok(found) = unserved(&*self.store, 1).await else { return };
         for Unserved { queue, jobs, runs } in found.iter().filter(|found| !told.contains(&found.queue)) {
             let worker = queue.as_str().rsplit('/').next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The end of a run: waits for it, and says what came of it.
+//! Waits for the end of a run, and returns its results or why it did not complete.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::Run;
 use crate::patience::{Pauses, Reader};
 
-/// How long it waits for a hint before it looks for itself.
+/// How long it waits for a hint before it asks for the status anyway.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A run did not complete.
@@ -31,7 +31,7 @@ pub enum RunError {
         /// What it said.
         error: String,
     },
-    /// It was ended from outside.
+    /// It was cancelled.
     #[error("run `{run}` was cancelled: {reason}")]
     Cancelled {
         /// The run.
@@ -53,8 +53,8 @@ pub enum RunError {
 }
 
 impl Run {
-    /// Returns when the run has ended: with what its steps returned if it completed, else with an error that
-    /// says why not. A store that is away is waited for; a run that is gone is an error, never a wait.
+    /// Returns when the run has ended: with the results of its steps if it completed, else with an error that says why
+    /// not. If the store is away, this waits for it; if the run is gone, this is an error.
     ///
     /// ```
     /// # async fn example(run: nq::Run) -> nq::Result<()> {
@@ -82,11 +82,11 @@ impl Run {
             RunStatus::Completed => vec![EntryType::StepCompleted, EntryType::FlowCompleted],
             _ => vec![EntryType::FlowFailed, EntryType::FlowCancelled, EntryType::FlowStalled],
         };
-        // Only log lines follow the terminal entry: with it, all is there.
+        // Only log lines follow the terminal entry, so all results stand before it.
         let reader = Reader::Patient(&*self.store);
         let mut entries = self.entries_until(reader, types, |entry| entry.kind.is_terminal()).await?;
         let Some(terminal) = entries.pop_if(|entry| entry.kind.is_terminal()) else {
-            // The store said that the run had ended, and does not know it any more.
+            // The store said that the run had ended, but its terminal entry is missing: the store was set back.
             let seen = format!("that the run is {}", summary.status);
             let last = self.summary().await?.last;
             return Err(StoreError::lost("read", &self.id, seen, last).into());
@@ -99,7 +99,7 @@ impl Run {
         }))
     }
 
-    /// Why the run did not complete that this entry has ended.
+    /// The error of a run that did not complete, from its terminal entry.
     fn why_not(&self, terminal: Entry) -> Result<RunError, DataError> {
         let run = self.id.clone();
         Ok(match terminal.kind {
@@ -142,8 +142,8 @@ pub struct Completed {
 }
 
 impl Completed {
-    /// What the run returned: what the last of its steps that returned something returned. For a flow that
-    /// ends in one step, that is the result of that step. None if no step returned anything.
+    /// The result of the run: that of the last step that returned something. For a flow that ends in one step, that is the
+    /// result of this step. None if no step returned anything.
     ///
     /// ```
     /// # async fn example(run: nq::Run) -> nq::Result<()> {
@@ -157,7 +157,7 @@ impl Completed {
         self.find(|_| true)
     }
 
-    /// What a worker's step returned; the last of them if it ran several times.
+    /// The result of a worker's step, or of the last one if it had several. See [`result`](Self::result) for an example.
     pub fn result_of<T: DeserializeOwned>(&self, worker: &str) -> Result<Option<T>, ResultError> {
         self.find(|step| step.worker().as_str() == worker)
     }

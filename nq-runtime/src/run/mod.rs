@@ -25,7 +25,7 @@ use crate::link::{Link, Message};
 use crate::patience::Reader;
 use crate::unserved::waits;
 
-/// One run. Cheap to clone; what it says is asked of the store each time.
+/// One run. Cheap to clone; each call asks the store.
 ///
 /// ```
 /// # async fn example(nq: nq::Client) -> nq::Result<()> {
@@ -41,7 +41,7 @@ use crate::unserved::waits;
 #[derive(Clone)]
 pub struct Run {
     store: Arc<dyn Store>,
-    /// What the program makes of a run that is rerun.
+    /// The program's workers, by which a rerun goes on.
     registry: Arc<Registry>,
     id: RunId,
     link: Link,
@@ -64,6 +64,12 @@ impl Run {
     }
 
     /// Its id.
+    ///
+    /// ```
+    /// # async fn example(run: nq::Run) {
+    /// println!("see `audit --timeline {}`", run.id());
+    /// # }
+    /// ```
     pub fn id(&self) -> &RunId {
         &self.id
     }
@@ -81,12 +87,21 @@ impl Run {
         self.store.run(&self.id).await?.ok_or_else(|| self.gone("run"))
     }
 
-    /// Where it stands.
+    /// Its status.
+    ///
+    /// ```
+    /// # async fn example(run: nq::Run) -> Result<(), nq::store::StoreError> {
+    /// if run.status().await? == nq::RunStatus::Running {
+    ///     println!("steps are pending");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn status(&self) -> Result<RunStatus, StoreError> {
         Ok(self.summary().await?.status)
     }
 
-    /// Every entry that the run has of these types, in order; of all types if there are none.
+    /// Every entry of the run with one of these types, in order. An empty list stands for all types.
     ///
     /// ```
     /// # async fn example(run: nq::Run) -> Result<(), nq::store::StoreError> {
@@ -98,7 +113,7 @@ impl Run {
         self.entries_until(Reader::Once(&*self.store), types, |_| false).await
     }
 
-    /// The entries of these types, as far as the page whose last entry is one to stop at.
+    /// The entries of these types, read page by page until the last entry of a page is one to stop at.
     async fn entries_until(
         &self,
         reader: Reader<'_>,
@@ -119,7 +134,7 @@ impl Run {
         }
     }
 
-    /// Where the run and each of its steps stand.
+    /// The status of the run and of each of its steps.
     ///
     /// ```
     /// # async fn example(run: nq::Run) -> Result<(), nq::store::StoreError> {
@@ -133,8 +148,8 @@ impl Run {
         Ok(RunView::of(&self.entries(Vec::new()).await?))
     }
 
-    /// The steps of the run that wait for a worker which no running instance has: it was removed or renamed, or is of
-    /// a version that runs nowhere yet. [`Client::unserved`](crate::client::Client::unserved) asks for all runs.
+    /// The steps of the run that wait for a worker which no running instance has: it was removed or renamed, or belongs to
+    /// a version that runs nowhere yet. [`Client::unserved`](crate::client::Client::unserved) does this for all runs.
     ///
     /// ```
     /// # async fn example(run: nq::Run) -> Result<(), nq::store::StoreError> {
@@ -163,7 +178,7 @@ impl Run {
         }
     }
 
-    /// The state now: what its steps have set.
+    /// The state now: the keys that its steps have set.
     ///
     /// ```
     /// # async fn example(run: nq::Run) -> Result<(), nq::store::StoreError> {
@@ -215,9 +230,9 @@ impl Run {
         self.state_at(EntryId { ms, n: low }).await
     }
 
-    /// Ends the run. Its queued steps are dropped; its running steps are told, at once where they run in the instance
-    /// that this is called on and else within two seconds, and have the grace period of their instance to stop. False if
-    /// it had ended before. A reason of more than 16 KiB is cut.
+    /// Cancels the run. Its queued steps are dropped. Its running steps are told to stop: at once in the instance of this
+    /// client, within two seconds elsewhere. They have the grace period of their instance to stop. False if the run had
+    /// ended before. A reason of more than 16 KiB is cut.
     ///
     /// ```
     /// # async fn example(run: nq::Run) -> Result<(), nq::store::StoreError> {
@@ -229,13 +244,14 @@ impl Run {
     /// ```
     pub async fn cancel(&self, reason: &str) -> Result<bool, StoreError> {
         let acted = self.store.act(&self.id, &Act::Cancel { reason: limits::cut(reason) }).await?;
-        // Whether it ended now or before: its steps in this instance need not wait until their leases are renewed.
+        // Also if the run had ended before: its steps in this instance should not learn it only when their leases are
+        // renewed.
         self.link.send(Message::RunEnded { run: self.id.clone() });
         Ok(acted == Acted::Done)
     }
 
-    /// Gives a dead step another set of attempts, in a run that still runs. False if there is nothing to do. A run that
-    /// has ended is [rerun](Self::rerun) instead.
+    /// Gives a dead step another set of attempts, in a run that still runs. False if the step is not dead or the run has
+    /// ended; [`rerun`](Self::rerun) is for a run that has ended.
     ///
     /// ```
     /// use nq::store::JobsQuery;

@@ -39,15 +39,16 @@ impl Run {
     /// that are done are not run again, what `ctx.run` has recorded is not done again, the state is as it was, and each
     /// step keeps its idempotency key. Attempts count on, with a new set of retries. This run stays as it is.
     ///
-    /// The id of the new run follows from that of this one: `order-7~2` is the rerun of `order-7`, and `order-7~3` that
-    /// of `order-7~2`. So a run has one rerun: asked for again, also by several at once, it is found and not begun
-    /// again. Where the rerun has failed, too, rerun that. The first entry of a rerun says `rerunOf`.
+    /// The id of the new run is made from that of this one: `order-7~2` is the rerun of `order-7`, and `order-7~3` that
+    /// of `order-7~2`. So a run has one rerun: however often this is called, also by several processes at once, the rerun
+    /// begins once, and each call returns it. If the rerun has failed, too, rerun that. The first entry of a rerun says
+    /// `rerunOf`.
     ///
     /// ```
     /// use nq::{RunError, RunStatus};
     ///
     /// # async fn example(nq: nq::Client) -> nq::Result<()> {
-    /// // The bug is fixed and deployed: everything that has failed of it goes on.
+    /// // The bug is fixed and deployed: every run that failed goes on.
     /// for failed in nq.runs().flow("order").status(RunStatus::Failed).all().await? {
     ///     let rerun = nq.run(&failed.run)?.rerun().await?;
     ///     println!("{} goes on as {}", failed.run, rerun.id());
@@ -56,7 +57,7 @@ impl Run {
     /// # }
     /// ```
     ///
-    /// A store that is away is waited for; one that does not answer the start of the rerun for ten seconds is
+    /// If the store is away, this waits for it. If the store does not answer the start of the rerun for ten seconds, this is
     /// [`RerunError::Unknown`].
     ///
     /// # Errors
@@ -81,14 +82,14 @@ impl Run {
         }
     }
 
-    /// The rerun, if it has begun. It is found also where this program could not go on with the run any more.
+    /// The rerun, if it has begun, even if this program could not go on with the run any more.
     async fn begun_rerun(&self) -> Result<Option<Run>, StoreError> {
         let Ok(id) = self.id().rerun() else { return Ok(None) };
         let rerun = self.other(id);
         if patiently(|| self.store.run(rerun.id())).await?.is_none() {
             return Ok(None);
         }
-        // That of an earlier run of this id begins with another entry.
+        // The rerun of an earlier run with this id begins with another entry.
         let same = self.first().await? == rerun.first().await?;
         Ok(same.then_some(rerun))
     }
@@ -100,7 +101,7 @@ impl Run {
         Ok(page.first().map(|entry| entry.id))
     }
 
-    /// The timeline as far as its end, in pages.
+    /// The whole timeline, read page by page.
     async fn whole(&self) -> Result<Vec<Entry>, RerunError> {
         let reader = Reader::Patient(&*self.store);
         let mut read = Read::after(self.id().clone(), 0);

@@ -1,4 +1,4 @@
-//! The timeline of a run as a stream: what is there, then what comes.
+//! The timeline of a run as a stream: first the entries so far, then each new one.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use nq_core::store::{ErrorKind, Interest, Read, StoreError};
 
 use super::Run;
 
-/// How long a reader waits for a hint before it looks for itself.
+/// How long a reader waits for a hint before it reads anyway.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Run {
-    /// The timeline: what is there, then what comes, without gap or repeat. It ends after the last entry of
-    /// a run that has ended, and after an error: a store that is away is waited for, and a run that is gone is one.
-    /// So is a store that was set back to an older state, and does not have what the stream has shown already: an error
-    /// of the kind [`ErrorKind::Lost`], never a wait.
+    /// The timeline: first the entries so far, then each new one, without gap or repeat. It ends after the last entry of a
+    /// run that has ended, and after an error. If the store is away, the stream waits for it; if the run is gone, that is
+    /// an error. If the store was set back to an older state, and does not have entries that the stream has shown, that is
+    /// an error of the kind [`ErrorKind::Lost`].
     ///
     /// ```
     /// use futures_util::StreamExt;
@@ -36,8 +36,8 @@ impl Run {
         self.timeline_after(0)
     }
 
-    /// The timeline after the entry at this position, for a reader that has seen the entries before: `entry.id.n` of
-    /// the last of them. At the end of a run that has ended, and beyond it, the stream ends at once.
+    /// The timeline after this position, for a reader that has seen the entries up to there: the position is `entry.id.n`
+    /// of the last of them. If it is the end of a run that has ended, or beyond, the stream ends at once.
     ///
     /// ```
     /// use futures_util::StreamExt;
@@ -62,7 +62,7 @@ impl Run {
         stream::unfold(Some(follow), |follow| async move {
             let mut follow = follow?;
             let next = follow.next().await.transpose()?;
-            // An error that remains would be the next one too, for ever.
+            // The stream ends after an error, since the same error would come again for ever.
             let follow = next.is_ok().then_some(follow);
             Some((next, follow))
         })
@@ -77,7 +77,7 @@ struct Follow {
     /// The last entry that it has shown.
     seen: Option<EntryId>,
     page: VecDeque<Entry>,
-    /// Whether it has read an entry: what ends the run then comes behind it.
+    /// Whether it has read an entry. If so, the terminal entry is still to come.
     under_way: bool,
     ended: bool,
 }
@@ -101,12 +101,12 @@ impl Follow {
         }
     }
 
-    /// Reads a page, or waits for one to come. True if none can come any more.
+    /// Reads a page, or waits for new entries. True if no entry can come any more.
     async fn look(&mut self) -> Result<bool, StoreError> {
         let Run { store, id, .. } = &self.run;
         let read = Read { seen: self.seen, ..Read::after(id.clone(), self.after) };
         self.page = match store.read(&read).await {
-            // It has shown nothing yet that could be lost.
+            // The stream has shown nothing yet that could be lost.
             Err(error) if error.kind() == ErrorKind::Lost && !self.under_way => VecDeque::new(),
             page => page?.into(),
         };
@@ -115,7 +115,7 @@ impl Follow {
         }
         let mut after = self.after;
         if !self.under_way {
-            // It began at the end of the run, or beyond it.
+            // The stream began at the end of the run, or beyond it.
             let summary = self.run.summary().await?;
             if summary.status.is_terminal() && after >= summary.last.n {
                 return Ok(true);

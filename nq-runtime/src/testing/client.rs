@@ -7,12 +7,12 @@ use crate::open::Builder;
 use crate::store::memory::MemoryStore;
 
 impl Client {
-    /// A client of an empty store in memory that knows the workers of the program, for tests: what is started there is
-    /// kept, and nothing runs it.
+    /// A client for tests, with the workers of the program and an empty store in memory. Runs that are started there are
+    /// kept, and nothing runs their steps.
     ///
     /// # Panics
     ///
-    /// If the workers of the program do not fit together, for which it would not start either.
+    /// If the workers of the program do not fit together, so that the program would not start either.
     ///
     /// ```
     /// # async fn example() -> nq::Result<()> {

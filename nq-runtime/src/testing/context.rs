@@ -21,7 +21,7 @@ use crate::link::Link;
 use crate::step::{Inner, Journal, Step};
 use crate::store::memory::MemoryStore;
 
-/// A context for calling a handler from a test, as a later attempt of a step in the middle of a run would have it. Made
+/// Builds a context with which a test calls a handler, as for a later attempt, or for a step in the middle of a run. Made
 /// by [`Ctx::test`].
 #[must_use = "a handler takes what `.build()` makes"]
 pub struct TestCtx<W> {
@@ -41,8 +41,8 @@ impl<W> std::fmt::Debug for TestCtx<W> {
 }
 
 impl<W: Worker> Ctx<W> {
-    /// A context for calling a handler from a test: nothing is stored, `run` does what it is given, the
-    /// state begins empty. Look at what the handler did with [`emitted`](Self::emitted) and `state()`.
+    /// A context with which a test calls a handler: nothing is stored, `run` calls its closure, and the state begins empty.
+    /// [`emitted`](Self::emitted) and `state()` show what the handler did.
     ///
     /// ```
     /// # use nq::prelude::*;
@@ -62,7 +62,8 @@ impl<W: Worker> Ctx<W> {
         Self::test().build()
     }
 
-    /// The same of a later attempt, or of a step in the middle of a run: say what went before, then `build`.
+    /// Builds such a context for a later attempt, or for a step in the middle of a run: say what happened before, then
+    /// `build`.
     ///
     /// ```
     /// # use nq::prelude::*;
@@ -83,7 +84,7 @@ impl<W: Worker> Ctx<W> {
         TestCtx::new()
     }
 
-    /// The events of this type that wait for the commit, in the order emitted.
+    /// The events of this type that the handler has emitted, in order.
     ///
     /// ```
     /// # #[nq::event]
@@ -107,7 +108,7 @@ impl<W: Worker> Ctx<W> {
     }
 }
 
-/// What a value of a test is as JSON.
+/// A value of a test as JSON.
 fn json(what: &str, value: impl Serialize) -> Value {
     serde_json::to_value(value).unwrap_or_else(|error| panic!("{what} cannot be written as JSON: {error}"))
 }
@@ -123,15 +124,23 @@ impl<W: Worker> TestCtx<W> {
         }
     }
 
-    /// The number of the attempt, from 1, which is also what is meant if nothing is said.
+    /// The number of the attempt, from 1, which is also the default.
+    ///
+    /// ```
+    /// # async fn example<W: nq::Worker>() {
+    /// let ctx = nq::Ctx::test().attempt(3).build();
+    /// # let ctx: nq::Ctx<W> = ctx;
+    /// assert_eq!(ctx.attempt(), 3);
+    /// # }
+    /// ```
     pub fn attempt(mut self, number: u32) -> Self {
         self.attempt = number.max(1);
         self
     }
 
-    /// An effect that an earlier attempt has recorded: [`Ctx::run`] with this name returns this and does not call its
-    /// closure. Said several times of one name, the first call gets the first result, the second the second, and the
-    /// calls after the last run their closures.
+    /// Adds an effect that an earlier attempt has recorded: [`Ctx::run`] with this name returns this result and does not
+    /// call its closure. With several results for one name, the first call gets the first result, the second call the
+    /// second, and calls after the last result run their closures. See [`Ctx::test`] for an example.
     ///
     /// # Panics
     ///
@@ -143,7 +152,7 @@ impl<W: Worker> TestCtx<W> {
         self
     }
 
-    /// A key that earlier steps of the run have set in its state.
+    /// Adds a key that earlier steps of the run have set in its state. See [`Ctx::test`] for an example.
     ///
     /// # Panics
     ///
@@ -155,7 +164,7 @@ impl<W: Worker> TestCtx<W> {
         self
     }
 
-    /// A step that is told to stop from the beginning: [`Ctx::is_stopping`] is true.
+    /// Tells the step to stop from the beginning: [`Ctx::is_stopping`] is true.
     ///
     /// ```
     /// # async fn example<W: nq::Worker>() -> nq::Result<()> {
@@ -170,12 +179,12 @@ impl<W: Worker> TestCtx<W> {
         self
     }
 
-    /// The context.
+    /// Builds the context. See [`Ctx::test`] for an example.
     pub fn build(self) -> Ctx<W> {
         Ctx::new(self.step())
     }
 
-    /// A step that belongs to no engine: what it does is buffered and goes nowhere.
+    /// A step without an engine: its operations are buffered and never sent.
     fn step(self) -> Step {
         let def = W::DEF;
         let fixed = "the names of a worker are checked when it is compiled";

@@ -1,5 +1,5 @@
-//! A store that loses calls and replies on purpose, to prove that whoever uses it sends again what must be,
-//! and that a store takes what comes again.
+//! A store that loses calls and replies on purpose. It proves that callers send again what must be sent again, and that a
+//! store accepts a call that comes again.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -39,7 +39,7 @@ pub enum Plan {
     Frozen,
     /// Every call takes this much longer.
     Slow(Duration),
-    /// Every other call of each verb, so that whatever is sent again at once arrives.
+    /// Every other call of each verb, so that a call that is sent again at once arrives.
     EveryOther(Fault),
     /// This call, counted from 1.
     At {
@@ -85,7 +85,7 @@ struct State {
 }
 
 impl<S: Store> Faulty<S> {
-    /// This store, going wrong by this plan.
+    /// Wraps a store, whose calls fail by this plan.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -110,7 +110,7 @@ impl<S: Store> Faulty<S> {
         faulty
     }
 
-    /// Goes wrong by another plan from now on. Calls are counted on.
+    /// Follows another plan from now on. The count of calls goes on. See [`new`](Self::new) for an example.
     pub fn follow(&self, plan: Plan) {
         let mut state = self.state();
         if let Plan::Random { seed, .. } = plan {
@@ -119,27 +119,39 @@ impl<S: Store> Faulty<S> {
         state.plan = plan;
     }
 
-    /// How many calls there were, those that went wrong included.
+    /// How many calls there were, including those that failed.
+    ///
+    /// ```
+    /// use nq::store::{Queries, memory::MemoryStore};
+    /// use nq::testing::{Faulty, Plan};
+    ///
+    /// # async fn example() {
+    /// let store = Faulty::new(MemoryStore::new(), Plan::Away);
+    /// assert!(store.queues().await.is_err());
+    /// assert_eq!((store.calls(), store.calls_of("queues")), (1, 1));
+    /// assert!(store.healthy().queues().await.is_ok());
+    /// # }
+    /// ```
     pub fn calls(&self) -> u64 {
         self.state().calls
     }
 
-    /// How many calls of a verb there were, those that went wrong included.
+    /// How many calls of a verb there were, including those that failed. See [`calls`](Self::calls) for an example.
     pub fn calls_of(&self, verb: &'static str) -> u64 {
         self.state().of_verb.get(verb).copied().unwrap_or_default()
     }
 
-    /// The store without the faults, to look at what is really in it.
+    /// The store without the faults, to look at what is really in it. See [`calls`](Self::calls) for an example.
     pub fn healthy(&self) -> &S {
         &self.store
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // A plan and two numbers: there is no half of a change to them.
+        // Plan and counts cannot be changed by half, so a poisoned lock does no harm.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a call, or what is left of it.
+    /// Makes a call as the plan says: whole, without its reply, or not at all.
     async fn call<T>(
         &self,
         op: &'static str,
@@ -159,7 +171,7 @@ impl<S: Store> Faulty<S> {
             None => return call.await,
             Some(Fault::Before) => "the call was lost on purpose",
             Some(Fault::After) => {
-                // Whatever it says, nobody hears it.
+                // The reply is lost, whatever it is.
                 let _ = call.await;
                 "the reply was lost on purpose"
             }
@@ -181,7 +193,7 @@ enum Course {
 }
 
 impl State {
-    /// How the next call goes, which is of this verb.
+    /// How the next call, of this verb, goes.
     fn next(&mut self, op: &'static str) -> Course {
         self.calls += 1;
         let of_verb = self.of_verb.entry(op).or_default();

@@ -1,5 +1,5 @@
-//! What tests of programs use: a context and a client to call a worker with, what it then emitted, and with the feature
-//! `testing` a store that fails on purpose.
+//! Helpers for tests of programs: a context and a client to call a worker with, the events that it emitted, and with the
+//! feature `testing` a store that fails on purpose.
 //!
 //! [`Ctx::for_test`](crate::ctx::Ctx::for_test), [`Ctx::test`](crate::ctx::Ctx::test),
 //! [`Ctx::emitted`](crate::ctx::Ctx::emitted) and [`Client::for_test`](crate::client::Client::for_test) need no feature,
