@@ -39,7 +39,7 @@ pub struct Misfit {
     note = "make it one: put `#[nq::event]` above the type"
 )]
 pub trait Event: serde::Serialize + serde::de::DeserializeOwned + Send + Sync + 'static {
-    /// What the program knows of this type.
+    /// The definition of this type.
     const DEF: EventDef;
 }
 
@@ -90,7 +90,7 @@ pub enum Backoff {
 }
 
 impl Backoff {
-    /// Doubles up to five minutes, or stays as long as it begins.
+    /// Doubles up to five minutes, or stays at the first delay if that is longer.
     pub const fn exponential(base_ms: u64) -> Self {
         Self::Exponential { base_ms, max_ms: if base_ms > 300_000 { base_ms } else { 300_000 } }
     }
@@ -106,16 +106,16 @@ pub enum OnFailure {
     Continue,
 }
 
-/// What the proof finds a worker by: [`keys`] of texts, most of them computed by the macro, since constant
-/// evaluation is slow. Where nothing was computed, the proof does it.
+/// The [`keys`] of texts by which the proof finds a worker. The macro computes most of them, since constant evaluation is
+/// slow; the proof computes the rest.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerKeys {
-    /// Of the path of the function, the name of its file and its column. A binary and a library of one name may
-    /// each have a worker of one path, and so may a module and a function in it.
+    /// The key of the path of the function, with the name of its file and its column: a binary and a library of one name
+    /// may each have a worker of the same path, and so may a module and a function in it.
     pub path: u64,
-    /// Of the name.
+    /// The key of the name.
     pub name: u64,
-    /// Of the flows, in their order.
+    /// The keys of the flows, in their order.
     pub flows: &'static [u64],
 }
 
@@ -128,11 +128,11 @@ pub struct WorkerDef {
     pub path: &'static str,
     /// The path of the type beside the function, by which `registry!(also = […])` lists it.
     pub type_path: &'static str,
-    /// What the proof finds it by.
+    /// The keys by which the proof finds it.
     pub keys: WorkerKeys,
     /// The flows that it is a step of; empty for a plain queue worker, which is a flow of its own.
     pub flows: &'static [&'static str],
-    /// The names that it had before, as `name` or as `flow/name`: it takes over what runs have waiting for those.
+    /// The names that it had before, as `name` or as `flow/name`: it takes over the jobs and events that wait under them.
     pub was: &'static [&'static str],
     /// The queue that it shares limits with others in.
     pub queue: Option<&'static str>,
@@ -157,27 +157,26 @@ pub struct WorkerDef {
     pub timeout_ms: Option<u64>,
     /// How many steps of it one instance runs at a time.
     pub concurrency: Option<u32>,
-    /// What `cargo xtask registry --check` finds suspicious about it, and its author intends.
+    /// The rules of `cargo xtask registry --check` that are not applied to it.
     pub allow: &'static [&'static str],
-    /// How many times it may take its process down with it before it is a dead letter.
+    /// After how many attempts during which the process ended a step is a dead letter.
     pub max_crashes: u32,
     /// What its failure means for the run.
     pub on_failure: OnFailure,
-    /// Whether its attribute has mistakes in what concerns the wiring: the graph checks of its flows then
-    /// keep silent.
+    /// Whether its attribute has mistakes in options that concern the wiring. If so, the checks of its flows report nothing.
     pub broken: bool,
     /// The source file, as `file!()` names it.
     pub file: &'static str,
-    /// The line of the function's name. A function, so that a definition whose file grows above it stays the same
-    /// to rustc, and with it what the proof made of it.
+    /// The line of the function's name. It is a function, so that the definition stays the same to rustc when lines are
+    /// added above it, and the proof need not be computed again.
     pub line: fn() -> u32,
 }
 
 impl WorkerDef {
-    /// Stands for the flows of a worker whose attribute does not tell them. No flow can have this name.
+    /// Stands for the flow of a worker whose attribute is too broken to name one. No flow can have this name.
     pub const UNKNOWN_FLOW: &'static str = " ";
 
-    /// What a worker is whose attribute says nothing.
+    /// The defaults of `#[worker]`.
     pub const DEFAULT: Self = Self {
         name: "",
         path: "",

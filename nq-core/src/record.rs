@@ -1,5 +1,5 @@
-//! The records that a store keeps beside timelines: what decides who may do what. A queue or an index is
-//! only a hint that there may be work; these decide.
+//! The records that a store keeps beside timelines. They decide who may do what; a queue or an index is only a hint that
+//! there may be work.
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -9,7 +9,7 @@ use crate::spec::{GatherSpec, JobSpec};
 use crate::status::RunStatus;
 use crate::store::{Answer, RenewAnswer};
 
-/// What is known of a run without reading its timeline: its status and its counts.
+/// The record of a run, which is known without reading its timeline: its status and its counts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunRecord {
@@ -17,7 +17,7 @@ pub struct RunRecord {
     pub run: RunId,
     /// The flow that it executes.
     pub flow: Name,
-    /// Where it stands.
+    /// Its status.
     pub status: RunStatus,
     /// When it began, in milliseconds since 1970 by the store's clock.
     pub started_ms: u64,
@@ -32,7 +32,7 @@ pub struct RunRecord {
     pub more: More,
 }
 
-/// Where a job is.
+/// The state of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JobState {
     /// It waits in its queue.
@@ -41,7 +41,7 @@ pub enum JobState {
     Leased {
         /// Who holds it.
         instance: InstanceId,
-        /// When anyone may take it away, by the store's clock.
+        /// When the lease expires, by the store's clock.
         deadline_ms: u64,
     },
     /// It waits for a time.
@@ -73,8 +73,8 @@ impl JobState {
         Shown::serialize(self, serializer)
     }
 
-    /// The number of the attempt to show for a job in this state of which so many attempts have ended: of a dead letter
-    /// the last one, else the one that runs or comes next.
+    /// The number of the attempt to show for a job in this state: of a dead letter the last one, else the one that runs or
+    /// comes next. `ended` is how many attempts have ended.
     pub fn attempt(&self, ended: u32) -> u32 {
         match self {
             Self::Dead { .. } => ended.max(1),
@@ -111,9 +111,9 @@ pub struct JobRecord {
     /// How many attempts do not count any more: those before it was last redriven, and those on code that its input
     /// did not fit.
     pub earlier: u32,
-    /// How many of the others have failed.
+    /// How many of the counted attempts have failed.
     pub failures: u32,
-    /// How many leases of the others have run out.
+    /// How many of the counted attempts have lost their lease, because it expired.
     pub crashes: u32,
     /// The position up to which its attempts read the state, fixed by its first lease.
     pub read: Option<u64>,
@@ -125,7 +125,7 @@ pub struct JobRecord {
 }
 
 impl JobRecord {
-    /// The job of the step that `cause` makes of this spec, in its queue, of which no attempt has begun.
+    /// A new queued job for the step that `cause` starts by this spec.
     pub fn queued(run: RunId, spec: JobSpec, cause: EntryId, inputs: Vec<Input>) -> Self {
         Self {
             run,
@@ -154,7 +154,7 @@ impl JobRecord {
     }
 }
 
-/// How many attempts of a job have ended, of which these are counted apart.
+/// How many attempts of a job have ended: the sum of those that the record counts separately.
 pub fn ended(earlier: u32, failures: u32, crashes: u32) -> u32 {
     earlier.saturating_add(failures).saturating_add(crashes)
 }
@@ -168,8 +168,8 @@ pub struct GatherRecord {
     pub count: u64,
     /// Whether its job exists or has existed: a gather fires once.
     pub fired: bool,
-    /// Whether the run is older than the gather, so that jobs which lead to it do not hold it: it fires when the run
-    /// has nothing else to do.
+    /// Whether the run is older than the gather. Then some jobs that lead to the gather do not hold it, so it fires when
+    /// the run has nothing else to do.
     #[serde(default)]
     pub late: bool,
     /// What is known of only some gathers.
@@ -181,8 +181,8 @@ pub struct GatherRecord {
 pub const PART_OF: &str = "partOf";
 
 impl GatherRecord {
-    /// The gather that it is part of, where the run had begun one gather under two names. What holds or reaches this
-    /// one counts for that one, and this one counts as fired.
+    /// The gather that this one is part of, if the run has begun one gather under two names. Jobs and events of this one
+    /// count for that one, and this one counts as fired.
     pub fn part_of(&self) -> Option<Name> {
         self.more.get(PART_OF)
     }
@@ -193,8 +193,8 @@ impl GatherRecord {
     }
 }
 
-/// The last turn of an instance and what it was answered, so that a turn whose reply was lost gets the
-/// same answers and is not applied twice.
+/// The last turn of an instance and its answers, so that a turn whose reply was lost gets the same answers and is not
+/// applied twice.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LaneRecord {
     /// The number of the turn.
@@ -217,6 +217,6 @@ pub struct LaneRecord {
 pub struct TickRecord {
     /// When the last one was, by the store's clock.
     pub last_ms: u64,
-    /// Until when no lease is taken to have run out.
+    /// Until when no lease counts as expired.
     pub spared_until_ms: u64,
 }

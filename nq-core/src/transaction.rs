@@ -17,7 +17,7 @@ use crate::store::{ErrorKind, StoreError};
 /// A job that an entry of the transaction causes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewJob {
-    /// What it is.
+    /// Its properties.
     pub spec: JobSpec,
     /// The index, within the transaction, of the entry that causes it and holds its input.
     pub cause: usize,
@@ -51,10 +51,10 @@ pub struct GatherArrival {
     pub entry: usize,
 }
 
-/// What becomes of the attempt.
+/// Whether and how the attempt ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
-    /// It goes on: these are an effect's or a checkpoint's writes.
+    /// The attempt goes on: the transaction belongs to an effect or a checkpoint.
     Continue,
     /// The step is done. The last entry is its `flow.step.completed`.
     Complete,
@@ -63,8 +63,8 @@ pub enum Outcome {
         /// The delay by the store's clock.
         delay_ms: u64,
     },
-    /// The step runs again, this many milliseconds from now; nothing is counted against it, since the code is what
-    /// its input does not fit.
+    /// The step runs again, this many milliseconds from now. Nothing is counted, since its input does not fit the code of
+    /// this instance.
     Postpone {
         /// The delay by the store's clock.
         delay_ms: u64,
@@ -74,7 +74,7 @@ pub enum Outcome {
         /// What `flow.failed` says.
         error: String,
     },
-    /// The job goes back to its queue unharmed: the instance stops.
+    /// The instance stops: the job goes back to its queue, and nothing is counted.
     Release,
 }
 
@@ -106,7 +106,7 @@ pub struct Transaction {
     pub former: Vec<Former>,
     /// How many operations this adds to those that a later attempt replays.
     pub recorded: u32,
-    /// What becomes of the attempt.
+    /// Whether and how the attempt ends.
     pub outcome: Outcome,
 }
 
@@ -129,7 +129,7 @@ impl Transaction {
         }
     }
 
-    /// How many writes a store has to make for it, about.
+    /// About how many writes a store has to make for it.
     pub fn weight(&self) -> usize {
         1 + self.entries.len() + self.jobs.len() + self.joins.len() + self.gathered.len()
     }
@@ -148,14 +148,14 @@ pub struct Start {
     pub job: JobSpec,
     /// The gathers that the entry step holds, by rank.
     pub gathers: Vec<GatherSpec>,
-    /// Where the run goes on from what another has done: what it begins with instead of the entry and the job above. Its
-    /// first entry has the data of `started`.
+    /// Only in a rerun: the entries and jobs with which it begins, instead of the entry and the job above. Its first entry
+    /// has the data of `started`.
     pub fork: Option<Arc<Fork>>,
 }
 
 impl Start {
-    /// Whether a run of the same flow that has this first entry is the one that this would begin: it has the same input
-    /// and, where this goes on from another run, begins with the entry of that.
+    /// Whether a run of the same flow with this first entry is the run that this start would begin: it has the same input,
+    /// and a rerun has the same first entry.
     pub fn is_of(&self, first: EntryId, data: &Value) -> bool {
         let forked = self.fork.as_ref().is_none_or(|fork| fork.ends().0 == first);
         forked && FlowStarted::payload_of(data) == FlowStarted::payload_of(&self.started.data)
@@ -182,7 +182,7 @@ pub struct LogLine {
     pub entry: NewEntry,
 }
 
-/// Something that is done to a run from outside. Doing it twice does it once.
+/// Something that is done to a run from outside. To do it twice has the same effect as once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Act {
     /// Ends the run with `flow.cancelled`; its queued jobs are dropped, its running steps are told.

@@ -1,5 +1,5 @@
-//! Values that a program hands over: turned into JSON and measured in one pass, and refused where they could not be
-//! kept as they are. `serde_json::to_value` would write NaN as `null` and follow any nesting until the stack ends.
+//! Turns the values of a program into JSON and measures them in one pass. It refuses values that JSON cannot keep as they
+//! are: `serde_json::to_value` would write NaN as `null`, and follow any nesting until the stack overflows.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -55,8 +55,8 @@ pub fn dismantle(value: Value) {
     }
 }
 
-/// Gives up a value of the program that was refused. One of absurd depth is not dropped, since dropping it would
-/// end the process: its memory is lost instead.
+/// Drops a value of the program that was refused. A value of absurd depth is leaked, since dropping it would overflow the
+/// stack and end the process.
 pub fn give_up(value: impl Serialize, error: &ValueError) {
     /// What each thread's stack has room to drop.
     const DROPPED: usize = 2 * MAX_DEPTH;

@@ -17,7 +17,7 @@ fn memory() -> Subject {
     Subject::with_clock(Arc::new(by(&clock)), clock)
 }
 
-/// The same, going wrong by a plan.
+/// The same, with calls that fail by a plan.
 fn faulty(plan: Plan) -> Subject {
     let clock = TestClock::new();
     Subject::with_clock(Arc::new(Faulty::new(by(&clock), plan)), clock).lossy()

@@ -150,7 +150,7 @@ impl Fixture {
         let before = if self.lossy { self.try_summary(&start.run).await } else { None };
         let started = resend(async || self.store().start(start).await).await;
         match started {
-            // The reply was lost; a caller cannot tell, and need not.
+            // The first reply was lost, and the run had begun: to a caller this is the same.
             Ok(Started::Existing) if self.lossy && before.is_none() => {
                 Ok(Started::New(self.timeline(&start.run).await[0].id))
             }
@@ -212,7 +212,7 @@ impl Fixture {
         resend(async || self.store().read(read).await).await
     }
 
-    /// The whole timeline. Whoever reads it also checks it: no gap, no repeat, no step back in time.
+    /// Reads the whole timeline, and checks that it has no gap, no repeat, and no step back in time.
     pub(super) async fn timeline(&self, run: &RunId) -> Vec<Entry> {
         let mut all: Vec<Entry> = Vec::new();
         loop {
@@ -429,7 +429,7 @@ impl Peer<'_> {
         self.writes(vec![write]).await.remove(0)
     }
 
-    /// Writes what must be taken.
+    /// Sends a write that must be committed.
     pub(super) async fn commit(&mut self, write: Transaction) {
         let answer = self.write(write).await;
         assert!(matches!(answer, Answer::Committed { .. }), "{answer:?}");
@@ -468,7 +468,7 @@ pub(super) async fn both<A, B>(a: impl Future<Output = A>, b: impl Future<Output
     (a_done.unwrap(), b_done.unwrap())
 }
 
-/// Tells whether something came, or its time was up.
+/// Measures whether a call returned early, or only after its time was up.
 pub(super) struct Stopwatch(std::time::Instant);
 
 impl Stopwatch {

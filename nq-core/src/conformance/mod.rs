@@ -39,10 +39,10 @@
 //! # fn main() {}
 //! ```
 //!
-//! `test` is the test attribute of your runtime; `subject` is evaluated anew for each case, within an `async
-//! fn`. A [`Subject`] is the store and what a test may do to it beyond the contract: move its clock, if it has
-//! one that can be moved, open it again, if it keeps anything, and damage what it keeps. What a subject cannot do, the cases that
-//! need it leave out. Cases that need time take about half a second of it where the clock is real.
+//! `test` is the test attribute of your runtime; `subject` is evaluated anew for each case, within an `async fn`. A
+//! [`Subject`] is a store, with the things that a test may do to it beyond the contract: move its clock, open it again,
+//! and damage what it keeps. If a subject cannot do one of these, the cases that need it do nothing. Cases that need time
+//! take about half a second with a real clock.
 //!
 //! The suite sends every call again that fails with [`crate::store::ErrorKind::Unavailable`]. So it also runs
 //! against a store that loses calls and replies on purpose ([`Subject::lossy`]), and then proves that sending

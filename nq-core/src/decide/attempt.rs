@@ -21,10 +21,10 @@ use crate::transaction::{GatherArrival, JoinArrival, NewJob, Outcome, Transactio
 /// The name under which checkpoints are recorded.
 pub const CHECKPOINT: &str = "checkpoint";
 
-/// Something that a handler did that waits for the next commit.
+/// An operation of a handler that waits for the next commit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Operation {
-    /// Its position among the operations of the step, which a later attempt recognises it by.
+    /// Its position among the operations of the step, by which a later attempt recognises it.
     pub position: String,
     /// What it did.
     pub kind: OperationKind,
@@ -47,12 +47,12 @@ pub enum OperationKind {
 /// How an attempt, or a part of it, ends.
 #[derive(Clone, Debug, PartialEq)]
 pub enum End {
-    /// It goes on; what it did so far is kept.
+    /// The attempt goes on; what it did so far is kept.
     Checkpoint {
         /// The position of the checkpoint itself.
         position: String,
     },
-    /// It goes on; the outcome of something that it did outside is recorded.
+    /// The attempt goes on; the result of a `ctx.run` is recorded.
     Effect {
         /// The position of the operation.
         position: String,
@@ -68,7 +68,7 @@ pub enum End {
     },
     /// The attempt failed.
     Error {
-        /// What it says.
+        /// The message of its error.
         error: String,
         /// Whether no attempt may follow.
         fatal: bool,
@@ -88,7 +88,7 @@ pub enum End {
     Release,
 }
 
-/// Decides what an attempt writes. An attempt that fails or is given back writes nothing of what it did.
+/// Decides what an attempt writes. An attempt that fails or is handed back does not write its operations.
 pub fn decide(
     flow: &Flow,
     worker: &Worker,
@@ -127,7 +127,7 @@ pub fn decide(
             }
         }
         End::Unfit { error, roll } => {
-            // Whatever counted for nothing before: attempts of this kind, crashes, and those before a redrive.
+            // Earlier attempts that are not counted as failures: those of this kind, crashes, and those before a redrive.
             let before = attempt.number.saturating_sub(1 + attempt.failures);
             let Some(delay_ms) = retry::unfit_delay_ms(before, roll) else {
                 let end = End::Error { error, fatal: false, retry_after_ms: None, roll };
@@ -141,7 +141,7 @@ pub fn decide(
     tx
 }
 
-/// What the timeline says of an attempt that another one follows.
+/// The entry about an attempt that another attempt follows.
 fn retrying(attempt: &Attempt, error: String, delay_ms: u64) -> NewEntry {
     NewEntry::of(StepRetrying {
         error: Some(error),
@@ -162,7 +162,7 @@ fn write(flow: &Flow, attempt: &Attempt, operations: &[Operation], tx: &mut Tran
             OperationKind::Emit { event, payload } => {
                 tx.entries.extend(state_entry(&std::mem::take(&mut changes)));
                 let alone = emit(flow, attempt, &operation.position, event, payload, tx);
-                // Once for each kind of event, or the warnings would be as many as the events.
+                // One warning for each kind of event, since there may be very many events.
                 let told = alone.into_iter().filter(|join| warned.insert((&join.spec.worker, &**event)));
                 tx.entries.extend(told.map(|join| unpaired(join, event)));
             }
@@ -243,7 +243,7 @@ fn emit<'a>(
     alone
 }
 
-/// What the timeline says of an event that can pair with nothing.
+/// The entry about an event that can pair with nothing.
 fn unpaired(join: &JoinSide, event: &str) -> NewEntry {
     let (worker, by) = (&join.spec.worker, join.by.as_deref().unwrap_or_default());
     let message =
@@ -280,7 +280,7 @@ mod tests {
                 .outcome
         };
         assert_eq!(outcome(1, 0), Outcome::Postpone { delay_ms: 1_000 });
-        // A failure of another kind, on code that it fitted, is no attempt of this kind.
+        // A failure of other code, which the input fitted, does not count among these attempts.
         assert_eq!(outcome(3, 1), Outcome::Postpone { delay_ms: 2_000 });
         assert_eq!(outcome(retry::UNFIT_ATTEMPTS, 0), Outcome::Postpone { delay_ms: 30_000 });
         assert_eq!(outcome(retry::UNFIT_ATTEMPTS + 1, 0), Outcome::Retry { delay_ms: 1_000 });

@@ -1,4 +1,4 @@
-//! How attempts end, and what is decided to come of it.
+//! How attempts end, and what follows from that.
 
 use std::time::Duration;
 
@@ -12,30 +12,30 @@ use crate::limits;
 use crate::transaction::{Outcome, Transaction};
 use crate::value;
 
-/// The ways in which an attempt can come to its end. Nothing of the program's is left in it but its result.
+/// The ways in which an attempt can end. The result is the only value of the program in it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ended {
     /// The handler returned.
     Returned(Value),
     /// The handler returned an error.
     Failed(Failure),
-    /// The handler panicked, and says this.
+    /// The handler panicked with this message.
     Panicked(String),
     /// The handler took longer than its worker allows.
     TimedOut {
         /// How long that is.
         after: Duration,
-        /// What its future says, if it panicked when it was dropped.
+        /// The message of a panic, if dropping its future panicked.
         then: Option<String>,
     },
     /// The instance stops before the handler is done.
     Stopped,
 }
 
-/// What an error of a handler says.
+/// An error of a handler, as far as the decision depends on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Failure {
-    /// What it says to a person.
+    /// Its message.
     pub text: String,
     /// Whether no attempt may follow.
     pub fatal: bool,
@@ -48,20 +48,20 @@ pub struct Failure {
 /// What an attempt leaves behind when it ends.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Left {
-    /// What waits for its commit.
+    /// The operations that wait for its commit.
     pub operations: Vec<Operation>,
     /// How many bytes they have.
     pub bytes: usize,
     /// A snapshot of the state that goes with the commit, if one is due.
     pub snapshot: Option<NewEntry>,
-    /// What it would have had to do again and did not: an earlier attempt has recorded it.
+    /// The first operation that an earlier attempt has recorded and this one has not done.
     pub unreached: Option<String>,
     /// Why no attempt may follow if this one fails: it would do an act again that was done and is not recorded.
     pub poison: Option<String>,
 }
 
-/// What comes of an attempt that has ended so. The bytes of its result, which may have `max_payload`, are added to
-/// those that it leaves. `roll` is a random number in `0.0..1.0`, for the jitter.
+/// Decides what follows the end of an attempt. Its result may have at most `max_payload` bytes, which are added to the
+/// bytes of its operations. `roll` is a random number in `0.0..1.0`, for the jitter.
 pub fn end(ended: Ended, left: &mut Left, max_payload: usize, roll: f64) -> End {
     let (unreached, poison) = (&left.unreached, &left.poison);
     let failed = |error: String, fatal: bool, retry_after| match poison {
@@ -104,8 +104,8 @@ pub fn failed(error: String, fatal: bool, retry_after: Option<Duration>, roll: f
     End::Error { error, fatal, retry_after_ms, roll }
 }
 
-/// What becomes of a commit that a store has refused because it is more than `limit`: the step fails for good and says
-/// so, since another attempt would write as much.
+/// The transaction in place of a commit that a store has refused because it is larger than `limit`: the step fails for
+/// good, since another attempt would write as much.
 pub fn too_large(refused: Transaction, limit: &str) -> Transaction {
     let error = format!("the step wrote more than {limit}: put a `ctx.checkpoint()` between");
     let Transaction { run, step, fence, attempt, .. } = refused;
@@ -115,8 +115,8 @@ pub fn too_large(refused: Transaction, limit: &str) -> Transaction {
     tx
 }
 
-/// Gives a job back to its queue, unharmed, by the fencing token of its lease alone: its attempt is gone, or cannot be
-/// asked.
+/// Hands a job back to its queue, with nothing counted. This needs only the fencing token of the lease, since the attempt
+/// is gone or cannot be asked.
 pub fn give_back(run: RunId, step: StepId, fence: u64, attempt: u32) -> Transaction {
     Transaction { outcome: Outcome::Release, ..Transaction::new(run, step, fence, attempt) }
 }

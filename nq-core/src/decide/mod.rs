@@ -1,5 +1,5 @@
-//! What follows in a run: what it begins with, what an attempt writes and what comes of its end, and when the state is
-//! written down. Pure: the same step with the same operations always decides the same.
+//! The decisions about a run: what it begins with, what an attempt writes, what follows its end, and when a snapshot of
+//! the state is due. Pure: the same step with the same operations always decides the same.
 
 mod attempt;
 mod end;

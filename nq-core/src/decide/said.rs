@@ -1,4 +1,4 @@
-//! What is said of attempts: who runs, what they log, what became of whom is gone.
+//! Texts about attempts: their log lines, and the error of an attempt whose instance died.
 
 use serde_json::{Map, Value};
 
@@ -30,7 +30,7 @@ pub fn log(attempt: &Attempt, kind: EntryType, message: String, fields: Map<Stri
     LogLine { step: attempt.step.clone(), attempt: attempt.number, entry }
 }
 
-/// What the timeline says of a job whose holder is gone.
+/// The error of an attempt whose instance died.
 pub fn lost(instance: &InstanceId) -> String {
     format!("instance `{instance}` stopped without finishing it")
 }

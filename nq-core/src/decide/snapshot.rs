@@ -1,4 +1,4 @@
-//! When a snapshot of the state is due, what it says, and where in a commit it stands.
+//! Decides when a snapshot of the state is due, what it holds, and where in a commit it stands.
 
 use crate::entry::NewEntry;
 use crate::entry::data::StateSnapshot;
@@ -33,7 +33,7 @@ pub fn snapshot(state: &State, max_bytes: usize) -> Option<NewEntry> {
 /// Puts a snapshot into the commit of a step that is done. Any other commit goes without it.
 pub fn add_snapshot(tx: &mut Transaction, snapshot: NewEntry) {
     if tx.outcome == Outcome::Complete {
-        // Before the last entry, which nothing refers to by index.
+        // The snapshot goes before the last entry, to which nothing refers by index.
         tx.entries.insert(tx.entries.len().saturating_sub(1), snapshot);
     }
 }

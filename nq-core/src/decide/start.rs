@@ -1,4 +1,4 @@
-//! What a run begins with.
+//! Decides what a run begins with.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::id::RunId;
 use crate::registry::{Flow, FlowStep};
 use crate::transaction::Start;
 
-/// What starts a run of which nothing else is known: a program.
+/// The trigger of a run that a program starts.
 const MANUAL: &str = "manual";
 
 /// Decides the beginning of a run with this entry worker and input.

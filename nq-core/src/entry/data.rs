@@ -1,5 +1,5 @@
-//! What entries say: a struct for each type of entry. Here alone stands how a field is called in the timeline, so
-//! whatever writes or reads the data of an entry goes through these structs.
+//! The data of entries: a struct for each type of entry. Only these structs have the names of the fields in the timeline,
+//! so all code that writes or reads the data of an entry uses them.
 
 use std::collections::BTreeMap;
 use std::mem::take;
@@ -12,8 +12,8 @@ use super::change::Change;
 use super::{Entry, EntryType, NewEntry};
 use crate::id::{EntryId, InstanceId, Name, RunId};
 
-/// What an entry of some type says. It is written with the fields that it has and read with any others beside them,
-/// which a later version may have added.
+/// The data of an entry of some type. It is written with its own fields. When it is read, other fields may stand beside
+/// them, which a later version has added.
 pub trait EntryData: Serialize + DeserializeOwned {
     /// The field that holds a value of the program; none if it is empty.
     const PAYLOAD: &'static str = "";
@@ -58,7 +58,7 @@ pub trait Typed: EntryData {
     const TYPE: EntryType;
 }
 
-/// The data of an entry does not tell what it was asked for.
+/// The data of an entry cannot be read as the type that was asked for.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
@@ -118,14 +118,14 @@ impl NewEntry {
     }
 }
 
-/// Writes what has no payload, or whose payload is taken out.
+/// Writes data without a payload, or data from which the payload was taken out.
 fn written(data: &impl Serialize) -> Value {
-    // Texts, numbers, and lists and maps of them: nothing in it is not JSON.
+    // These are texts, numbers, and lists and maps of them, which are all JSON.
     serde_json::to_value(data).unwrap_or_default()
 }
 
-/// The names of the fields of a struct, for whoever writes its JSON in another language. None where it takes in the
-/// fields of another.
+/// The names of the fields of a struct, for code that writes its JSON in another language. Empty if the struct flattens
+/// the fields of another into its own.
 ///
 /// ```
 /// use nq_core::entry::data::{FlowFailed, fields};
@@ -134,7 +134,7 @@ fn written(data: &impl Serialize) -> Value {
 /// ```
 pub fn fields<D: DeserializeOwned>() -> &'static [&'static str] {
     let mut fields: &[&str] = &[];
-    // It is told the names before it is given anything, and is given nothing.
+    // serde passes the names before it asks for any value, and then this reads none.
     let _ = D::deserialize(Fields(&mut fields));
     fields
 }
@@ -272,7 +272,7 @@ pub struct FlowCancelled {
 pub struct FlowStalled {
     /// How long the run took, in milliseconds.
     pub duration_ms: u64,
-    /// What holds it up.
+    /// Why it makes no progress.
     pub reason: String,
 }
 

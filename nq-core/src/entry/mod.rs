@@ -14,7 +14,7 @@ use crate::id::{EntryId, RunId, StepId};
 
 macro_rules! entry_types {
     ($($(#[$doc:meta])* $variant:ident = $text:literal,)*) => {
-        /// What an entry says happened. Unknown types are kept and shown, never an error.
+        /// The type of an entry: what happened. Unknown types are kept and shown, and are never an error.
         #[derive(Clone, Debug, PartialEq, Eq, Hash)]
         pub enum EntryType {
             $($(#[$doc])* $variant,)*

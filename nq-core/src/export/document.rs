@@ -13,7 +13,7 @@ pub const VERSION: u32 = 1;
 /// The JSON Schema of the document.
 pub const JSON_SCHEMA: &str = include_str!("registry.schema.json");
 
-/// A text that is no exported registry, or one that this nq cannot read.
+/// A text that is not an exported registry, or a registry that this nq cannot read.
 #[derive(Debug, thiserror::Error)]
 pub enum DocumentError {
     /// It is not JSON of this shape.
@@ -40,7 +40,7 @@ pub struct RegistryDocument {
     pub workers: Vec<Worker>,
     /// The flows, by name.
     pub flows: BTreeMap<String, Flow>,
-    /// Who takes each event, by the event's name.
+    /// The workers that take each event, by the event's name.
     pub event_index: BTreeMap<String, Vec<Consumer>>,
     /// The events that workers name, by name.
     pub events: BTreeMap<String, Event>,
@@ -82,7 +82,7 @@ pub struct Step {
     pub gathers: Vec<String>,
 }
 
-/// One who takes an event.
+/// A worker that takes an event.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Consumer {
@@ -154,7 +154,7 @@ impl RegistryDocument {
 
     /// Reads a document that [`to_json`](Self::to_json) wrote.
     pub fn parse(text: &str) -> Result<Self, DocumentError> {
-        // The version first: a newer shape is no mistake of the reader's.
+        // The version is read first, so that a newer shape is reported as such.
         let value: Value = serde_json::from_str(text)?;
         match value.get("version").and_then(Value::as_u64) {
             Some(version) if version != u64::from(VERSION) => Err(DocumentError::Version(version)),
@@ -162,8 +162,8 @@ impl RegistryDocument {
         }
     }
 
-    /// The registry of the program that this is the document of: what can be asked of that, and started, can be asked
-    /// of this, but for what only its types say of their payloads.
+    /// The registry of the program that this document describes. It answers the same questions and starts the same runs,
+    /// except that it knows only the schemas of payloads, and not their types.
     ///
     /// ```
     /// use nq_core::decide;
@@ -181,7 +181,7 @@ impl RegistryDocument {
     ///
     /// # Errors
     ///
-    /// What is wrong with the names in it: nq has not written it so.
+    /// A name in it is not valid, so nq has not written it.
     pub fn registry(&self) -> Result<Registry, WiringError> {
         let known = |(name, event): (&String, &Event)| {
             let Event { type_path, schema } = event.clone();

@@ -1,4 +1,4 @@
-//! What happens to runs and jobs outside of turns: starts, acts, log lines, and what time brings.
+//! Everything that happens to runs and jobs outside of turns: starts, acts, log lines, due jobs and expired leases.
 
 use super::damage::{Taken, condemn, readable, take};
 use super::fork;
@@ -51,7 +51,7 @@ pub fn start<R: Records>(
     Ok(Ok(Started::New(id)))
 }
 
-/// Does something to a run from outside. None if there is no such run.
+/// Cancels a run, or redrives a step of it. None if there is no such run.
 pub fn act<R: Records>(
     records: &mut R,
     run: &RunId,
@@ -124,9 +124,9 @@ pub fn due<R: Records>(records: &mut R, run: &RunId, step: &StepId, now_ms: u64)
     Ok(true)
 }
 
-/// The holder of a job is gone: its lease ran out, or its process is known to be dead. The job goes back to
-/// its queue, or is a dead letter if it has taken down enough processes. False if nobody holds it, or its
-/// fence is another's by now.
+/// Takes a job from an instance that is gone: its lease has expired, or its process is known to be dead. The job goes back
+/// to its queue, or becomes a dead letter if too many of its attempts ended like that. False if nobody holds the job, or
+/// it was leased again since.
 pub fn expire<R: Records>(
     records: &mut R,
     run: &RunId,
@@ -163,8 +163,8 @@ pub fn expire<R: Records>(
     Ok(true)
 }
 
-/// What a tick at this moment makes of the ticks before. Leases may be taken away only if the result's
-/// `spared_until_ms` has passed.
+/// The memory of ticks after a tick at this moment. Leases may be reclaimed only if the result's `spared_until_ms` has
+/// passed.
 pub fn spare(before: TickRecord, now_ms: u64, lease_ms: u64) -> TickRecord {
     let late = now_ms.saturating_sub(before.last_ms) > lease_ms / 3 || now_ms < before.last_ms;
     let one_lease_ms = limits::time_ms(now_ms, lease_ms);

@@ -94,7 +94,7 @@ pub(super) fn commit<R: Records>(records: &mut R, tx: &Transaction, now_ms: u64)
     Ok(Answer::Committed { last: page.close()? })
 }
 
-/// A run takes no write that is damaged: it ends, and with it the step that wrote.
+/// A write for a damaged run: the run ends, and with it the step that wrote.
 fn refuse<R: Records>(
     records: &mut R,
     tx: &Transaction,
@@ -129,12 +129,12 @@ impl<R: Records> Page<'_, R> {
                 inputs.push(input);
             }
         }
-        // What waited under another name of the join may be older than what it pairs with.
+        // An event that waited under another name of the join may be older than its partner.
         let cause = inputs.iter().map(|input| input.id).max().unwrap_or(this.id);
         self.enqueue(spec, cause, inputs)
     }
 
-    /// What waits at a join under this name arrives under the name that the run goes on with.
+    /// Moves the events that wait at a join under this name to the name that the run goes on with.
     fn unite(&mut self, worker: &Name, join: &JoinArrival) -> Result<(), R::Error> {
         for (side, by, input) in self.records.take_arrivals(&self.run.run, worker)? {
             self.arrive(&join.spec, join.sides, side, &by, input)?;

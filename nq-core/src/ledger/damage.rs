@@ -1,5 +1,5 @@
-//! What becomes of a job that cannot be read: a dead letter that names run and step. Its run fails; no other run,
-//! and no instance, is the worse for it.
+//! Makes a dead letter of a job that cannot be read, which names run and step. Its run fails; other runs and the instances
+//! go on.
 
 use std::fmt::Display;
 
@@ -12,12 +12,12 @@ use crate::limits;
 use crate::record::{JobRecord, RunRecord};
 use crate::status::RunStatus;
 
-/// What a dead letter says that is dead because something of it cannot be read.
+/// The error of a dead letter whose job or input cannot be read.
 pub fn unreadable(run: impl Display, step: impl Display, what: &str) -> String {
     limits::cut(format!("step `{step}` of run `{run}` cannot be read from the store: {what}"))
 }
 
-/// What was read, or what is wrong with it if that is damage of one run.
+/// The result of a read, where damage of one run is a value and not an error.
 pub(super) fn readable<R: Records, T>(read: Result<T, R::Error>) -> Result<Result<T, String>, R::Error> {
     match read {
         Ok(read) => Ok(Ok(read)),
@@ -25,8 +25,8 @@ pub(super) fn readable<R: Records, T>(read: Result<T, R::Error>) -> Result<Resul
     }
 }
 
-/// The job of a step, which has run so far, if both can be read and the job is still to be done. A job that cannot
-/// be read is a dead letter then; one whose run has ended is removed.
+/// Reads the job of a step, with its run. If one of them cannot be read, the job becomes a dead letter; if the run has
+/// ended, the job is removed.
 pub(super) fn take<R: Records>(
     records: &mut R,
     run: &RunId,
@@ -50,7 +50,7 @@ pub(super) fn take<R: Records>(
     }
 }
 
-/// What there is of a job.
+/// The result of [`take`].
 #[expect(
     clippy::large_enum_variant,
     reason = "each lives for one call, and every lease would pay for the box"
@@ -58,13 +58,13 @@ pub(super) fn take<R: Records>(
 pub(super) enum Taken {
     /// A job to be done, and its run.
     Job(RunRecord, JobRecord),
-    /// It is not to be done any more, and this act has seen to it.
+    /// The job is not to be done any more: this act has removed it, or made it a dead letter.
     Gone,
     /// There is no such job.
     Nothing,
 }
 
-/// Ends a step whose job cannot be read, and its run with it. How the run stands then; none if that cannot be read
+/// Ends a step whose job cannot be read, and its run with it. Returns the status of the run; none if that cannot be read
 /// either.
 pub fn condemn<R: Records>(
     records: &mut R,
@@ -87,7 +87,7 @@ pub fn condemn<R: Records>(
     Ok(Some(RunStatus::Failed))
 }
 
-/// Ends a run of which something cannot be read that does not even say which step it is about.
+/// Ends a run with damaged data that does not even name its step.
 pub fn fail<R: Records>(records: &mut R, run: &RunId, error: &str, now_ms: u64) -> Result<(), R::Error> {
     let Ok(Some(run)) = readable::<R, _>(records.run(run))? else { return Ok(()) };
     if run.status.is_terminal() {

@@ -8,7 +8,7 @@ use crate::fork::Fork;
 use crate::record::{JobRecord, RunRecord};
 use crate::transaction::Start;
 
-/// Writes what the run begins with, then lets the gathers fire that nothing holds any more.
+/// Writes the entries, jobs and events with which the run begins, then fires the gathers that nothing holds any more.
 pub(super) fn begin<R: Records>(
     records: &mut R,
     start: &Start,

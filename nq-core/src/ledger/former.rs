@@ -1,4 +1,4 @@
-//! Joins and gathers that had another name when their run began.
+//! Joins and gathers that had another name when their run began them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::once;
@@ -15,7 +15,7 @@ pub(super) struct Known {
     pub(super) apart: Vec<(Name, JoinArrival)>,
 }
 
-/// Where among the gathers of a run the one is that this name stands for.
+/// The index, among the gathers of a run, of the gather that this name stands for.
 pub(super) fn standing(gathers: &[GatherRecord], worker: &Name) -> Option<usize> {
     let mut worker = worker.clone();
     for _ in gathers {
@@ -26,8 +26,8 @@ pub(super) fn standing(gathers: &[GatherRecord], worker: &Name) -> Option<usize>
     None
 }
 
-/// The names by which the run of a transaction knows its joins and gathers. None where those are the names that the
-/// transaction has.
+/// The transaction with the names by which its run knows the joins and gathers. None if these are the names that the
+/// transaction has already.
 ///
 /// A run may have begun one join or gather under two names: a version that had the new name and did not know the
 /// former one has worked on it. Gathers that have not fired become one here.
@@ -107,7 +107,7 @@ fn gathering<'a, R: Records>(
         let part = &other.gather.spec.worker;
         records.move_gathered(run, part, &spec.worker)?;
         whole.count += other.count;
-        // Where one of them was there from the first, whatever leads to the gather holds one of the two.
+        // If the run had one of them from its beginning, each job that leads to the gather holds one of the two.
         whole.late &= other.late;
         let mut part = GatherRecord { count: 0, fired: true, ..other.clone() };
         part.set_part_of(&spec.worker);

@@ -1,10 +1,9 @@
-//! The acts of a store, written once over the records that it keeps. A store that can hold its records
-//! still while an act runs (a lock, a database transaction) implements [`Records`] and has the whole
-//! contract; one that cannot (a script inside a server) says the same again in its own language and is
-//! held to it by the conformance suite.
+//! The acts of a store, written once over the records that it keeps. A store that can run Rust code under a lock or in a
+//! database transaction implements [`Records`] and has the whole contract. Another (a script inside a server) says the
+//! same again in its own language, and the conformance suite proves that it does.
 //!
-//! Every act checks all that it needs before its first write, so that a refusal leaves nothing behind. An
-//! error of the records themselves is the store's to undo.
+//! Every act checks all that it needs before its first write, so that a refusal leaves nothing behind. If a record cannot
+//! be read or written, the store undoes the act.
 
 mod acts;
 mod commit;

@@ -1,4 +1,4 @@
-//! One run, held still while an act changes it: what follows from what in it.
+//! One run while an act changes it: its entries, counts and gathers.
 
 use super::former::standing;
 use super::records::Records;
@@ -23,7 +23,7 @@ pub(super) struct Page<'a, R: Records> {
     pub(super) gathers: Option<Vec<GatherRecord>>,
     /// What is known of the gathers that this act may arm.
     pub(super) declared: &'a [GatherSpec],
-    /// The gathers that the job holds which commits; none in a start.
+    /// The gathers that the committing job holds; none in a start.
     pub(super) own: Option<Vec<Name>>,
 }
 
@@ -42,7 +42,7 @@ impl<'a, R: Records> Page<'a, R> {
         self.append_of(entry, step, attempt)
     }
 
-    /// The same, where the attempt may not be known.
+    /// The same, for an entry whose attempt may not be known.
     pub(super) fn append_of(
         &mut self,
         NewEntry { kind, data }: NewEntry,
@@ -62,11 +62,11 @@ impl<'a, R: Records> Page<'a, R> {
         Ok(self.gathers.get_or_insert_default())
     }
 
-    /// Arms the gathers among these that no job has held before. What is only declared, by a join that stays
-    /// half filled, is not armed: it would fire with nothing before it.
+    /// Arms the gathers among these that no job has held before. A gather that is only declared, because a join stays half
+    /// filled, is not armed: it would fire with nothing before it.
     ///
-    /// Whatever causes a job that leads to a gather leads to it, too. So where the job that commits does not hold a
-    /// gather that nobody has held before, the run is older than the gather.
+    /// If a job leads to a gather, the step that caused it leads to the gather, too, and so its job holds it. So if the
+    /// committing job does not hold a gather that no job has held before, the run is older than the gather.
     pub(super) fn arm(&mut self, holds: &[Name]) -> Result<(), R::Error> {
         let declared = self.declared;
         for spec in declared.iter().filter(|spec| holds.contains(&spec.spec.worker)) {
@@ -81,7 +81,7 @@ impl<'a, R: Records> Page<'a, R> {
         Ok(())
     }
 
-    /// An event arrives at a gather. One that no job has held is armed by it.
+    /// An event arrives at a gather. It arms the gather if no job has held that before.
     pub(super) fn gather(&mut self, worker: &Name, id: EntryId) -> Result<(), R::Error> {
         let gathers = self.gathers()?;
         if let Some(at) = standing(gathers, worker) {
@@ -131,8 +131,8 @@ impl<'a, R: Records> Page<'a, R> {
         self.records.put_job(&JobRecord::queued(run, spec.clone(), cause, inputs))
     }
 
-    /// What follows when a job no longer counts: gathers that nothing holds any more fire, in the order of
-    /// their rank, each counted before the next is looked at; then a run without pending steps completes.
+    /// Does what follows when a job no longer counts. Gathers that nothing holds any more fire, in the order of their rank;
+    /// the job of each is counted before the next gather is looked at. Then a run without pending steps completes.
     pub(super) fn settle(&mut self, cause: EntryId) -> Result<(), R::Error> {
         loop {
             let idle = self.run.pending == 0;
@@ -154,7 +154,7 @@ impl<'a, R: Records> Page<'a, R> {
         Ok(())
     }
 
-    /// A job ended, done or dead: it gives back what it held.
+    /// A job ended, done or dead: the counts that it raised go down.
     pub(super) fn release(&mut self, job: &JobRecord) -> Result<(), R::Error> {
         self.count(&job.spec.holds, -1)
     }
@@ -177,7 +177,7 @@ impl<'a, R: Records> Page<'a, R> {
 
     /// Appends the one terminal entry, which says how many milliseconds the run took.
     pub(super) fn end<D: Typed>(&mut self, says: impl FnOnce(u64) -> D) -> Result<(), R::Error> {
-        // Measured by the ids, so that the figure agrees with the timeline also when the clock went back.
+        // The time is measured by the ids of entries, so that it agrees with the timeline even if the clock went back.
         let ended_ms = self.run.last.next(self.now_ms).ms;
         let duration_ms = ended_ms.saturating_sub(self.run.started_ms);
         self.append(NewEntry::of(says(duration_ms)), None)?;

@@ -1,10 +1,10 @@
-//! What a store must bring for the acts.
+//! The interface of a store's records, over which the acts are written.
 
 use crate::entry::Entry;
 use crate::id::{EntryId, InstanceId, Name, QueueName, RunId, StepId};
 use crate::record::{GatherRecord, Input, JobRecord, LaneRecord, RunRecord};
 
-/// What is known to be damaged of a run.
+/// The known damage of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
     /// What is wrong.
@@ -13,17 +13,16 @@ pub struct Damage {
     pub beyond_repair: bool,
 }
 
-/// The records of a store, held still for the length of one act.
+/// The records of a store, which nothing else changes while one act runs.
 ///
-/// What is stored of one run may be damaged, and must harm no other. A read that meets it fails with an error of
-/// which [`Records::damage`] says so; what the ledger then does is to end the run and go on. Where damage shows only
-/// after the first write of an act, the store undoes the act, remembers the run ([`Records::damaged`]) and begins
-/// the act again.
+/// The stored data of one run may be damaged, and this must harm no other run. A read of such data fails with an error
+/// that [`Records::damage`] recognises; the ledger then ends the run and goes on. If an act meets the damage only after
+/// its first write, the store undoes the act, remembers the run ([`Records::damaged`]) and begins the act again.
 pub trait Records {
     /// Why a record could not be read or written.
     type Error;
 
-    /// What is wrong with what is stored of one run, if that is what this error says. None if it is about the store.
+    /// The damage of one run that this error is about. None if it is an error of the store.
     fn damage(error: &Self::Error) -> Option<String>;
     /// What an earlier try of this act has found damaged of this run.
     fn damaged(&mut self, run: &RunId) -> Option<Damage>;
@@ -47,11 +46,11 @@ pub trait Records {
     fn put_job(&mut self, job: &JobRecord) -> Result<(), Self::Error>;
     /// Removes a job.
     fn remove_job(&mut self, job: &JobRecord) -> Result<(), Self::Error>;
-    /// Removes the unfinished jobs of a run that has ended; dead letters stay. At most `max`: what is left goes by
-    /// later ticks, which the store remembers.
+    /// Removes the unfinished jobs of a run that has ended, at most `max`; dead letters stay. If jobs are left, the store
+    /// remembers the run, and later ticks remove them.
     fn drop_jobs(&mut self, run: &RunId, max: usize) -> Result<(), Self::Error>;
-    /// The first jobs of a queue, at most `max`; none if it is paused. Each has a record: a queue that is
-    /// only a hint is cleared of those that have none before it answers.
+    /// The first jobs of a queue, at most `max`; none if it is paused. Each has a record: if the store's queue may hold
+    /// jobs without a record, the store removes those first.
     fn queued(&mut self, queue: &QueueName, max: u32) -> Result<Vec<(RunId, StepId)>, Self::Error>;
 
     /// The gathers of a run, by rank.

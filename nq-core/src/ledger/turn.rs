@@ -14,10 +14,10 @@ use crate::status::RunStatus;
 use crate::store::{Arrived, ErrorKind, Lease, RenewAnswer, StartAnswer, TurnReply};
 use crate::transaction::{Renewal, Turn};
 
-/// What a lane has to say against a turn.
+/// Why a turn is refused on its lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LaneError {
-    /// A later turn has been taken: another process uses this instance id.
+    /// A later turn was taken already: another process uses this instance id.
     Overtaken {
         /// The number that came.
         number: u64,
@@ -77,7 +77,7 @@ pub fn turn<R: Records>(
     }
     for want in &turn.wants {
         let mut left = want.max;
-        // The jobs of ended runs are dropped here, and there may be many: what is left waits for the next turn.
+        // The jobs of ended runs are dropped here. There may be many, so the rest waits for the next turn.
         let mut looks = limits::MAX_TURN_WRITES as u32;
         while left > 0 && looks > 0 {
             let jobs = records.queued(&want.queue, left.min(looks))?;
@@ -128,7 +128,7 @@ fn resent<R: Records>(
 ) -> Result<TurnReply, R::Error> {
     let mut leases = Vec::new();
     for (run, step, fence) in lane.leased {
-        // What cannot be read any more is found when its lease has run out.
+        // A job that cannot be read any more becomes a dead letter when its lease has expired.
         let both = (readable::<R, _>(records.run(&run))?, readable::<R, _>(records.job(&run, &step))?);
         let (Ok(Some(run)), Ok(Some(job))) = both else { continue };
         if job.fence == fence
@@ -147,7 +147,7 @@ fn renew<R: Records>(records: &mut R, renewal: &Renewal, until_ms: u64) -> Resul
     if let Ok(Some(run)) = &run
         && run.status.is_terminal()
     {
-        // Every other end has dropped the jobs that it left; this one has left none.
+        // A completed run has no unfinished jobs; every other end has dropped them.
         let finished = run.status == RunStatus::Completed && matches!(job, Ok(None));
         return Ok(if finished { RenewAnswer::LeaseLost } else { RenewAnswer::RunEnded });
     }
@@ -161,8 +161,8 @@ fn renew<R: Records>(records: &mut R, renewal: &Renewal, until_ms: u64) -> Resul
     Ok(RenewAnswer::Renewed)
 }
 
-/// Gives a queued job to the instance of this turn; drops it if its run has ended. One that cannot be read is a dead
-/// letter instead.
+/// Leases a queued job to the instance of this turn. If the run has ended, the job is dropped; if the job cannot be read,
+/// it becomes a dead letter.
 fn lease<R: Records>(
     records: &mut R,
     run: &RunId,
@@ -221,8 +221,8 @@ fn view(run: &RunRecord, job: &JobRecord, inputs: Vec<Arrived>) -> Lease {
     }
 }
 
-/// The event that an entry carries: an emitted one, or what a run was started with. What cannot be read is an event
-/// without a name, which fits no worker.
+/// The event of an entry: an emitted event, or the input of the run. If it cannot be read, it is an event without a name,
+/// which fits no worker.
 pub fn arrived(entry: Entry, key: String) -> Arrived {
     let id = entry.id;
     let event = match entry.kind {

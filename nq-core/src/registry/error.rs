@@ -1,4 +1,4 @@
-//! What can be wrong with the wiring of workers.
+//! Mistakes in the wiring of workers.
 
 use super::worker::Worker;
 use crate::id::Name;
@@ -6,8 +6,8 @@ use crate::id::Name;
 /// The longest name of a flow or worker, in bytes: two of them make the name of a queue.
 pub const MAX_NAME_LEN: usize = 99;
 
-/// What is wrong with a set of workers. The proof finds it at compile time; this finds it where the workers
-/// come from elsewhere.
+/// A mistake in a set of workers. The proof finds it at compile time; the registry finds it if the workers come from
+/// elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WiringError {
     /// A name that cannot be part of a queue's name.

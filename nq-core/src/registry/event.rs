@@ -9,7 +9,7 @@ use crate::def::{EventDef, Misfit};
 pub enum Event {
     /// A type of this program.
     Typed(EventDef),
-    /// What a document says of it.
+    /// An event as a document describes it.
     Described {
         /// The path of the Rust type; none for an untyped event, named by a string.
         type_path: Option<String>,
@@ -27,7 +27,7 @@ impl Event {
         }
     }
 
-    /// The JSON Schema of the payload. Of a type it is made anew by each call.
+    /// The JSON Schema of the payload. For a type, each call makes it anew.
     pub fn schema(&self) -> Value {
         match self {
             Self::Typed(def) => (def.schema)().to_value(),
@@ -35,7 +35,7 @@ impl Event {
         }
     }
 
-    /// Reads a payload as a worker will. Where the type is not known, the schema says all.
+    /// Reads a payload as a worker will. If the type is not known, the schema is the only check, and this does nothing.
     ///
     /// # Errors
     ///

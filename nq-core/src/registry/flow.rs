@@ -115,7 +115,7 @@ impl Flow {
             }
         }
 
-        // A gather that leads to another has fewer that lead to it: their number is an order.
+        // If a gather leads to another, fewer gathers lead to it than to the other. So this number is an order.
         let mut gathers: Vec<_> = gathering
             .iter()
             .map(|gather| {

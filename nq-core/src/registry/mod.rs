@@ -24,7 +24,7 @@ pub struct Registry {
     pub workers: Vec<Arc<Worker>>,
     /// The flows, by name.
     pub flows: BTreeMap<Name, Arc<Flow>>,
-    /// The events of which more is known than the name, by name.
+    /// The events with a known type or schema, by name.
     pub events: BTreeMap<String, Event>,
     /// The flow and the worker of each queue, those of former names included.
     queues: HashMap<QueueName, (Arc<Flow>, Name)>,
@@ -81,7 +81,7 @@ impl Registry {
         Some((flow, flow.steps.get(worker)?))
     }
 
-    /// Every queue that the workers take jobs from, with its step.
+    /// Every queue from which the workers take jobs, with its step.
     pub fn queues(&self) -> impl Iterator<Item = (&QueueName, &FlowStep)> {
         self.queues.iter().filter_map(|(queue, (flow, worker))| Some((queue, flow.steps.get(worker)?)))
     }
@@ -118,7 +118,7 @@ fn queues(flows: &BTreeMap<Name, Arc<Flow>>) -> Result<HashMap<QueueName, (Arc<F
     Ok(queues)
 }
 
-/// What two programs have in common whose runs can go on in each other.
+/// The parts of the wiring that must be equal for runs of one program to go on in another.
 fn fingerprint(workers: &[Arc<Worker>]) -> String {
     let mut text = String::new();
     for worker in workers {

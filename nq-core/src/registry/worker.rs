@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::def::{Backoff, EventRef, OnFailure, WorkerDef};
 
-/// A worker, as its attribute describes it. It owns what it says, so that it may come from elsewhere than from the
-/// program: from a [document](crate::export::RegistryDocument), or from a worker of another language.
+/// A worker, as its attribute describes it. It owns its data, so it need not come from the program: it may come from a
+/// [document](crate::export::RegistryDocument), or from a worker of another language.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Worker {
-    /// What tells it from all others: its path, since two flows may each have a worker of one name.
+    /// Its unique id: the path of the function, since two flows may have a worker of the same name.
     pub id: String,
     /// Its name, unique within each of its flows.
     pub name: String,
@@ -48,7 +48,7 @@ pub struct Worker {
     pub timeout_ms: Option<u64>,
     /// How many steps of it one instance runs at a time.
     pub concurrency: Option<u32>,
-    /// How many times it may take its process down with it.
+    /// After how many attempts during which the process ended a step is dead.
     pub max_crashes: u32,
     /// What its failure means for the run.
     pub on_failure: OnFailure,
@@ -101,8 +101,8 @@ impl From<&WorkerDef> for Worker {
 }
 
 impl Worker {
-    /// Sorts what is a set. The sides of a join are not one: their order is that of the join's input. Neither are the
-    /// former names: the likeliest stands first.
+    /// Sorts the lists that are sets. The sides of a join are not a set: their order is that of the join's input. Former
+    /// names are not a set either: the likeliest stands first.
     fn sort(&mut self) {
         for set in
             [&mut self.flows, &mut self.emits, &mut self.subscribes, &mut self.gathers, &mut self.allow]
@@ -122,8 +122,8 @@ impl Worker {
         self.flows.iter().chain(own).map(String::as_str)
     }
 
-    /// The flow and the name that a former name of it means in this flow of it. None where it is about another one of
-    /// its flows.
+    /// The flow and the name that a former name means for this flow of the worker. None if the former name is about another
+    /// of its flows.
     pub(super) fn former<'a>(&self, was: &'a str, flow: &'a str) -> Option<(&'a str, &'a str)> {
         match was.split_once('/') {
             None if self.flows.is_empty() => Some((was, was)),

@@ -38,7 +38,7 @@ impl ValueError {
     }
 }
 
-/// Why a value is refused, as it comes up from the place of the fault.
+/// Why a value is refused, while the error travels up from the place of the fault.
 #[derive(Debug)]
 pub(super) struct Fault(Box<Inner>);
 
@@ -61,7 +61,7 @@ impl Fault {
 
     /// The fault of what lies under this key or index.
     pub(super) fn under(mut self, segment: &str) -> Self {
-        /// A place is for a person: of a long key its beginning tells enough.
+        /// The most bytes of a key in a place: its beginning is enough for a person.
         const SEGMENT: usize = 100;
         let segment = limits::cut_to(segment, SEGMENT).replace('~', "~0").replace('/', "~1");
         self.0.path.push(segment);
@@ -69,7 +69,7 @@ impl Fault {
     }
 
     pub(super) fn finish(self) -> ValueError {
-        /// Of the place of what lies deep, the way in and the last steps are what finds it.
+        /// The first and the last steps of a long place, which are enough to find it.
         const FIRST: usize = 6;
         const LAST: usize = 3;
         /// Long names are cut besides.

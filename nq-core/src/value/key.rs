@@ -1,4 +1,4 @@
-//! The keys of maps, as JSON has them: strings.
+//! Writes the keys of maps as strings, since JSON has no other keys.
 
 use serde::Serialize;
 use serde::ser::{Impossible, Serializer};

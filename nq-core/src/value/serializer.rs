@@ -34,8 +34,8 @@ struct Writer<'a> {
     bytes: &'a Cell<usize>,
 }
 
-/// The types by which `serde_json` passes on to itself what the data model of serde does not have: long numbers
-/// and raw JSON, where the program has these features.
+/// The types by which `serde_json` passes values to itself that serde's data model does not have: long numbers and raw
+/// JSON, if the program turns these features on.
 const FOREIGN: &str = "$serde_json::private::";
 
 impl Writer<'_> {

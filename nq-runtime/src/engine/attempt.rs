@@ -1,4 +1,4 @@
-//! One attempt: makes the step, calls the handler, and decides what comes of it.
+//! One attempt: makes the step, calls the handler, and decides how the attempt ends.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
@@ -37,7 +37,7 @@ pub(crate) struct Shared {
     pub(crate) states: Arc<StateCache>,
     pub(crate) link: Link,
     pub(crate) max_payload: usize,
-    /// Where the program has no subscriber of its own, what turns log events into entries.
+    /// The subscriber that turns log events into entries, if the program has none of its own.
     pub(crate) dispatch: Option<tracing::Dispatch>,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Begun {
     pub(super) kill: oneshot::Receiver<Kill>,
 }
 
-/// Runs one attempt and tells the engine what comes of it.
+/// Runs one attempt and tells the engine how it ended.
 pub(super) async fn attempt(guard: Guard, begun: Begun) {
     let lease = &begun.lease;
     let (flow, worker) = (begun.flow.clone(), begun.worker.clone());
@@ -65,8 +65,8 @@ pub(super) async fn attempt(guard: Guard, begun: Begun) {
         number: lease.attempt,
         failures: lease.failures,
     };
-    // Whatever of the program's panics in here, be it the drop of what the handler left, becomes a failure.
-    // In a box, so that the task is small where it is spawned.
+    // Every panic of the program's code in here becomes a failure, also in the drop of a value that the handler left.
+    // The future is boxed, so that the spawned task is small.
     let running = Box::pin(AssertUnwindSafe(run(begun, &attempt)).catch_unwind());
     let end = running.await.unwrap_or_else(|panic| {
         let text = format!("the attempt ended in a panic: {}", panic_text(panic));
@@ -77,7 +77,7 @@ pub(super) async fn attempt(guard: Guard, begun: Begun) {
     guard.tell(end);
 }
 
-/// Makes the step, calls the handler, and decides what comes of it.
+/// Makes the step, calls the handler, and decides how the attempt ends.
 async fn run(begun: Begun, attempt: &Attempt) -> Message {
     let Begun { shared, handler, flow, worker, lease, stop, kill } = begun;
     // An engine that is gone has let go of the attempt.
@@ -112,7 +112,7 @@ async fn run(begun: Begun, attempt: &Attempt) -> Message {
         }),
     };
 
-    // It is dropped below, and not where a panic of its drop would hide how the attempt ended.
+    // The future is dropped only below: here a panic of its drop would hide how the attempt ended.
     let mut called = Quiet::new(call(handler, step.clone(), shared.dispatch.as_ref()));
     let timeout = worker.timeout_ms.map(Duration::from_millis);
     let mut ended = tokio::select! {

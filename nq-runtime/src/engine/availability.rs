@@ -1,4 +1,4 @@
-//! Which queues an instance can take jobs from, and how many: those that have free places, in turn.
+//! From which queues an instance can take how many jobs: the queues with free places, in turn.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub(super) struct Availability {
     queues: HashMap<QueueName, Queue>,
     /// The limits; workers with the same `queue` option share one.
     groups: Vec<Group>,
-    /// How many times something was asked for.
+    /// How many times turns have asked for jobs.
     asked: u64,
     /// When turns ask again for jobs of queues that were empty.
     feed_at: Instant,
@@ -30,7 +30,7 @@ struct Queue {
     group: usize,
     /// Whether a turn should ask for its jobs: something may be there.
     hungry: bool,
-    /// When it was asked for jobs the last time, by `Availability::asked`.
+    /// When a turn last asked it for jobs, by the count `Availability::asked`.
     asked: u64,
 }
 
@@ -64,8 +64,8 @@ impl Availability {
         Self { queues, groups, asked: 0, feed_at: now, registry }
     }
 
-    /// What a turn should ask for: of every queue that may have jobs for a free place. Where there are not places
-    /// enough for all, those come first that have not been asked for the longest time.
+    /// The jobs that a turn should ask for, from every queue that may have jobs and has a free place. If there are not
+    /// enough places for all queues, the queues come first that no turn has asked for the longest time.
     pub(super) fn wants(&mut self) -> Vec<Want> {
         let mut free: Vec<u32> = self.groups.iter().map(Group::free).collect();
         let mut sharing = vec![0; self.groups.len()];
@@ -79,8 +79,8 @@ impl Availability {
         let mut wants = Vec::new();
         let mut left = hungry.len() as u32;
         for (name, queue) in hungry {
-            // Queues that share a limit get equal parts of what is free. No queue takes what a turn can bring
-            // from another: the job that is waited for may be in any.
+            // Queues that share a limit get equal parts of the free places. One queue must not use up all the jobs that a
+            // turn can bring: the job that the instance waits for may be in another.
             let max = free[queue.group].div_ceil(sharing[queue.group]).min(budget.div_ceil(left));
             left -= 1;
             budget -= max;
@@ -110,22 +110,22 @@ impl Availability {
         open.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Something may be in this queue.
+    /// Notes that this queue may have jobs.
     pub(super) fn feed(&mut self, queue: &QueueName) {
         if let Some(queue) = self.queues.get_mut(queue) {
             queue.hungry = true;
         }
     }
 
-    /// Something may be in any queue.
+    /// Notes that any queue may have jobs.
     pub(super) fn feed_all(&mut self) {
         for queue in self.queues.values_mut() {
             queue.hungry = true;
         }
     }
 
-    /// Something may be in any queue every now and then: under load there is always a turn, and nobody waits for the
-    /// hint of an empty queue.
+    /// Notes now and then that any queue may have jobs: under load there is always a turn, so the engine never waits for
+    /// the hint that an empty queue has a job.
     pub(super) fn feed_in_time(&mut self, now: Instant) {
         if now >= self.feed_at {
             self.feed_at = now + FEED_EVERY;
@@ -133,7 +133,7 @@ impl Availability {
         }
     }
 
-    /// A write of a step of the queue `of` may put jobs into queues: the same turn asks for them.
+    /// Notes that a write of a step of the queue `of` may enqueue jobs, so that the same turn asks for them.
     pub(super) fn feed_followers(&mut self, tx: &Transaction, of: Option<&QueueName>) {
         for spec in tx.jobs.iter().map(|job| &job.spec).chain(tx.joins.iter().map(|join| &join.spec)) {
             self.feed(&spec.queue);
@@ -147,7 +147,7 @@ impl Availability {
         }
     }
 
-    /// This many jobs came of a want: fewer than asked for means that the queue is empty.
+    /// Notes how many jobs a want has brought. If there are fewer than the want asked for, the queue is empty.
     pub(super) fn got(&mut self, want: &Want, got: u32) {
         if let Some(queue) = self.queues.get_mut(&want.queue) {
             queue.hungry = got >= want.max;

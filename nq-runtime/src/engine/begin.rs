@@ -1,4 +1,4 @@
-//! How attempts begin: by a lease that a turn brings, or ahead of the engine by what its offer has brought.
+//! How attempts begin: with a lease from a turn, or, before the engine knows of it, with the job from its offer.
 
 use std::collections::HashMap;
 use std::mem::take;
@@ -17,14 +17,14 @@ use super::guard::Guard;
 use crate::handler::Handler;
 use crate::link::JobKey;
 
-/// What attempts begin with.
+/// What the engine needs to begin attempts.
 pub(super) struct Starter {
     pub(super) registry: Arc<Registry>,
     pub(super) handlers: HashMap<&'static str, &'static Handler>,
     pub(super) shared: Arc<Shared>,
     /// The program's runtime, where handlers run.
     pub(super) handle: Handle,
-    /// Fires when the instance stops, and with it every attempt is told.
+    /// Fires when the instance stops, which tells every attempt to stop.
     pub(super) stop: CancellationToken,
 }
 
@@ -46,7 +46,7 @@ impl Held {
     /// Ends the attempt. False if it was ended before.
     pub(super) fn kill(&mut self, why: Kill) -> bool {
         let Some(kill) = self.kill.take() else { return false };
-        // An attempt that is over by itself does not hear it.
+        // An attempt that has ended by itself ignores this.
         let _ = kill.send(why);
         true
     }
@@ -78,8 +78,9 @@ impl Starter {
     }
 }
 
-/// The door through which the job of an offer comes in ahead of the engine, which opens it with its offer and
-/// shuts it before it goes on. So exactly one of both begins the attempt.
+/// The door for the job that an offer brings. The engine opens it with its offer, and the attempt then begins at once,
+/// before the engine knows of it. The engine shuts the door before it goes on. So the attempt begins exactly once: through
+/// the door, or with the engine's next turn.
 pub(super) struct Door {
     starter: Arc<Starter>,
     state: Mutex<State>,
@@ -105,7 +106,7 @@ impl Door {
         }
     }
 
-    /// Whom the door has let in, if anyone; nobody will come any more.
+    /// Shuts the door, and returns the attempt that has begun through it, if one has.
     pub(super) fn shut(&self) -> Option<(JobKey, Held)> {
         let mut state = self.lock();
         state.open = false;
@@ -113,7 +114,7 @@ impl Door {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // It is whole between any two statements that change it.
+        // No panic can leave the door half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! How attempts end, and what is decided to come of it.
+//! How the engine ends attempts, and how it asks nq-core what follows.
 
 use nq_core::decide::{self, Attempt, Ended, Failure, decide};
 use nq_core::registry::{Flow, Worker};
@@ -11,14 +11,14 @@ use crate::step::Step;
 /// Why the engine ends an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kill {
-    /// Nothing that it writes would be accepted: its lease is lost or its run has ended.
+    /// Its lease is lost or its run has ended, so no store would accept its writes.
     Lost,
     /// The instance stops: the job goes back unharmed.
     Shutdown,
 }
 
 impl Kill {
-    /// How the attempt ends then; none if nothing of it is worth deciding on.
+    /// How the attempt ends for this reason; none if there is nothing to write.
     pub(super) fn ended(self) -> Option<Ended> {
         match self {
             Self::Lost => None,
@@ -27,7 +27,7 @@ impl Kill {
     }
 }
 
-/// What an error says, although its code is the program's and may panic wherever it is asked.
+/// Reads an error. Its methods are code of the program, and each of them may panic.
 pub(super) fn describe(error: Error) -> Failure {
     let (fatal, retry_after, unfit) =
         quietly(|| (error.is_fatal(), error.retry_delay(), error.is_unfit())).unwrap_or_default();
@@ -40,7 +40,7 @@ pub(super) fn describe(error: Error) -> Failure {
     Failure { text, fatal, retry_after, unfit }
 }
 
-/// Decides what comes of the attempt.
+/// Decides what follows the end of the attempt.
 pub(super) fn finish(
     max_payload: usize,
     attempt: &Attempt,

@@ -1,4 +1,4 @@
-//! When the log lines of steps are appended that no turn has taken along.
+//! When the log lines of steps are appended if no turn is sent soon.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use crate::lines::{Batches, Lines};
 
-/// How long log lines wait for a turn that takes them along.
+/// How long log lines wait for a turn, with which they are sent.
 const LINES_WAIT: Duration = Duration::from_millis(50);
-/// How long it takes until it is said how many log lines were dropped.
+/// How long after log lines were dropped the timeline says how many.
 const NOTICE_WAIT: Duration = Duration::from_secs(1);
 
 /// The log lines that wait for the store.
@@ -40,7 +40,7 @@ impl Flush {
         self.at.is_some_and(|at| now >= at)
     }
 
-    /// Takes the lines that have come. Of the runs whose steps end now (`ends`) it is also said what was dropped.
+    /// Takes the lines that have come. A run with a step that ends now (`ends`) also gets its notice of dropped lines.
     pub(super) fn take(&mut self, ends: impl Fn(&RunId) -> bool) -> Batches {
         let now = Instant::now();
         let batches = self.lines.take(ends, now);

@@ -1,4 +1,4 @@
-//! What a step that gathers runs on: its list, and whether its run has a second list under another name.
+//! The input of a step that gathers: its list, and a check whether its run has a second list under another name.
 
 use std::iter::once;
 
@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::patience::patiently;
 
-/// The first page of what came under this name before the step was caused.
+/// The query of the first page of the events that came under this name before the step was caused.
 fn first_page(lease: &Lease, worker: Name) -> Gathered {
     let cause = lease.step.cause();
     Gathered {
@@ -41,9 +41,9 @@ pub(super) async fn list(store: &dyn Store, lease: &Lease) -> Result<Vec<Arrived
     }
 }
 
-/// What the timeline is told where the run has gathered under another name of the worker, too: an earlier version of
-/// the program had the new name and did not say that it was the former one. Where neither name had fired when a version
-/// said so, the store has made one list of both, and there is nothing to tell.
+/// The log line of a step whose run has also gathered under another name of the worker, because a version of the program
+/// had the new name without a `was`. None if there is only one list: if neither name had fired when a version with `was`
+/// came, the store has made one list of both.
 pub(super) async fn apart(
     store: &dyn Store,
     lease: &Lease,

@@ -1,5 +1,5 @@
-//! The end of an attempt: told to the engine once, whatever becomes of the task that it ran on. An engine that hears
-//! nothing renews the lease for ever.
+//! Tells the engine exactly once that an attempt has ended, whatever happens to the task that it ran on. If nothing told
+//! the engine, it would renew the lease for ever.
 
 use nq_core::decide;
 use nq_core::id::{RunId, StepId};
@@ -11,10 +11,10 @@ use crate::link::{Link, Message};
 /// Tells the engine that an attempt is over: by [`Guard::tell`], or when it is dropped with its task.
 pub(super) struct Guard {
     pub(super) link: Link,
-    /// The run, step, fence and number of the attempt, until something was told of it. Small, since it moves with the
+    /// The run, step, fence and number of the attempt; none once the engine was told. It is small, since it moves with the
     /// task.
     pub(super) untold: Option<(RunId, StepId, u64, u32)>,
-    /// Wakes whoever outlives the attempt and waits for it to stop.
+    /// Fires when the attempt is over, for tasks that outlive it and wait for `stopping`.
     pub(super) stop: CancellationToken,
 }
 

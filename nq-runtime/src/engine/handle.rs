@@ -45,12 +45,12 @@ impl EngineHandle {
 
 impl Drop for EngineHandle {
     fn drop(&mut self) {
-        // Nobody is left to wait for it: what runs is handed back.
+        // Nobody is left to wait for a shutdown, so the running steps are handed back at once.
         self.tell(Stop::NOW);
     }
 }
 
-/// The engine's thread has died: it handed back nothing, and whoever counts on it must know.
+/// The error of `shutdown` and `stopped` if the engine's thread has died. It has handed back nothing.
 fn died(how: &str) -> StoreError {
     let message =
         format!("the engine of the instance died ({how}); its jobs are taken over when their leases run out");
@@ -68,11 +68,11 @@ pub(crate) fn spawn(settings: Settings, starting: Starting) -> std::io::Result<E
     std::thread::Builder::new().name("nq-engine".into()).spawn(move || {
         let ran = catch_unwind(AssertUnwindSafe(|| runtime.block_on(engine.run())));
         let result = ran.unwrap_or_else(|panic| Err(died(&panic_text(panic))));
-        // Attempts that are left learn that nobody hears them, and values of the program are dropped: outside of the
-        // runtime, since some must not be dropped inside of one, and each may panic.
+        // Attempts that are left learn that the engine is gone, and values of the program are dropped. This happens outside
+        // of the runtime, since some values must not be dropped inside of one, and each drop may panic.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| {
             drop(engine);
-            // Not waited for: a look-up of a name or a read of a file may hang for as long as it likes.
+            // The runtime is not waited for, since the look-up of a name or the read of a file may hang.
             runtime.shutdown_background();
         })) {
             tracing::error!(panic = panic_text(panic), "a value of the program panicked when it was dropped");

@@ -1,6 +1,6 @@
-//! The engine of an instance: leases jobs, runs them, commits what comes of them. It lives on a thread of
-//! its own, so that a worker that blocks its thread keeps its lease; the handlers run on the program's
-//! runtime. What the engine does in a cycle stands here, and each thing that it keeps in a file of its own.
+//! The engine of an instance: leases jobs, runs them, and commits their results. It lives on a thread of its own, so that
+//! a worker that blocks its thread keeps its lease; the handlers run on the program's runtime. This file has the engine's
+//! loop; each part of its state has a file of its own.
 
 mod attempt;
 mod availability;
@@ -93,7 +93,7 @@ impl Engine {
         }
     }
 
-    /// Works until the instance stops: takes in what it is told, then does what is due first, or waits.
+    /// Works until the instance stops: handles its messages, then does what is due, or waits.
     async fn work(&mut self) -> Result<(), StoreError> {
         loop {
             self.drain();
@@ -124,7 +124,7 @@ impl Engine {
         !self.outbox.is_idle() || leases || self.running.has_renewals()
     }
 
-    /// Takes in what has been said since.
+    /// Handles all messages that have come.
     fn drain(&mut self) {
         while let Ok(message) = self.messages.try_recv() {
             self.take(message);
@@ -150,7 +150,7 @@ impl Engine {
         }
     }
 
-    /// Ends the attempts that were told to stop and had their time.
+    /// Ends the attempts that were told to stop and whose time for that is over.
     fn end_overdue(&mut self) {
         let by = self.stopping.by();
         if by.is_some_and(|by| Instant::now() >= by.kill) {
@@ -161,7 +161,7 @@ impl Engine {
         }
     }
 
-    /// What time brings, for everyone who uses the store.
+    /// Sends a tick to the store, which serves all instances.
     async fn tick(&mut self) -> Result<(), StoreError> {
         let says = !self.stopping.has_begun() && self.ticks.serves(Instant::now());
         let serves = says.then(|| self.available.queues());
@@ -193,7 +193,7 @@ impl Engine {
         let (store, messages) = (&self.shared.store, &mut self.messages);
         let woken = self.waits.wait(messages, stop, until, store, offer, door.clone()).await;
         if let Some((key, held)) = door.and_then(|door| door.shut()) {
-            // The offer brought a job, whatever else has ended the wait.
+            // The offer has brought a job, even if something else has ended the wait.
             self.waits.took();
             self.running.entered(key, held, &mut self.available);
         } else {

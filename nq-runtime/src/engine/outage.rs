@@ -1,4 +1,4 @@
-//! Whether the store can be reached, and what the program's log is told of it.
+//! Notes whether the store can be reached, and says so in the program's log.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,18 +8,18 @@ use nq_core::store::StoreError;
 /// The longest pause between two tries to reach a store that is away.
 pub(super) const MAX_BACKOFF: Duration = Duration::from_secs(2);
 
-/// The verbs by which the store was not reached of late.
+/// The verbs whose last call did not reach the store.
 #[derive(Debug, Default)]
 pub(super) struct Outage {
     /// How many times in a row the store was away, by verb.
     away: HashMap<&'static str, u32>,
-    /// Whether that was said.
+    /// Whether this was logged.
     said: bool,
 }
 
 impl Outage {
-    /// The store cannot be reached: said once, unless it says so itself. One failure may be the end of a
-    /// connection, and nothing more.
+    /// A call has not reached the store. This is logged once, unless the store logs it itself, and only after a second
+    /// failure: one failure may be the end of a connection, and nothing more.
     pub(super) fn away(&mut self, verb: &'static str, error: &StoreError) {
         let times = self.away.entry(verb).or_default();
         *times += 1;
@@ -29,7 +29,7 @@ impl Outage {
         }
     }
 
-    /// The store can be reached: said once, if it was said to be away.
+    /// A call has reached the store. This is logged once, if the outage was logged.
     pub(super) fn back(&mut self, verb: &'static str) {
         self.away.remove(verb);
         if self.away.is_empty() && std::mem::take(&mut self.said) {

@@ -1,5 +1,5 @@
-//! What waits to be sent to the store: the writes of the next turns, and what a part of the store that is away has not
-//! answered. That is sent again in a later turn, and holds up nothing of the other runs.
+//! What waits to be sent to the store: the writes of the next turns, and the writes and renewals that a part of the store
+//! which is away has not answered. These are sent again in a later turn, and do not hold up other runs.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub(super) struct Waiting {
     pub(super) tx: Transaction,
     /// How many bytes of payload it has, about.
     pub(super) bytes: usize,
-    /// Who waits for the answer. The end of an attempt waits for none.
+    /// Where the answer goes, if somebody waits for it. Nobody waits for the answer to the end of an attempt.
     pub(super) reply: Option<oneshot::Sender<Answer>>,
 }
 
@@ -145,18 +145,19 @@ impl Outbox {
         std::mem::take(&mut self.later.renewals)
     }
 
-    /// A turn is answered. Where nothing was left unanswered, the next pause is a short one.
+    /// A turn was answered. If no part of it was left unanswered, the next pause is a short one.
     pub(super) fn answered(&mut self) {
         if self.later.at.is_none() {
             self.later.pause = Duration::ZERO;
         }
     }
 
-    /// The time of a shutdown is over: what a part of the store has not answered is done again after its leases.
+    /// The time of a shutdown is over. Writes that a part of the store has not answered are dropped; another instance runs
+    /// these steps again once the leases expire.
     pub(super) fn give_up(&mut self) {
         if !self.later.writes.is_empty() {
             tracing::warn!(
-                "a part of the store is away: what has finished there is done again after the lease"
+                "a part of the store is away: other instances run the finished steps there again after the lease"
             );
             self.later = Later::default();
         }
@@ -164,12 +165,12 @@ impl Outbox {
 }
 
 impl Later {
-    /// Whether writes of this run wait: what comes behind them must not pass them.
+    /// Whether writes of this run wait. Later writes of the run must not overtake them.
     fn holds(&self, run: &RunId) -> bool {
         self.writes.iter().any(|write| write.tx.run == *run)
     }
 
-    /// Sees to it that what waits is sent again, after a pause that grows.
+    /// Plans to send the waiting writes and renewals again, after a pause that grows.
     fn plan(&mut self) {
         if self.at.is_none() {
             self.pause = (self.pause * 2).clamp(FIRST, MAX_BACKOFF);

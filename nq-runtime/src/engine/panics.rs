@@ -1,9 +1,8 @@
-//! What a panic of the program's code says, and where it happened.
+//! Catches panics of the program's code, with their message and place.
 //!
-//! Only the panic hook learns the place, and there is one for the whole program. So the first instance that starts puts
-//! a hook before the one of the program: it notes the place of a panic in what an attempt runs, and then calls the
-//! program's hook, as for any other panic. A program that sets another hook later has its own hook, and its errors name
-//! no place.
+//! Only the panic hook learns the place, and there is one hook for the whole program. So the first instance that starts
+//! installs a hook. It notes the place of a panic in the code of an attempt, and then calls the program's own hook, as for
+//! any other panic. If the program sets another hook later, that replaces this one, and errors name no place.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -21,10 +20,10 @@ thread_local! {
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Sees to it that panics of attempts name their place.
+/// Installs the hook that notes the places of panics.
 pub(crate) fn note_places() {
     static ONCE: Once = Once::new();
-    // The hook cannot be changed by a thread that panics, as one may that starts an instance in a `Drop`.
+    // A thread that panics cannot change the hook, and such a thread may start an instance in a `Drop`.
     if std::thread::panicking() {
         return;
     }
@@ -45,12 +44,12 @@ fn note(panic: &PanicHookInfo<'_>) {
     }
 }
 
-/// Does something that runs code of the program: what the panic says and where it was, if it panics.
+/// Runs code of the program. An error is the message and the place of its panic.
 pub(super) fn quietly<T>(act: impl FnOnce() -> T) -> Result<T, String> {
     let before = WATCHED.replace(true);
     let done = catch_unwind(AssertUnwindSafe(act));
     WATCHED.set(before);
-    // Also where it went well: a panic that the program caught by itself is none of the next.
+    // The place is cleared after a success, too: the program may have caught a panic, which the next one must not name.
     let place = PLACE.take();
     done.map_err(|panic| match place {
         Some(place) => format!("{}, at {place}", panic_text(panic)),
@@ -58,7 +57,7 @@ pub(super) fn quietly<T>(act: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// A future of the program, polled quietly. Keeps what the future leaves until it is dropped.
+/// A future of the program, whose panics are caught in each poll.
 pub(super) struct Quiet<F>(Pin<Box<F>>);
 
 impl<F: Future> Quiet<F> {
@@ -78,12 +77,12 @@ impl<F: Future> Future for Quiet<F> {
     }
 }
 
-/// What a panic says.
+/// The message of a panic.
 pub(super) fn panic_text(panic: Box<dyn Any + Send>) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     let text = text.map(limits::cut);
-    // The payload is the program's, and its drop may panic too. What that panic carries is not dropped at all.
+    // The payload is a value of the program, and its drop may panic, too. The payload of that second panic is leaked.
     match catch_unwind(AssertUnwindSafe(|| drop(panic))) {
         Ok(()) => text.unwrap_or_else(|| "without a message".into()),
         Err(again) => {

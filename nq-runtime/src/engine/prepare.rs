@@ -10,7 +10,8 @@ use crate::error::Error;
 use crate::link::Link;
 use crate::patience::patiently;
 
-/// What becomes of an attempt whose events or records could not be read: no other attempt can read what is damaged.
+/// How an attempt ends whose events or records could not be read. If they are damaged, it fails for good, since no other
+/// attempt could read them.
 pub(super) fn unprepared(error: StoreError) -> Error {
     if error.kind() == ErrorKind::Corrupt { Error::fatal(error) } else { error.into() }
 }
@@ -26,7 +27,7 @@ pub(super) async fn prepare(
 ) -> Result<(Vec<Arrived>, Vec<Entry>), StoreError> {
     let mut inputs = lease.inputs.clone();
     if !worker.gathers.is_empty() {
-        // In boxes, so that the task of an attempt that gathers nothing has no room for them.
+        // These futures are boxed, so that the task of an attempt that gathers nothing stays small.
         inputs.extend(Box::pin(gather::list(store, lease)).await?);
         if lease.attempt == 1
             && let Some(line) = Box::pin(gather::apart(store, lease, attempt, flow, worker)).await?

@@ -1,4 +1,4 @@
-//! The attempts that run: begins them by their leases, renews these, and ends the attempts whose time is over.
+//! The attempts that run: begins an attempt for each lease, renews the leases, and ends attempts whose time is over.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use super::settings::{Settings, after};
 use super::stop::StopBy;
 use crate::link::JobKey;
 
-/// How soon a lease is renewed that came without a turn: it does not last long.
+/// How soon the lease of an offer is renewed, which does not last long.
 const RENEW_GIVEN: Duration = Duration::from_millis(limits::GIVEN_MS / 6);
-/// How often it is looked whether runs have ended under steps that run here. A step is told of a cancel after at most
-/// two of these.
+/// How often the engine looks whether runs have ended whose steps run here. A step is told of a cancel after at most two
+/// of these.
 const LOOK_AT_RUNS: Duration = Duration::from_millis(900);
 /// The most leases that are renewed early to learn whether their runs have ended: a store must not be busy with that.
 const MOST_LOOKS: usize = 500;
@@ -36,7 +36,7 @@ pub(super) struct Running {
     /// The leases that the next turns renew.
     to_renew: VecDeque<Renewal>,
     renew_at: Instant,
-    /// When it is looked next whether runs have ended under steps that run, and how often that was done.
+    /// When the engine looks next whether runs have ended whose steps run here, and how often it has looked.
     look_at: Instant,
     looks: u64,
 }
@@ -50,7 +50,7 @@ struct Attempt {
     handed_back: bool,
     /// A newer lease of the same job, which begins when this attempt is over.
     next: Option<Lease>,
-    /// How many looks at the runs of steps there had been when it began, and at the last that asked for its own.
+    /// The number of the look when the attempt began, or of the last look that asked for its run.
     begun: u64,
     looked: u64,
 }
@@ -86,13 +86,13 @@ impl Running {
         self.attempts.get(key).map(|attempt| &attempt.held.queue)
     }
 
-    /// A door for the job of an offer, where nothing runs: between two steps there is a turn soon, and what it finds
-    /// is as soon.
+    /// A door for the job of an offer, if no attempt runs. While attempts run, there is a turn soon, which finds new jobs
+    /// just as fast.
     pub(super) fn door(&self) -> Option<Arc<Door>> {
         self.is_empty().then(|| Arc::new(Door::open(self.starter.clone())))
     }
 
-    /// A job is this instance's. It may have been told before: by an offer, and then by a turn.
+    /// The instance has leased a job. It may learn so twice: from an offer, and then from a turn.
     pub(super) fn leased(&mut self, lease: Lease, places: &mut Availability) {
         let attempt = self.attempts.get(&JobKey::of(&lease));
         let latest =
@@ -146,12 +146,12 @@ impl Running {
         }
     }
 
-    /// The instance stops: every attempt is told.
+    /// The instance stops: tells every attempt to stop.
     pub(super) fn stop_all(&self) {
         self.starter.stop.cancel();
     }
 
-    /// A run has ended: its steps here are told, and have the grace period to stop.
+    /// A run has ended: tells its steps here to stop, within the grace period.
     pub(super) fn run_ended(&mut self, run: &RunId) {
         let deadline = after(Instant::now(), self.grace);
         for (_, attempt) in self.attempts.iter_mut().filter(|(key, _)| key.run == *run) {
@@ -159,8 +159,8 @@ impl Running {
         }
     }
 
-    /// Ends the attempts that were told to stop and had their time. Of those that do not end, since they block their
-    /// thread, a shutdown hands back the jobs without them, by these transactions.
+    /// Ends the attempts that were told to stop and whose time for that is over. An attempt that blocks its thread cannot be
+    /// ended. In a shutdown, the returned transactions hand back the jobs of such attempts.
     pub(super) fn end_overdue(&mut self, stop_by: Option<StopBy>) -> Vec<Transaction> {
         let now = Instant::now();
         let stopping = stop_by.is_some_and(|by| now >= by.kill);
@@ -206,8 +206,8 @@ impl Running {
         !self.to_renew.is_empty()
     }
 
-    /// Plans the renewals that are due: of all leases at a third of their time; and before that of those that have
-    /// been held for a while, since the answer tells whether their runs have ended.
+    /// Plans the renewals that are due: of each lease after a third of its time, and earlier of leases that have been held
+    /// for a while, since the answer tells whether their runs have ended.
     pub(super) fn plan_renewals(&mut self, now: Instant) {
         if now < self.renew_at && now < self.look_at {
             return;
@@ -226,7 +226,7 @@ impl Running {
     /// Plans the renewal of the leases that have been held for a while.
     fn plan_looks(&mut self) {
         let looks = self.looks;
-        // Most steps are over before they have seen two looks, and cost nothing here.
+        // Most steps end before the second look, and so cost nothing here.
         let held = self.attempts.iter_mut().filter(|(_, attempt)| attempt.begun + 1 < looks);
         let mut held: Vec<_> = held.collect();
         if held.len() > MOST_LOOKS {
@@ -239,7 +239,7 @@ impl Running {
         }
     }
 
-    /// A run may have ended with one of its steps: the answers to renewals tell its other steps here at once.
+    /// The end of a step may have ended its run. Plans renewals for the other steps of the run here, whose answers tell.
     pub(super) fn look_at_run_of(&mut self, ended: &JobKey) {
         let others = self.attempts.iter().filter(|(key, _)| key.run == ended.run && *key != ended);
         self.to_renew.extend(others.map(|(key, attempt)| renewal(key, attempt.held.fence)));
@@ -263,7 +263,7 @@ impl Running {
         renewals
     }
 
-    /// Applies the answer to a renewal. True if it is to be sent again later.
+    /// Applies the answer to a renewal. True if the renewal is to be sent again later.
     pub(super) fn renewed(&mut self, renewal: &Renewal, answer: RenewAnswer) -> bool {
         let grace = self.grace;
         let Some(attempt) = self.of(renewal) else { return false };

@@ -1,4 +1,4 @@
-//! What an engine is set up with.
+//! The settings of an engine.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub(crate) struct Starting {
 /// Longer than any process runs, and short enough to be added to any moment: a hundred years.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
-/// The moment so long after another; one that no clock reaches, where the duration is too long to be added.
+/// The moment so long after another. If the duration is too long to be added, a moment that no process lives to see.
 pub(super) fn after(moment: Instant, duration: Duration) -> Instant {
     moment.checked_add(duration).unwrap_or_else(|| moment + FOR_EVER)
 }

@@ -5,7 +5,7 @@ use nq_core::store::{ErrorKind, StoreError};
 use super::Engine;
 use crate::patience::Pauses;
 
-/// How often an instance tries to take leave of the store.
+/// How many times an instance tries `Store::leave`.
 const LEAVE_TRIES: u32 = 6;
 
 impl Engine {
@@ -30,7 +30,7 @@ impl Engine {
         result
     }
 
-    /// Takes leave of the store. What that spares others is worth a few tries.
+    /// Tells the store that the instance has left. If this fails, others wait for its leases, so it is worth a few tries.
     pub(super) async fn leave(&self) -> Result<(), StoreError> {
         let mut pauses = Pauses::default();
         for _ in 1..LEAVE_TRIES {

@@ -7,13 +7,13 @@ use tokio::time::Instant;
 
 use super::settings::after;
 
-/// The most of a grace period that is kept for handing back what has not finished.
+/// The longest part of a grace period that is kept for handing back unfinished steps.
 const MOST_KEPT: Duration = Duration::from_secs(2);
-/// How long a shutdown may take though its grace period is shorter: what runs is handed back in it.
+/// How long a shutdown may take even if its grace period is shorter, so that running steps can be handed back.
 const LEAST: Duration = Duration::from_secs(1);
-/// How long an instance may take to hand back what it holds where nobody waits for it.
+/// How long an instance may take to hand back its jobs if nobody waits for it.
 const ALONE: Duration = Duration::from_secs(10);
-/// How long an attempt that is ended may take to say so before its job is handed back without it.
+/// How long the engine waits for the end of an attempt that it has ended, before it hands back the job itself.
 const STUCK_AFTER: Duration = Duration::from_secs(1);
 
 /// How an instance stops.
@@ -21,12 +21,12 @@ const STUCK_AFTER: Duration = Duration::from_secs(1);
 pub(super) struct Stop {
     /// How long running steps may go on.
     pub(super) finish: Duration,
-    /// After what time everything is over, whether the store answers or not.
+    /// When the shutdown is over, whether the store answers or not.
     pub(super) end: Duration,
 }
 
 impl Stop {
-    /// Within this time: the last fifth of it, but no more than two seconds, is for handing back.
+    /// A stop within this time. Its last fifth, but no more than two seconds, is for handing back.
     pub(super) fn within(grace: Duration) -> Self {
         Self { finish: grace.saturating_sub((grace / 5).min(MOST_KEPT)), end: grace.max(LEAST) }
     }

@@ -1,4 +1,4 @@
-//! The ticks of an engine: what time brings, for everyone who uses the store.
+//! The ticks of an engine, by which the store does what is due for all instances.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use super::settings::{Settings, after};
 use super::wait::LOOK_EVERY;
 use crate::unserved::Watch;
 
-/// How long ticks are apart while there is work.
+/// The shortest time between two ticks while there is work.
 const APART: Duration = Duration::from_millis(20);
 
-/// When the store is ticked, and what this instance tells it with that.
+/// When the next tick is sent, and when the instance reports its queues with it.
 pub(super) struct Ticks {
     at: Instant,
     /// When the last tick was.
@@ -39,13 +39,13 @@ impl Ticks {
         self.at
     }
 
-    /// Something is due in the store then.
+    /// Notes when the next job is due in the store.
     pub(super) fn no_later_than(&mut self, moment: Instant) {
         self.at = self.at.min(moment);
     }
 
-    /// Whether it is time for a tick. There is always work under load, and what time brings must not wait for its
-    /// end; but an instance renews before it reclaims, and ticks that follow each other closely leave room for turns.
+    /// Whether it is time for a tick. Under load there is always work, and a tick must not wait until it ends. But the
+    /// instance first renews its own leases, and turns must find room between ticks.
     pub(super) fn is_due(&self, now: Instant, work: bool, renewals: bool) -> bool {
         let apart = self.ticked_at.is_none_or(|ticked| now >= ticked + APART);
         now >= self.at && (!work || (apart && !renewals))
@@ -56,7 +56,7 @@ impl Ticks {
         now >= self.serve_at
     }
 
-    /// Ticks, and tells the store that this instance `serves` these queues, where it is time for that.
+    /// Sends a tick, which also reports the queues that this instance `serves` when it is time for that.
     pub(super) async fn tick(
         &mut self,
         store: &dyn Store,

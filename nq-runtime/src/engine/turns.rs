@@ -1,4 +1,4 @@
-//! The turns of an engine: what it has finished, renews and can take goes to the store in one call.
+//! The turns of an engine: one call commits what it has finished, renews its leases, and leases jobs.
 
 use std::time::Duration;
 
@@ -17,15 +17,15 @@ use super::settings::after;
 use crate::lines::append;
 use crate::link::JobKey;
 
-/// How many renewals a turn takes along however full of writes it is.
+/// How many renewals a turn carries even if it is full of writes.
 const LEAST_RENEWALS: usize = 100;
 /// The pause after the first try that a store does not answer.
 const FIRST_BACKOFF: Duration = Duration::from_millis(20);
 
-/// Those who wait for the answers to a turn, in its order.
+/// The receivers of the answers to a turn, in its order.
 struct Askers {
     starts: Vec<oneshot::Sender<StartAnswer>>,
-    /// With how many bytes each write has.
+    /// Each with the bytes of its write.
     writes: Vec<(usize, Option<oneshot::Sender<Answer>>)>,
 }
 
@@ -39,7 +39,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Makes the next turn of what waits for one.
+    /// Makes the next turn from the writes, renewals and wants that wait.
     fn next_turn(&mut self) -> (Turn, Askers) {
         let writes = self.outbox.batch();
         let bytes = writes.iter().map(|write| write.bytes).sum();
@@ -121,7 +121,7 @@ impl Engine {
             self.available.got(want, got as u32);
         }
         if self.waits.was_offered() && !reply.leases.is_empty() {
-            // This may be what the offer brought, and then the wants were not looked at.
+            // This may be the job of the offer; then the store has not looked at the wants.
             self.available.feed_all();
         }
         for lease in reply.leases {
@@ -137,7 +137,7 @@ impl Engine {
         }
         let Waiting { tx, reply, .. } = write;
         if let Some(reply) = reply {
-            // An attempt that was ended meanwhile does not wait any more.
+            // An attempt that was ended meanwhile does not wait for the answer any more.
             let _ = reply.send(answer);
             return;
         }

@@ -1,4 +1,4 @@
-//! What the engine waits for when it has nothing to do: what attempts and the program tell it, a moment at which
+//! What the engine waits for when it has nothing to do: messages of attempts and of the program, the moment at which
 //! something is due, a hint of the store, and the job that its offer may bring.
 
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use tokio::time::{Instant, sleep_until};
 use super::begin::Door;
 use crate::link::Message;
 
-/// How long an instance waits for a hint before it looks for itself.
+/// How long an instance waits for a hint before it sends a turn anyway.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// How long it leaves a store alone whose hint failed.
+/// How long it waits after a hint has failed before it asks for another.
 const AFTER_ERROR: Duration = Duration::from_millis(100);
 
 /// What the engine has learned from its waits.
@@ -21,32 +21,32 @@ const AFTER_ERROR: Duration = Duration::from_millis(100);
 pub(super) struct Waits {
     /// How many times in a row a hint led to nothing.
     false_hints: u32,
-    /// Whether an offer may have brought a job that is not known yet.
+    /// Whether an offer may have brought a job of which the engine does not know yet.
     offered: bool,
 }
 
 /// Why a wait is over.
 pub(super) enum Woken {
-    /// The engine was told something.
+    /// A message has come.
     Told(Message),
-    /// The store says that there may be jobs, or cannot say.
+    /// The store hints that there may be jobs, or its hint failed.
     Hint(Result<(), StoreError>),
     /// Something is due, or the instance stops.
     Due,
 }
 
 impl Waits {
-    /// A turn is over, which did nothing if it was `idle`.
+    /// A turn is over. It did nothing if it was `idle`.
     pub(super) fn turn(&mut self, idle: bool) {
         self.false_hints = if idle { self.false_hints + 1 } else { 0 };
     }
 
-    /// Whether an offer may have brought what the turn has got. Asked once after each offer.
+    /// Whether the jobs of this turn may come from an offer. True at most once after each offer.
     pub(super) fn was_offered(&mut self) -> bool {
         std::mem::take(&mut self.offered)
     }
 
-    /// Waits. `offer` says of which queues the engine can take jobs; with a `door`, it offers to take one ahead of its
+    /// Waits. `offer` names the queues from which the engine can take jobs. With a `door`, it offers to take one before its
     /// next turn.
     pub(super) async fn wait(
         &mut self,
@@ -72,7 +72,7 @@ impl Waits {
         if offer.queues.is_empty() {
             std::future::pending::<()>().await;
         }
-        // A hint that led to nothing several times may be stuck: it must not make a busy loop.
+        // A hint that has led to nothing several times may be wrong for ever, and must not cause a busy loop.
         if self.false_hints > 2 {
             tokio::time::sleep(Duration::from_millis(u64::from(self.false_hints.min(50)))).await;
         }
@@ -91,7 +91,7 @@ impl Waits {
     }
 }
 
-/// Leaves a store alone for a moment whose hint failed.
+/// Waits a moment after a hint has failed.
 pub(super) async fn after_error() {
     tokio::time::sleep(AFTER_ERROR).await;
 }

@@ -1,4 +1,4 @@
-//! Calling a worker: from functions that make its parameters to one that takes a step.
+//! Calls of workers: makes a function of a step from a worker and the functions that make its parameters.
 #![expect(non_snake_case, reason = "each parameter is named like its type")]
 #![expect(clippy::too_many_arguments, reason = "only expansions call these")]
 

@@ -19,7 +19,7 @@ pub type Need = fn(&Provided) -> Result<(), MissingData>;
 
 /// A worker's handler, as the running program sees it.
 pub struct Handler {
-    /// What the attribute says.
+    /// The worker's definition, from its attribute.
     pub def: &'static WorkerDef,
     /// The typed events that the worker names: a type may stand here twice.
     pub events: &'static [EventDef],

@@ -1,4 +1,4 @@
-//! What `#[event]` says of a type beyond its name: its schema, and how it is read.
+//! The schema of an event's type, and a function that reads a payload as that type.
 
 use nq_core::def::Misfit;
 use nq_core::limits;
@@ -17,7 +17,7 @@ pub fn schema<E: schemars::JsonSchema>() -> schemars::Schema {
 /// Reads a value as an event, to learn whether the worker will be able to.
 pub fn read<E: DeserializeOwned>(value: &Value) -> Result<(), Misfit> {
     let Err(error) = serde_json::from_value::<E>(value.clone()) else { return Ok(()) };
-    // Once more, for the place: only what does not fit is read twice.
+    // A value that does not fit is read a second time, to find the place.
     let pointer = serde_path_to_error::deserialize::<_, E>(value.clone()).err();
     let pointer = pointer.map(|error| pointer_of(error.path())).unwrap_or_default();
     Err(Misfit { pointer, message: limits::display(error) })

@@ -1,4 +1,4 @@
-//! The input of a worker and its other parameters, made from the step at hand.
+//! Makes the input of a worker and its other parameters from a step.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ pub fn extract<W, T: Extract<W>>(step: &Step) -> Result<T, Error> {
     T::extract(step)
 }
 
-/// Asks a parameter what it will need.
+/// Checks that the program provides what a parameter needs.
 pub fn check_provided<W, T: Extract<W>>(provided: &Provided) -> Result<(), MissingData> {
     T::check(provided)
 }
@@ -91,8 +91,8 @@ pub fn joined_untyped<I: DeserializeOwned>(step: &Step) -> Result<I, Error> {
     serde_json::from_value(payloads.into()).map_err(unfit)
 }
 
-/// The events of a join, if they are those that the worker joins, in its order: types of one shape do not tell them
-/// apart.
+/// The events of a join, if their names are those that the worker joins, in its order. The types alone do not show a
+/// mistake, since two of them may have the same shape.
 fn sides(step: &Step) -> Result<&[Arrived], Error> {
     let arrived = step.inputs().iter().map(|arrived| &*arrived.event);
     if arrived.clone().eq(&step.worker().joins) {
@@ -117,7 +117,8 @@ fn make<I>(arrived: &Arrived, arms: &[Arm<I>]) -> Result<I, Error> {
     (arm.make)(arrived.payload.clone()).map_err(|error| unfit(arrived, &error))
 }
 
-/// The payload is not what the type reads: this instance would read the same again, one of another version may not.
+/// The error of a payload that does not fit its type. Another attempt here would fail again; an instance of another
+/// version may not.
 fn unfit(arrived: &Arrived, error: &serde_json::Error) -> Error {
     Error::unfit(format!("the payload of `{}` does not fit its type: {error}", arrived.event))
 }

@@ -1,4 +1,4 @@
-//! The workers of the running program: those that are linked, compared with those that are proven.
+//! The workers of the running program: compares the linked workers with those that rustc has proven.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,12 +8,12 @@ use nq_core::registry::{Registry, WiringError};
 
 use super::erased::Handler;
 
-/// What a `registry!` has proven.
+/// The workers that a `registry!` has proven.
 #[derive(Debug)]
 pub struct Proven {
     /// The crate that it stands in.
     pub name: &'static str,
-    /// Whether it is a library's: what it proves counts where a program includes it.
+    /// Whether it belongs to a library, whose workers count only if a program includes it.
     pub library: bool,
     /// The workers, with those of the libraries that it includes.
     pub workers: &'static [&'static WorkerDef],
@@ -60,7 +60,7 @@ pub(crate) fn wired(handlers: &[&'static Handler]) -> Result<Registry, WiringErr
     Registry::new(defs, events)
 }
 
-/// Where a worker stands: what tells two of them apart.
+/// The place of a worker in the source, by which two workers differ.
 fn place(def: &WorkerDef) -> (&'static str, &'static str, u32) {
     (def.path, def.file, (def.line)())
 }
@@ -69,7 +69,7 @@ fn crate_of(path: &str) -> &str {
     path.split("::").next().unwrap_or(path)
 }
 
-/// Says what differs, and which line mends it.
+/// The message: what differs, and which line fixes it.
 fn compare(linked: &[&'static WorkerDef], registries: &[&Proven]) -> Vec<String> {
     if linked.is_empty() {
         return vec![no_workers(registries)];

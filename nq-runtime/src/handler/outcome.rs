@@ -44,7 +44,7 @@ impl<T: Serialize, E: Failure> Outcome for Result<T, E> {
     note = "implement `std::error::Error` for it, or return `nq::Result<T>`, to which any error converts with `?`"
 )]
 pub trait Failure {
-    /// The error as the engine looks at it.
+    /// The error as an [`Error`].
     fn into_error(self) -> Error;
 }
 

@@ -7,7 +7,7 @@ use nq_core::value::ValueError;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StepError {
-    /// The handler does something else than what an earlier attempt recorded at this place.
+    /// The handler does another operation than the one that an earlier attempt recorded at this place.
     #[error(
         "operation {position} of the step was recorded as `{recorded}`, and is `{now}` now: a handler must do the same \
          operations in the same order on every attempt"
@@ -20,7 +20,7 @@ pub enum StepError {
         /// What the handler did.
         now: String,
     },
-    /// A value passes a limit.
+    /// A value is larger than its limit.
     #[error(
         "{what} has {bytes} bytes of JSON, and the limit is {limit}: keep the data elsewhere and pass its key"
     )]
@@ -136,7 +136,7 @@ pub enum StepError {
 }
 
 impl StepError {
-    /// Whether another attempt must not follow, since it would do again what was done and is not recorded.
+    /// Whether another attempt must not follow, since it would repeat an act that was done and is not recorded.
     pub(crate) fn is_fatal(&self) -> bool {
         matches!(self, Self::InsideRun { .. } | Self::Unrecorded { .. })
     }

@@ -1,5 +1,5 @@
-//! The journal of an attempt: what it has done so far, by position, and what earlier attempts have recorded, which it
-//! recognises.
+//! The journal of an attempt: the operations that it has done so far, by position, and those that earlier attempts have
+//! recorded, which it recognises.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
@@ -16,18 +16,18 @@ use super::error::StepError;
 /// The name under which a move of the read position is recorded.
 pub(crate) const REFRESH: &str = "state.refresh";
 
-/// What an attempt has done so far, by position.
+/// The operations of an attempt so far, by position.
 #[derive(Debug, Default)]
 pub(crate) struct Journal {
     /// How many operations each scope has begun.
     counters: HashMap<String, u32>,
-    /// What earlier attempts have in the timeline, as far as this one has not come to it.
+    /// The operations that earlier attempts have recorded, and that this attempt has not reached yet.
     recorded: HashMap<String, Recorded>,
-    /// What a test says that earlier attempts recorded, by the name of the effect.
+    /// In a test: the effects that count as recorded by earlier attempts, by name.
     given: HashMap<String, VecDeque<Value>>,
     /// What waits for the next commit.
     buffered: Vec<Operation>,
-    /// The step's own changes, in order; with the position in the timeline of those that are there.
+    /// The step's own changes of the state, in order. A change that is in the timeline has its position there.
     pub(crate) overlay: Vec<(Option<u64>, Change)>,
     /// The position in the timeline up to which the state is read.
     pub(crate) read: u64,
@@ -36,10 +36,10 @@ pub(crate) struct Journal {
     bytes: usize,
     /// Set once the attempt is over.
     ended: bool,
-    /// Whether the timeline was told of an operation that came after the end.
+    /// Whether the timeline already says that an operation came after the end.
     late: bool,
-    /// Why no attempt may follow if this one fails: it would do an act again that was done and is not recorded. By
-    /// the position of the act.
+    /// The acts that were done and are not recorded, by position. If this attempt fails, no attempt may follow, since it
+    /// would do them again.
     poison: BTreeMap<String, String>,
 }
 
@@ -101,7 +101,7 @@ impl Journal {
                 EntryType::StepEffect => {
                     if let Ok(StepEffect { name, op, mut result }) = entry.says() {
                         if name == REFRESH {
-                            // What it saw behind itself was lost before it was recorded.
+                            // The record names a later position than its own, so the store was set back in between.
                             let to = result.as_u64().unwrap_or_default();
                             result = to.min(entry.id.n.saturating_sub(1)).into();
                         }
@@ -182,7 +182,7 @@ impl Journal {
         }
     }
 
-    /// What an earlier attempt has recorded and this one has not done: the first of it.
+    /// The first operation that an earlier attempt has recorded and this one has not done.
     fn unreached(&self) -> Option<StepError> {
         let (position, recorded) = self.recorded.iter().min_by_key(|(position, _)| order(position))?;
         Some(StepError::Fewer { position: position.clone(), recorded: recorded.to_string() })
@@ -193,7 +193,7 @@ impl Journal {
         &self.buffered
     }
 
-    /// Takes what waits for a checkpoint, and how many bytes it has.
+    /// Takes the buffered operations for a checkpoint, with their bytes.
     pub(super) fn take_buffered(&mut self) -> (Vec<Operation>, usize) {
         (std::mem::take(&mut self.buffered), std::mem::take(&mut self.bytes))
     }
@@ -208,7 +208,7 @@ impl Journal {
         }
     }
 
-    /// Sees to it that no attempt follows if this one fails, since the act at this position would be done again.
+    /// Notes that no attempt may follow if this one fails, since it would repeat the act at this position.
     pub(super) fn poison(&mut self, position: &str, error: &StepError) {
         self.poison.entry(position.to_owned()).or_insert_with(|| error.to_string());
     }
@@ -228,7 +228,7 @@ impl Journal {
         !std::mem::replace(&mut self.late, true)
     }
 
-    /// Ends the attempt, and gives back what it leaves behind.
+    /// Ends the attempt, and returns what it leaves behind.
     pub(super) fn end(&mut self) -> Left {
         self.ended = true;
         Left {

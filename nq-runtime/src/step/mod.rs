@@ -1,4 +1,4 @@
-//! One attempt of a step: what its handler's parameters are made from, and what it has done so far.
+//! One attempt of a step: its input and ids, from which the handler's parameters are made, and its journal.
 
 mod error;
 mod journal;
@@ -26,7 +26,7 @@ use crate::data::{Data, Provided};
 use crate::folds::StateCache;
 use crate::link::Link;
 
-/// The step at hand, as extractors see it. Cheap to clone.
+/// The step that runs, as extractors see it. Cheap to clone.
 ///
 /// ```
 /// use nq::{Extract, Step};
@@ -82,7 +82,7 @@ impl Step {
         self.inner.provided.get()
     }
 
-    /// What the step starts runs with, and looks at them.
+    /// The client with which the step starts other runs and looks at them.
     pub fn client(&self) -> &Client {
         &self.inner.client
     }
@@ -97,7 +97,7 @@ impl Step {
         &self.inner.attempt
     }
 
-    /// What tells it apart from other steps.
+    /// Its address, by which it differs from other steps.
     pub(crate) fn address(&self) -> StepAddress {
         StepAddress::of(&self.inner)
     }

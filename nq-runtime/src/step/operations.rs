@@ -1,4 +1,4 @@
-//! The operations of a step: each takes its position in the journal when it is called, and is recognised there, buffered
+//! The operations of a step. Each gets a position in the journal when it is called. It is then recognised there, buffered
 //! for the next commit, or written at once.
 
 use std::sync::MutexGuard;
@@ -61,7 +61,7 @@ impl Step {
         self.inner.link.log(&attempt.run, line);
     }
 
-    /// Sees to it that no attempt follows if this one fails.
+    /// Notes that no attempt may follow if this one fails.
     fn poison(&self, position: &str, error: &StepError) {
         self.journal().poison(position, error);
     }
@@ -132,13 +132,13 @@ impl Step {
             Some(Answer::RunEnded { status }) => Err(over(&format!("its run is {status}"))),
             Some(Answer::RunGone) => Err(over("its run is gone")),
             Some(Answer::TooLarge { limit }) => Err(over(&format!("it wrote more than {limit}"))),
-            // The engine sends it again until it is answered.
+            // The engine sends such a write again until it is answered, so no attempt gets this.
             Some(Answer::Later) => Err(over("its run is out of reach")),
             None => Err(over("the instance stops")),
         }
     }
 
-    /// Ends the attempt: nothing that is done through it counts any more. Gives back what it leaves behind.
+    /// Ends the attempt, so that no later operation counts. Returns what it leaves behind.
     pub(crate) fn end(&self) -> Left {
         self.journal().end()
     }

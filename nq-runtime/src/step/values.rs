@@ -31,9 +31,9 @@ impl Step {
     }
 }
 
-/// Refuses a name that is too long to be written beside each operation.
+/// Refuses a name that is too long, since it is written beside each operation.
 pub(crate) fn fits(what: &str, name: &str) -> Result<(), StepError> {
-    /// How much of a name that is too long shows which it is.
+    /// How much of a too long name the error shows.
     const SHOWN: usize = 100;
     let (bytes, limit) = (name.len(), limits::MAX_KEY_BYTES);
     if bytes > limit {

@@ -1,4 +1,4 @@
-//! Wakes those who wait in this process. What they are told is a hint: they look for themselves.
+//! Wakes callers that wait in this process. A wake-up is a hint: the caller then looks for itself.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -8,7 +8,7 @@ use nq_core::id::{QueueName, RunId};
 use nq_core::store::Interest;
 use tokio::sync::Notify;
 
-/// Who waits for what.
+/// The callers that wait, by what they wait for.
 #[derive(Debug, Default)]
 pub struct Hints {
     waiting: Mutex<Waiting>,
@@ -21,8 +21,8 @@ struct Waiting {
     ends: HashMap<RunId, Vec<Arc<Notify>>>,
 }
 
-/// One who waits. Register first, then look whether there is something already, then wait: so nothing that
-/// comes in between is missed.
+/// A caller that waits. It registers first, then looks whether there is something already, then waits. So it misses
+/// nothing that comes in between.
 #[derive(Debug)]
 pub struct Waiter<'a> {
     hints: &'a Hints,
@@ -63,7 +63,7 @@ impl Hints {
         }
     }
 
-    /// Something happened that is not known more exactly: another process wrote.
+    /// Another process wrote something that is not known more exactly.
     pub fn all(&self) {
         let waiting = self.lock();
         waiting.queues.values().for_each(|all| wake(Some(all)));
@@ -71,7 +71,7 @@ impl Hints {
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
-        // The maps are whole between any two statements that change them.
+        // No panic can leave the maps half changed.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

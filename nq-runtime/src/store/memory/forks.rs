@@ -1,4 +1,5 @@
-//! What a rerun makes again from the timeline is what the store kept beside it, whatever the run has done.
+//! Tests that a rerun makes the same jobs, joins and counts from the timeline that the store kept beside it, whatever the
+//! run has done.
 
 use std::collections::BTreeSet;
 
@@ -149,7 +150,7 @@ impl World {
     }
 }
 
-/// The fork has what was kept.
+/// Checks that the fork has the same records as the store.
 fn compare(kept: &Kept, fork: &Fork) {
     let begun: BTreeSet<&StepId> = fork.entries.iter().filter_map(|entry| entry.step.as_ref()).collect();
     let fired: BTreeSet<&Name> = begun.iter().map(|step| step.worker()).collect();

@@ -1,4 +1,4 @@
-//! `memory:`: the store that lives and dies with the process. For tests, and for work that need not survive.
+//! `memory:`: the store that keeps nothing after the end of the process. For tests, and for work that need not survive.
 
 #[cfg(test)]
 mod forks;
@@ -46,7 +46,7 @@ impl MemoryStore {
         Self { maps: Mutex::default(), hints: Hints::default(), clock: Box::new(clock) }
     }
 
-    /// Lets an act have the maps, then tells those who wait what it brought.
+    /// Runs an act on the maps, then wakes the callers that wait for what the act brought.
     fn act<T>(
         &self,
         op: &'static str,
@@ -70,7 +70,7 @@ impl MemoryStore {
         Ok(result)
     }
 
-    /// Lets the maps be looked at. An act that panicked has left them half changed: nothing goes on then.
+    /// Reads the maps. If an act has panicked, they may be half changed, so every call is an error from then on.
     fn look<T>(&self, op: &'static str, look: impl FnOnce(&mut Maps) -> T) -> Result<T, StoreError> {
         let closed = |_| {
             StoreError::new(ErrorKind::Closed, op, "an earlier call panicked and left the store half changed")
@@ -85,7 +85,7 @@ impl MemoryStore {
                 .iter()
                 .filter_map(|queue| maps.queues.get(queue))
                 .any(|queue| !queue.paused && !queue.queued.is_empty()),
-            // There is nothing to wait for in a run that is gone: the caller reads, and learns it.
+            // The run is gone, so there is nothing to wait for: the caller learns this when it reads.
             Interest::Run { run, after } => maps.summary(run).is_none_or(|run| run.last.n > *after),
             Interest::End { run } => maps.summary(run).is_none_or(|run| run.status.is_terminal()),
         }
@@ -134,7 +134,7 @@ impl Store for MemoryStore {
     async fn wait(&self, interest: &Interest, timeout: Duration) -> Result<(), StoreError> {
         let waiter = self.hints.register(interest);
         if !self.look("wait", |maps| Self::ready(maps, interest))? {
-            // Running out of time is an answer like any other.
+            // A timeout is no error of a wait.
             let _ = tokio::time::timeout(timeout, waiter.woken()).await;
         }
         Ok(())

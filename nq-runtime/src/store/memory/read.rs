@@ -25,7 +25,7 @@ impl Page {
         Self { entries: Vec::new(), limit: limit.min(MAX_READ_ENTRIES), bytes: 0 }
     }
 
-    /// Takes these as long as they fit, and at least one, so that a reader always gets on.
+    /// Adds entries as long as they fit, and at least one, so that a reader always makes progress.
     fn fill<'a>(mut self, entries: impl Iterator<Item = &'a Entry>) -> Vec<Entry> {
         for entry in entries {
             self.bytes += bytes(&entry.data);
@@ -133,7 +133,7 @@ impl Maps {
                 && (!query.dead || matches!(job.state, JobState::Dead { .. }))
         };
         let limit = query.page_size();
-        // Whatever narrows it most leads the way.
+        // The narrowest filter decides which index is read.
         if query.run.is_none() && (query.dead || query.queue.is_some()) {
             let keys = match &query.queue {
                 Some(queue) if !query.dead => self.queues.get(queue).map(|queue| &queue.jobs),

@@ -29,13 +29,13 @@ pub(super) struct Maps {
     pub(super) dead: BTreeSet<(RunId, StepId)>,
     /// The runs that have ended and still have unfinished jobs.
     pub(super) ending: BTreeSet<RunId>,
-    /// Until when somebody takes jobs from a queue, as far as they have said.
+    /// Until when each queue counts as served, by the reports of instances.
     pub(super) served: BTreeMap<QueueName, u64>,
     pub(super) lanes: HashMap<InstanceId, LaneRecord>,
     pub(super) tick: TickRecord,
-    /// Counts what needs an order: starts, and places in queues.
+    /// Counts starts and places in queues, which need an order.
     sequence: u64,
-    /// What those who wait are to be told when the act is over.
+    /// The wake-ups to send when the act is over.
     pub(super) news: News,
 }
 
@@ -162,7 +162,7 @@ impl Maps {
         self.news.runs.insert(id.clone());
     }
 
-    /// Drops unfinished jobs of a run that has ended; how many.
+    /// Drops unfinished jobs of a run that has ended. Returns how many.
     pub(super) fn drop_some(&mut self, id: &RunId, max: usize) -> usize {
         let Some(run) = self.runs.get_mut(id) else { return 0 };
         let unfinished = run.jobs.values().filter(|job| !matches!(job.record.state, JobState::Dead { .. }));
@@ -208,7 +208,7 @@ impl Maps {
         }
     }
 
-    /// What a run has, made if an act that starts it asks for the first time.
+    /// The maps of a run; they are made when an act that starts the run asks for the first time.
     fn maps(&mut self, run: &RunId) -> &mut RunMaps {
         self.runs.entry(run.clone()).or_default()
     }
@@ -371,7 +371,7 @@ impl Records for Maps {
     ) -> Result<(), Infallible> {
         let key = (worker.clone(), side, by.to_owned());
         let waiting = self.maps(run).joins.entry(key).or_default();
-        // What has waited under another name of the join may be older.
+        // An event that has waited under another name of the join may be older.
         let place = waiting.partition_point(|before| before.id < input.id);
         waiting.insert(place, input.clone());
         Ok(())

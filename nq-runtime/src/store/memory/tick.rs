@@ -1,4 +1,4 @@
-//! What time brings: delayed jobs that are due, leases that ran out, runs past their retention.
+//! Ticks: delayed jobs that are due, expired leases, and runs past their retention.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -13,9 +13,9 @@ use nq_core::store::{Tick, Ticked};
 
 use super::records::Maps;
 
-/// How many jobs of runs that have ended a tick drops: everyone waits for it.
+/// How many jobs of ended runs a tick drops. All other calls wait meanwhile, so it is bounded.
 const MAX_DROPPED: usize = 1_000;
-/// After how long without a turn the lane of an instance is forgotten that died without leaving.
+/// How long after its last turn the lane of an instance is forgotten that died without leaving.
 const KEEP_LANE_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
 
 impl Maps {
@@ -74,7 +74,7 @@ impl Maps {
         }
         ticked.next_due =
             self.delayed.first().map(|(due_ms, ..)| Duration::from_millis(due_ms.saturating_sub(now_ms)));
-        // A machine that slept gives its instances a lease's time to take a turn.
+        // After a sleep of the machine, its instances get the time of a lease to send a turn.
         if now_ms >= self.tick.spared_until_ms {
             let forgotten_ms = now_ms.saturating_sub(KEEP_LANE_MS);
             self.lanes.retain(|_, lane| lane.at_ms >= forgotten_ms);
@@ -82,7 +82,7 @@ impl Maps {
         Ok(ticked)
     }
 
-    /// Goes on dropping the jobs of runs that have ended with very many.
+    /// Drops more jobs of runs that have ended with very many.
     fn drop_rest(&mut self, ticked: &mut Ticked) {
         let mut left = MAX_DROPPED;
         while let Some(run) = self.ending.first().filter(|_| left > 0).cloned() {
@@ -91,7 +91,8 @@ impl Maps {
         ticked.more |= !self.ending.is_empty();
     }
 
-    /// The clock has gone back since some runs ended: they would be kept until it comes to where it was.
+    /// Repairs the end of runs that ended before the clock went back. They would be kept until the clock comes to that
+    /// time again.
     fn right_ends(&mut self, now_ms: u64, ticked: &mut Ticked) {
         let ahead = |runs: &BTreeSet<(u64, RunId)>| {
             let ahead = runs.iter().rev().take_while(|(ended_ms, _)| *ended_ms > now_ms);

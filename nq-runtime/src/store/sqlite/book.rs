@@ -1,4 +1,4 @@
-//! The writer's view of the file: what it remembers over what is there, and how the one becomes the other.
+//! The writer's view of the file: its cache of records over the rows of the file.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -76,7 +76,7 @@ impl<'c> Book<'c> {
     fn next_run(&mut self) -> Result<i64, Failure> {
         let key = match self.cache.next_run {
             Some(key) => key,
-            // The rows of a removed run may still be there: its key is not free.
+            // The rows of a removed run may still be there, so its key is not free.
             None => self
                 .db
                 .first(

@@ -1,4 +1,4 @@
-//! What the writer remembers of the file, and what it has not written to it yet.
+//! The writer's cache: records of the file, and changes that are not written yet.
 //!
 //! Within a batch a record is written once, however often it changes: a job that a commit enqueues and the
 //! same turn leases becomes one row, and one that came and went becomes none. Between batches what is here
@@ -185,7 +185,7 @@ impl Cache {
         }
     }
 
-    /// Another process has written: forgets what it may have changed. Keys stay what they are.
+    /// Another process has written: forgets everything that it may have changed. Keys never change, so they stay.
     pub(super) fn forget(&mut self) {
         let (flows, specs) = (std::mem::take(&mut self.flows), std::mem::take(&mut self.specs));
         *self = Self { flows, specs, ..Self::default() };

@@ -1,4 +1,4 @@
-//! What is done with rows that cannot be read: they harm the run that they belong to, and nothing else.
+//! Rows that cannot be read harm the run that they belong to, and nothing else.
 
 use nq_core::id::{RunId, StepId};
 use nq_core::ledger::{self, Damage};
@@ -60,7 +60,7 @@ impl Book<'_> {
     /// Ends the runs of jobs that this batch has found and cannot name.
     pub(super) fn end_nameless(&mut self, now_ms: u64) -> Result<(), Failure> {
         for (run, error) in std::mem::take(&mut self.nameless) {
-            // Where not even its end can be written, the log has been told.
+            // If not even the end of the run can be written, that was logged.
             if !self.damaged.get(&run).is_some_and(|damage| damage.beyond_repair) {
                 ledger::fail(self, &run, &error, now_ms)?;
             }

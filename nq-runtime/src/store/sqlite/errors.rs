@@ -1,4 +1,4 @@
-//! What SQLite says, as what a caller can do about it.
+//! Turns the errors of SQLite into the errors of a store, by what a caller can do about them.
 
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
@@ -42,7 +42,7 @@ pub(super) enum Reach {
     Act,
     /// Everything that was to be committed with it; a later attempt may succeed.
     Batch,
-    /// The store: what is on the disk is not known any more, so nothing may be built on it.
+    /// The whole store: nobody knows any more what is on the disk, so it must not be used.
     Store,
 }
 
@@ -150,7 +150,7 @@ impl Failure {
                 );
                 StoreError::new(ErrorKind::Closed, op, message)
             }
-            // While a store is open, its files were there a moment ago.
+            // The store has opened its files, so a missing file was removed since.
             Self::Sql(error) if code(&error) == Some(ErrorCode::CannotOpen) && op != "open" => {
                 StoreError::new(ErrorKind::Unavailable, op, TOO_MANY_FILES).with_source(error)
             }

@@ -1,4 +1,4 @@
-//! Whether the files that this store has open are still those that others find under their names.
+//! Checks that the files which this store has open are still those that others find under their names.
 //!
 //! A file that was removed, renamed or replaced can be written for as long as it is open, and everything that
 //! is written then is gone when it is closed. A store therefore looks at the names after each transaction,
@@ -81,7 +81,7 @@ impl Known {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 Err(Failure::gone(&self.path, "was removed or renamed"))
             }
-            // Whoever may not look does not know that it is gone.
+            // Without the right to look, nobody can say that the file is gone.
             Err(_) => Ok(0),
         }
     }

@@ -1,4 +1,4 @@
-//! How what the writer remembers goes into the file: each record once, whatever happened to it since.
+//! Writes the changes in the writer's cache to the file: each record once, however often it changed.
 
 use nq_core::id::StepId;
 use nq_core::record::{JobRecord, JobState, RunRecord};

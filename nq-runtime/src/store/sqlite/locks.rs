@@ -1,4 +1,4 @@
-//! The file locks beside the database: whose turn it is to write, and who lives.
+//! The file locks beside the database: whose turn it is to write, and which processes are alive.
 //!
 //! Locks belong to open files, so the operating system gives them back when a process ends, however it
 //! ends, and keeps them while a process is only stopped. Whoever waits for a lock therefore goes past a
@@ -15,8 +15,8 @@ use std::time::Duration;
 const PATIENCE_BEHIND_NEXT: Duration = Duration::from_millis(500);
 /// How long a store waits for whoever writes, before it goes past and asks SQLite itself.
 const PATIENCE_BEHIND_WRITER: Duration = Duration::from_secs(1);
-/// How long it waits at most once it has waited in vain. Longer than a nap, so that whoever is next and does live
-/// comes first.
+/// How long a store waits at most after it has waited in vain once. This is longer than a nap, so that a living store
+/// which is next comes first.
 const PATIENCE_LOST: Duration = Duration::from_millis(10);
 /// How long a store that waits sleeps at least between two looks at a lock. A transaction takes many times as long.
 const SHORTEST_NAP: Duration = Duration::from_micros(50);

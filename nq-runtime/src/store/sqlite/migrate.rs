@@ -1,10 +1,10 @@
-//! What makes a file of an older format one of this.
+//! Brings a file of an older format to this one.
 
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::schema::FORMAT;
 
-/// What leads from each format to the next: the first from format 1 to format 2.
+/// The statements that lead from each format to the next: the first from format 1 to format 2.
 const STEPS: [&str; FORMAT as usize - 1] =
     ["ALTER TABLE runs ADD COLUMN more TEXT; ALTER TABLE jobs ADD COLUMN more TEXT;
      ALTER TABLE gathers ADD COLUMN more TEXT"];

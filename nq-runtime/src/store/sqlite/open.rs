@@ -1,4 +1,4 @@
-//! Opening the file: is it nq's, may this process have it, and is it set up as it must be.
+//! Opens the file: checks that it is nq's and that this process may open it, and sets up its connections.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -62,8 +62,8 @@ pub(super) fn system(path: &Path, what: &str, cause: io::Error) -> StoreError {
     error(kind, path, message).with_source(cause)
 }
 
-/// Opens all that the thread which writes works with. On a disk that is full to the last byte, what is kept for a
-/// checkpoint is given up for it.
+/// Opens everything that the writing thread needs. If the disk is full to the last byte, it gives up the room that is kept
+/// for a checkpoint.
 pub(super) fn all(setup: &Setup, shared: &Shared) -> Result<(PathBuf, Locks, Connection), StoreError> {
     let path = find(&setup.options.path)?;
     let open = || {
@@ -132,14 +132,14 @@ pub(super) fn find(path: &Path) -> Result<PathBuf, StoreError> {
     Ok(path)
 }
 
-/// Looks whether the file is nq's, so that one that is not is left alone, and nothing put beside it.
+/// Checks that the file is nq's. A file that is not is left alone, and nothing is put beside it.
 ///
 /// It is SQLite that looks: a file that this process opened by itself would, when it is closed, take away
 /// the locks that SQLite holds on it for another store of this process.
 pub(super) fn inspect(path: &Path) -> Result<(), StoreError> {
     let has_log = beside(path, "-wal").exists();
     let conn = connect(path)?;
-    // A log that is there is someone's: closing the last connection would bring it into the file.
+    // An existing log belongs to another program: to close the last connection would bring it into the file.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, has_log)
         .map_err(|error| cannot(path, error))?;
     is_new(Db(&conn), path).map(drop)
@@ -270,6 +270,6 @@ fn log_ahead(conn: &Connection, log_bytes: u64) -> rusqlite::Result<()> {
         "PRAGMA synchronous = full; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = {}",
         2 * log_bytes
     ))?;
-    // Only with the first read are the files of the log there.
+    // SQLite makes the files of the log with the first read.
     conn.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
 }

@@ -54,7 +54,7 @@ impl Readers {
         let shared = self.shared.clone();
         let task: Look = Box::new(move |conn| {
             let looked = conn.and_then(|conn| at_one_moment(conn, look));
-            // What was read from a file that is gone is not what others see.
+            // The file may have been removed, and then others do not see what was read.
             let there = shared.files.get().map_or(Ok(()), Files::check_database);
             let looked = there.and(looked).map_err(|failure| {
                 let ends = failure.reach() == Reach::Store;

@@ -52,7 +52,7 @@ impl Reserve {
         })
         .try_for_each(|next| file.write_all(&noise[..next]));
         if grown.is_err() {
-            // What did fit is of use to the log.
+            // The part that did fit still keeps room for the log.
             file.set_len(length)?;
         }
         grown
@@ -61,14 +61,14 @@ impl Reserve {
     /// Gives back what is kept beyond this, after a transaction that was larger than others are.
     pub(super) fn shrink(&self, longest: u64) {
         if fs::metadata(&self.path).is_ok_and(|file| file.len() > longest) {
-            // It is of no use to know that it stays long.
+            // If this fails, the file only stays longer than it need be.
             let _ = open(&self.path).and_then(|file| file.set_len(longest));
         }
     }
 
     /// Gives the room back to the disk.
     pub(super) fn give_up(&self) {
-        // It is of no use to know that it was not there.
+        // If this fails, the file was not there.
         let _ = fs::remove_file(&self.path);
     }
 

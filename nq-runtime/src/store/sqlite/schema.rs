@@ -1,4 +1,4 @@
-//! The tables, and what tells a database of nq from another.
+//! The tables, and the marks by which a database of nq is recognised.
 
 use nq_core::record::JobState;
 use nq_core::status::RunStatus;

@@ -16,7 +16,7 @@ pub(super) type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     pub(super) hints: Hints,
-    /// Why nothing goes on, once that is so.
+    /// Why the store has ended, if it has.
     ended: OnceLock<StoreError>,
     /// How many wait for something that another process may bring.
     pub(super) waiting: AtomicUsize,
@@ -27,7 +27,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Nothing goes on from here, because of this.
+    /// Ends the store, because of this.
     pub(super) fn end(&self, why: StoreError) {
         let _ = self.ended.set(why);
         self.hints.all();

@@ -1,4 +1,4 @@
-//! What time brings: jobs that are due, leases that ran out, instances that died, runs past their retention.
+//! Ticks: jobs that are due, expired leases, dead instances, and runs past their retention.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -220,7 +220,7 @@ impl Book<'_> {
         Ok(dropped)
     }
 
-    /// Goes on dropping the jobs of runs that have ended with very many.
+    /// Drops more jobs of runs that have ended with very many.
     fn drop_rest(&mut self, ticked: &mut Ticked) -> Result<(), Failure> {
         self.flush()?;
         let mut left = MAX_DROPPED;
@@ -246,7 +246,8 @@ impl Book<'_> {
         }
     }
 
-    /// The clock has gone back since some runs ended: they would be kept until it comes to where it was.
+    /// Repairs the end of runs that ended before the clock went back. They would be kept until the clock comes to that
+    /// time again.
     fn right_ends(&mut self, ticked: &mut Ticked, now_ms: u64) -> Result<(), Failure> {
         for status in ["status = 1", "status IN (2, 3, 4)"] {
             let sql = format!(

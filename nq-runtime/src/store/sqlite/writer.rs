@@ -131,7 +131,7 @@ impl<'c> Writer<'c> {
             self.book.damaged.clear();
             self.settle();
             if left > 0 {
-                // What a process that was killed has left in the write-ahead log may be long.
+                // A killed process may have left a long write-ahead log.
                 return self.log.bound(self.locks);
             }
         }
@@ -212,7 +212,7 @@ impl<'c> Writer<'c> {
         match done {
             Ok(()) => {
                 self.book.damaged.clear();
-                // Hints first: whoever is answered and then waits is not woken by what it has just done.
+                // The hints are sent first, so that a caller which waits after its answer is not woken by its own call.
                 self.settle();
                 batch.into_iter().for_each(Task::answer);
             }
