@@ -14,11 +14,11 @@ async fn welcome(user: SignedUp, ctx: Ctx<welcome>, mailer: Data<Mailer>) -> nq:
     let mail = Mail {
         to: user.address,
         subject: format!("Welcome, {}", user.name),
-        // The server knows a message by its id. A crash after the message was taken and before that was
+        // The server knows a message by its id. A crash after the server took the message and before this was
         // recorded sends it again under the same id, and the server drops the second.
         message_id: format!("<{}@shop.example>", ctx.idempotency_key()),
     };
-    // What a later attempt needs of the act is small, and serialisable: here the line that the server said.
+    // The act returns what a later attempt needs, which is small and serialisable: here the answer of the server.
     let answer = ctx.run("send the mail", || mailer.send(&mail)).await?;
     Ok(answer)
 }
@@ -50,7 +50,7 @@ struct Mailer {
 
 impl Mailer {
     async fn send(&self, mail: &Mail) -> Result<String, std::io::Error> {
-        // The way there and back.
+        // A request to it takes some time.
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         let mut taken = self.taken.lock().map_err(|_| std::io::Error::other("the mail server is away"))?;
         let new = taken.insert(mail.message_id.clone());

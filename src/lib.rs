@@ -34,6 +34,13 @@ pub use nq_runtime::unserved::Unserved;
 pub use serde_json::Value as Json;
 
 /// `Ok` with nq's error, for closures whose error type rustc cannot infer.
+///
+/// ```
+/// # async fn example<W: nq::Worker>(ctx: nq::Ctx<W>) -> nq::Result<()> {
+/// let day: u32 = ctx.run("read the clock", async || nq::Ok(17)).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[expect(non_snake_case, reason = "it stands for the variant")]
 pub fn Ok<T>(value: T) -> Result<T> {
     Result::Ok(value)

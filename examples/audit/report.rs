@@ -86,10 +86,10 @@ pub(crate) fn duplicates(packages: &[Locked]) -> Vec<Duplicate> {
 const COLUMNS: [&str; 8] =
     ["package", "version", "from", "licence", "lines", "unsafe", "build.rs", "proc macro"];
 
-/// Which of them hold numbers.
+/// The positions of the columns with numbers.
 const NUMBERS: [usize; 2] = [4, 5];
 
-/// The longest that a cell is in the terminal, in characters.
+/// The longest cell in the terminal, in characters.
 const MAX_CELL: usize = 24;
 
 fn cells(package: &Inspected) -> [String; COLUMNS.len()] {
@@ -245,7 +245,7 @@ impl Report {
     }
 }
 
-/// Keeps text from ending a cell of a Markdown table.
+/// Escapes text for a cell of a Markdown table.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('|', "\\|").replace('<', "&lt;")
 }

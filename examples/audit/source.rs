@@ -81,7 +81,7 @@ fn in_project(project: &Path, package: &str) -> Option<PathBuf> {
     found.path().parent().map(Path::to_owned)
 }
 
-/// Whether a directory holds no source of a package: what cargo builds, and what is hidden.
+/// Whether a directory is skipped in the search: build output of cargo, or hidden.
 pub(crate) fn is_aside(name: &OsStr) -> bool {
     name == "target" || name.as_encoded_bytes().starts_with(b".")
 }

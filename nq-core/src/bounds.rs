@@ -11,7 +11,7 @@ use crate::def::{Event, EventDef, WorkerDef};
     note = "make it one: put `#[nq::worker]` above the function"
 )]
 pub trait Worker: Sized + Send + Sync + 'static {
-    /// What its attribute says.
+    /// The worker's definition, from its attribute.
     const DEF: &'static WorkerDef;
 }
 
@@ -92,7 +92,7 @@ impl<T: serde::Serialize + serde::de::DeserializeOwned + schemars::JsonSchema> P
 #[doc(hidden)]
 pub const fn is_part<T: Part>() {}
 
-/// The worker itself, for parameters that belong to one worker.
+/// Implemented for the worker `W` itself only, so that a worker can have no other worker's `Ctx`.
 #[diagnostic::on_unimplemented(
     message = "worker `{W}` takes the context of another worker, `{Self}`",
     label = "another worker's context",

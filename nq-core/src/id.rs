@@ -178,6 +178,10 @@ impl RunId {
 
 impl QueueName {
     /// The queue of a worker in a flow. Both names are at most 100 bytes, which the registry checks.
+    ///
+    /// ```
+    /// assert_eq!(nq_core::id::QueueName::of("order", "charge").as_str(), "order/charge");
+    /// ```
     pub fn of(flow: &str, worker: &str) -> Self {
         Self(format!("{flow}/{worker}").into())
     }
@@ -253,17 +257,25 @@ pub struct StepId {
 }
 
 impl StepId {
-    /// The step that `cause` makes of `worker`.
+    /// The step of this worker that this entry causes.
+    ///
+    /// ```
+    /// use nq_core::id::{EntryId, Name, StepId};
+    ///
+    /// let step = StepId::new(Name::new("charge").unwrap(), EntryId { ms: 1700, n: 4 });
+    /// assert_eq!(step.to_string(), "charge@1700-4");
+    /// assert_eq!((step.worker().as_str(), step.cause().n), ("charge", 4));
+    /// ```
     pub fn new(worker: Name, cause: EntryId) -> Self {
         Self { worker, cause }
     }
 
-    /// The worker that it runs.
+    /// The worker that it runs. See [`new`](Self::new) for an example.
     pub fn worker(&self) -> &Name {
         &self.worker
     }
 
-    /// The entry that caused it.
+    /// The entry that caused it. See [`new`](Self::new) for an example.
     pub fn cause(&self) -> EntryId {
         self.cause
     }

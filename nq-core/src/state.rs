@@ -61,7 +61,18 @@ impl State {
         Some(Self { map: state, at: as_of })
     }
 
-    /// The state after all of these, which are all entries of a run up to some position.
+    /// The state after these entries, which are all entries of a run up to some position.
+    ///
+    /// ```
+    /// use nq_core::entry::{Entry, EntryType};
+    /// use nq_core::id::EntryId;
+    /// use nq_core::state::State;
+    ///
+    /// let data = serde_json::json!({ "key": "receipt", "value": "r-17", "op": "0" });
+    /// let id = EntryId { ms: 9, n: 2 };
+    /// let set = Entry { id, kind: EntryType::StateSet, step: None, attempt: None, data };
+    /// assert_eq!(State::of([&set]).map["receipt"], "r-17");
+    /// ```
     pub fn of<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Self {
         let mut state = Self::default();
         entries.into_iter().for_each(|entry| state.fold(entry));

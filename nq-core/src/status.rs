@@ -30,7 +30,7 @@ impl RunStatus {
     /// Every status.
     pub const ALL: [Self; 5] = [Self::Running, Self::Completed, Self::Failed, Self::Cancelled, Self::Stalled];
 
-    /// The name of it.
+    /// Its name. See [`parse`](Self::parse) for an example.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -41,17 +41,33 @@ impl RunStatus {
         }
     }
 
-    /// Whether nothing but log lines can follow.
+    /// Whether nothing but log lines can follow. See [`parse`](Self::parse) for an example.
     pub fn is_terminal(self) -> bool {
         self != Self::Running
     }
 
-    /// The status of this name.
+    /// The status with this name.
+    ///
+    /// ```
+    /// use nq_core::status::RunStatus;
+    ///
+    /// let status = RunStatus::parse("failed").unwrap();
+    /// assert!(status.is_terminal());
+    /// assert_eq!(status.as_str(), "failed");
+    /// ```
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
 
-    /// The status that an entry of this type brings a run to.
+    /// The status of a run after an entry of this type; none if the type does not change it.
+    ///
+    /// ```
+    /// use nq_core::entry::EntryType;
+    /// use nq_core::status::RunStatus;
+    ///
+    /// assert_eq!(RunStatus::after(&EntryType::FlowStalled), Some(RunStatus::Stalled));
+    /// assert_eq!(RunStatus::after(&EntryType::StepFailed), None);
+    /// ```
     pub fn after(kind: &EntryType) -> Option<Self> {
         match kind {
             EntryType::FlowStarted => Some(Self::Running),
@@ -115,7 +131,7 @@ pub struct RunView {
 }
 
 impl RunView {
-    /// Applies the next entry. An entry that makes no sense here changes nothing.
+    /// Applies the next entry. An entry that makes no sense here changes nothing. See [`of`](Self::of) for an example.
     pub fn fold(&mut self, entry: &Entry) {
         if let Some(status) = RunStatus::after(&entry.kind) {
             self.status = Some(status);
@@ -149,7 +165,20 @@ impl RunView {
         step.ended = matches!(status, StepStatus::Completed | StepStatus::Failed).then_some(entry.id);
     }
 
-    /// The view after all of these.
+    /// The view after all of these entries.
+    ///
+    /// ```
+    /// use nq_core::entry::{Entry, EntryType};
+    /// use nq_core::id::EntryId;
+    /// use nq_core::status::{RunStatus, RunView};
+    ///
+    /// let id = EntryId { ms: 9, n: 1 };
+    /// let began = Entry { id, kind: EntryType::FlowStarted, step: None, attempt: None, data: serde_json::json!({}) };
+    /// let mut view = RunView::of([&began]);
+    /// assert_eq!(view.status, Some(RunStatus::Running));
+    /// view.fold(&Entry { id: id.next(12), kind: EntryType::FlowCancelled, ..began });
+    /// assert_eq!(view.status, Some(RunStatus::Cancelled));
+    /// ```
     pub fn of<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Self {
         let mut view = Self::default();
         entries.into_iter().for_each(|entry| view.fold(entry));

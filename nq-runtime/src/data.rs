@@ -108,7 +108,8 @@ impl Provided {
         self.inserted += 1;
     }
 
-    /// The value of this type: the last one that was provided, by itself or in an `Arc`.
+    /// The value of this type: the last one that was provided, by itself or in an `Arc`. See [`insert`](Self::insert) for an
+    /// example.
     pub fn get<T: ?Sized + Send + Sync + 'static>(&self) -> Option<Data<T>> {
         let plain = self.values.get(&TypeId::of::<T>());
         let plain = plain.and_then(|(at, value)| Some((at, value.downcast_ref::<Arc<T>>()?)));
@@ -118,7 +119,7 @@ impl Provided {
         Some(Data(value.clone()))
     }
 
-    /// The value of this type, or the error that names it.
+    /// The value of this type, or an error that names the type. See [`insert`](Self::insert) for an example.
     pub fn require<T: ?Sized + Send + Sync + 'static>(&self) -> Result<Data<T>, MissingData> {
         self.get().ok_or(MissingData { type_name: type_name::<T>() })
     }

@@ -27,7 +27,8 @@ async fn server(options: &str) -> Subject {
     subject.damage(damage(&server)).keep(server)
 }
 
-/// Writes a timeline, and the tickets that copy its data, anew with other data in one entry: a stream takes no change.
+/// Replaces the data of one entry, in the timeline and in the tickets that copy it. An entry of a stream cannot be
+/// changed, so the whole stream is written anew.
 const OVERWRITE: &str = r"
 local function again(key, change)
   local entries = redis.call('XRANGE', key, '-', '+')
@@ -53,7 +54,7 @@ end
 return 'damaged'
 ";
 
-/// Overwrites what a server holds, as nobody but a damaged memory does.
+/// Overwrites data of a server, as if its memory were damaged.
 fn damage(server: &Arc<RedisServer>) -> impl Fn(Stored) + Send + Sync + use<> {
     let server = server.clone();
     move |what| match what {
@@ -80,7 +81,7 @@ async fn by_test_clock() -> Subject {
     Subject::with_clock(Arc::new(store), clock).damage(damage(&server)).keep(server)
 }
 
-/// Every case, on namespaces of one cluster: a cluster for each would take most of the time.
+/// Runs every case on one cluster, in a namespace of its own: to start a cluster for each would take too long.
 #[tokio::test(flavor = "multi_thread")]
 async fn three_node_cluster() {
     let cluster = RedisCluster::start();

@@ -82,7 +82,7 @@ impl Subject {
         Self { clock: Some(clock), ..Self::real(store) }
     }
 
-    /// The store keeps what it has: this opens it again, after the one before was dropped.
+    /// For a store that keeps its data: `open` opens it again after it was dropped.
     #[must_use]
     pub fn reopen<F>(mut self, mut open: impl FnMut() -> F + Send + 'static) -> Self
     where
@@ -92,7 +92,7 @@ impl Subject {
         self
     }
 
-    /// What the store keeps can be damaged: this overwrites it where it is stored.
+    /// For a store whose data a test can damage: `damage` overwrites them where they are stored.
     #[must_use]
     pub fn damage(mut self, damage: impl Fn(Stored) + Send + Sync + 'static) -> Self {
         self.damage = Some(Box::new(damage));

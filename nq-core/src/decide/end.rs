@@ -56,7 +56,8 @@ pub struct Left {
     pub snapshot: Option<NewEntry>,
     /// The first operation that an earlier attempt has recorded and this one has not done.
     pub unreached: Option<String>,
-    /// Why no attempt may follow if this one fails: it would do an act again that was done and is not recorded.
+    /// An act was done and is not recorded: if this attempt fails, no other may follow, which would do the act again. The
+    /// text says which act.
     pub poison: Option<String>,
 }
 

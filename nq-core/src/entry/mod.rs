@@ -26,7 +26,7 @@ macro_rules! entry_types {
             /// Every type that this version knows.
             pub const KNOWN: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// The name in the timeline.
+            /// The name in the timeline. See [`parse`](Self::parse) for an example.
             pub fn as_str(&self) -> &str {
                 match self {
                     $(Self::$variant => $text,)*
@@ -34,7 +34,15 @@ macro_rules! entry_types {
                 }
             }
 
-            /// The type of this name. Also takes the names that earlier designs used.
+            /// The type with this name, or with a name that earlier designs used.
+            ///
+            /// ```
+            /// use nq_core::entry::EntryType;
+            ///
+            /// assert_eq!(EntryType::parse("flow.failed"), EntryType::FlowFailed);
+            /// assert_eq!(EntryType::FlowFailed.as_str(), "flow.failed");
+            /// assert_eq!(EntryType::parse("from.the.future").as_str(), "from.the.future");
+            /// ```
             pub fn parse(text: &str) -> Self {
                 match text {
                     $($text => Self::$variant,)*
@@ -114,16 +122,23 @@ entry_types! {
 
 impl EntryType {
     /// Whether it ends a run: only log lines follow.
+    ///
+    /// ```
+    /// use nq_core::entry::EntryType;
+    ///
+    /// assert!(EntryType::FlowCancelled.is_terminal());
+    /// assert!(EntryType::StateSet.is_state() && EntryType::LogWarn.is_log());
+    /// ```
     pub fn is_terminal(&self) -> bool {
         matches!(self, Self::FlowCompleted | Self::FlowFailed | Self::FlowCancelled | Self::FlowStalled)
     }
 
-    /// Whether it changes the state.
+    /// Whether it changes the state. See [`is_terminal`](Self::is_terminal) for an example.
     pub fn is_state(&self) -> bool {
         matches!(self, Self::StateSet | Self::StateDelete | Self::StateBatch | Self::StateSnapshot)
     }
 
-    /// Whether it is a log line, which may follow the end of a run.
+    /// Whether it is a log line, which may follow the end of a run. See [`is_terminal`](Self::is_terminal) for an example.
     pub fn is_log(&self) -> bool {
         matches!(self, Self::LogDebug | Self::LogInfo | Self::LogWarn | Self::LogError)
     }
@@ -164,6 +179,17 @@ pub struct Entry {
 
 impl Entry {
     /// The entry as readers see it: `{ id, ts, type, runId, flowName, stepName?, stepId?, attempt?, data? }`.
+    ///
+    /// ```
+    /// use nq_core::entry::{Entry, EntryType};
+    /// use nq_core::id::{EntryId, RunId};
+    ///
+    /// let data = serde_json::json!({ "reason": "withdrawn" });
+    /// let id = EntryId { ms: 9, n: 4 };
+    /// let entry = Entry { id, kind: EntryType::FlowCancelled, step: None, attempt: None, data };
+    /// let json = entry.to_json(&RunId::new("order-7").unwrap(), "order");
+    /// assert_eq!((&json["id"], &json["runId"]), (&"9-4".into(), &"order-7".into()));
+    /// ```
     pub fn to_json(&self, run: &RunId, flow: &str) -> Value {
         let mut map = self.fields();
         map.insert("runId".into(), run.as_str().into());

@@ -133,7 +133,8 @@ impl Flow {
         Ok(Self { name, steps, routes, gathers, former })
     }
 
-    /// The workers that a run can begin with.
+    /// The workers with which a run can begin. See
+    /// [`RegistryDocument::registry`](crate::export::RegistryDocument::registry) for an example.
     pub fn entries(&self) -> impl Iterator<Item = &FlowStep> {
         self.steps.values().filter(|step| step.worker.is_entry())
     }

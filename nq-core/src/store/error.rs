@@ -157,17 +157,25 @@ impl StoreError {
         self
     }
 
-    /// What a caller can do about it.
+    /// The kind of the failure, which says what a caller can do.
+    ///
+    /// ```
+    /// use nq_core::store::{ErrorKind, StoreError};
+    ///
+    /// let error = StoreError::new(ErrorKind::NotFound, "read", "there is no such run").with_key("order-7");
+    /// assert_eq!((error.kind(), error.op(), error.key()), (ErrorKind::NotFound, "read", Some("order-7")));
+    /// assert!(!error.is_retryable());
+    /// ```
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The verb that failed: `turn`, `start`, `open` …
+    /// The verb that failed: `turn`, `start`, `open` … See [`kind`](Self::kind) for an example.
     pub fn op(&self) -> &'static str {
         self.op
     }
 
-    /// The run, queue or path that it is about.
+    /// The run, queue or path that it is about. See [`kind`](Self::kind) for an example.
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()
     }
@@ -187,7 +195,8 @@ impl StoreError {
         self.unsent
     }
 
-    /// Whether the same call may succeed later. What it asked for may have happened already.
+    /// Whether the same call may succeed later. The call may have happened already. See [`kind`](Self::kind) for an
+    /// example.
     pub fn is_retryable(&self) -> bool {
         self.kind == ErrorKind::Unavailable
     }

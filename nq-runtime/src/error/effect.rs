@@ -54,12 +54,13 @@ impl EffectError {
         Self { effect: limits::cut_to(effect, MAX_KEY_BYTES), cause: Cause::Refused(error) }
     }
 
-    /// The name of the effect.
+    /// The name of the effect. See [`refusal`](Self::refusal) for an example.
     pub fn effect(&self) -> &str {
         &self.effect
     }
 
-    /// Whether the closure returned the error, rather than nq.
+    /// Whether the closure returned the error, rather than nq. Then [`refusal`](Self::refusal) is none; see there for an
+    /// example.
     pub fn is_from_act(&self) -> bool {
         matches!(self.cause, Cause::Act(_))
     }
@@ -82,6 +83,12 @@ impl EffectError {
     }
 
     /// The error of the closure, or the [`StepError`] of nq.
+    ///
+    /// ```
+    /// fn is_busy(error: nq::EffectError) -> bool {
+    ///     error.into_cause().to_string().contains("busy")
+    /// }
+    /// ```
     pub fn into_cause(self) -> BoxError {
         match self.cause {
             Cause::Act(error) => error,

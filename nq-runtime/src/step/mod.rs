@@ -66,33 +66,65 @@ pub(crate) struct Inner {
 }
 
 impl Step {
-    /// The events that the step runs on: one for an entry or a subscription, one for each side of a join in
-    /// the order of the attribute, all of them for a gather.
+    /// The events that are the input of the step: one for an entry or a subscription, one for each side of a join in the
+    /// order of the attribute, all of them for a gather.
+    ///
+    /// ```
+    /// # use nq::{Extract, Step};
+    /// /// The name of the event that has arrived.
+    /// struct EventName(String);
+    ///
+    /// impl<W> Extract<W> for EventName {
+    ///     fn extract(step: &Step) -> nq::Result<Self> {
+    ///         let first = step.inputs().first().ok_or_else(|| nq::Error::fatal("nothing has arrived"))?;
+    ///         Ok(Self(first.event.to_string()))
+    ///     }
+    /// }
+    /// ```
     pub fn inputs(&self) -> &[Arrived] {
         &self.inner.inputs
     }
 
-    /// What the program provides.
+    /// The values that the program provides. See [`Extract`](crate::extract::Extract) for an example.
     pub fn provided(&self) -> &Provided {
         &self.inner.provided
     }
 
-    /// A value that the program provides.
+    /// A value that the program provides, if it does.
+    ///
+    /// ```
+    /// fn currency(step: &nq::Step) -> String {
+    ///     step.data::<String>().map_or_else(|| "EUR".into(), |currency| currency.to_string())
+    /// }
+    /// ```
     pub fn data<T: ?std::marker::Sized + Send + Sync + 'static>(&self) -> Option<Data<T>> {
         self.inner.provided.get()
     }
 
     /// The client with which the step starts other runs and looks at them.
+    ///
+    /// ```
+    /// async fn is_busy(step: &nq::Step) -> nq::Result<bool> {
+    ///     Ok(step.client().queues().await?.iter().any(|counts| counts.queued > 1_000))
+    /// }
+    /// ```
     pub fn client(&self) -> &Client {
         &self.inner.client
     }
 
-    /// The worker.
+    /// The worker that the step runs.
+    ///
+    /// ```
+    /// fn describe(step: &nq::Step) -> String {
+    ///     format!("attempt {} of {}", step.attempt().number, step.worker().name)
+    /// }
+    /// ```
     pub fn worker(&self) -> &Worker {
         &self.inner.worker
     }
 
-    /// The ids of the run and the step, the number of the attempt and the idempotency key.
+    /// The ids of the run and the step, the number of the attempt and the idempotency key. See [`Step`](Self) for an
+    /// example.
     pub fn attempt(&self) -> &Attempt {
         &self.inner.attempt
     }

@@ -189,7 +189,7 @@ async fn only_the_dead_are_left(t: &Fixture, run: &RunId, dead: &[&str]) {
     }
 }
 
-/// The holder of a job of a run that has ended learns so, whatever it does.
+/// Checks that the holder of a job learns from each call that the run has ended.
 async fn its_holder_is_told(t: &Fixture, one: &mut Peer<'_>, lease: &Lease, status: RunStatus) {
     let before = t.timeline(&lease.run).await;
     assert_eq!(one.renew(lease).await, RenewAnswer::RunEnded);

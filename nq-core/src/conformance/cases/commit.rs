@@ -321,7 +321,7 @@ pub(super) async fn what_does_not_fit_the_code_counts_as_nothing(t: &Fixture) {
     one.commit(write(&lease).postpone(LONG_MS)).await;
     let counts = t.counts("a").await;
     assert_eq!((counts.delayed, counts.queued), (1, 0));
-    // A failure and a crash count from the first.
+    // Failures and crashes are counted as if these attempts had not been.
     t.start("s", job("a").crashes(2)).await;
     let lease = one.lease("a").await;
     one.commit(write(&lease).postpone(0)).await;

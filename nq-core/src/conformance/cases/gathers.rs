@@ -140,7 +140,7 @@ pub(super) async fn one_who_has_seen_more_than_there_is_gets_no_shorter_list(t: 
     };
     for (from, length) in [(0, 2), (2, 1), (3, 0)] {
         assert_eq!(page(from, cause).await.unwrap().len(), length);
-        // As if the store had been set back: what the reader knows of is not there, or another entry is in its place.
+        // As in a store that was set back: the entry that the reader knows of is missing, or another one is in its place.
         let (beyond, later) = (EntryId { n: cause.n + 9, ..cause }, EntryId { ms: cause.ms + 1, ..cause });
         for seen in [beyond, later, EntryId { ms: cause.ms - 1, ..cause }] {
             let error = page(from, seen).await.unwrap_err();
@@ -219,7 +219,7 @@ pub(super) async fn a_gather_fed_by_a_gather_waits_for_it(t: &Fixture) {
 }
 
 pub(super) async fn the_rank_decides_not_the_name(t: &Fixture) {
-    // As above, with names that sort the other way round.
+    // The same as in the case before, with names that sort the other way round.
     let gathers = [gather(job("z").holding(&["b"]), 0), gather(job("b"), 1)];
     t.start_with("r", job("a").holding(&["b", "z"]), &gathers).await;
     t.peer("one").finish("a").await;
@@ -299,7 +299,7 @@ pub(super) async fn what_comes_after_the_gather_fired_is_not_in_its_list(t: &Fix
     let dead = one.lease("b").await;
     one.commit(write(&dead).fail("later")).await;
     let gathering = one.lease("g").await;
-    // The dead letter goes on, and its event comes too late.
+    // The dead step is redriven, and its event comes too late.
     let redrive = Act::Redrive { step: dead.step.clone() };
     assert_eq!(t.act(&run, redrive).await.unwrap(), Acted::Done);
     let again = one.lease("b").await;

@@ -142,7 +142,7 @@ pub(super) async fn a_lease_that_is_renewed_stays(t: &Fixture) {
     t.start("r2", job("b")).await;
     let mut one = t.short_peer("one");
     let kept = one.lease("a").await;
-    // The renewal makes the lease as long as a new one of the turn that renews it.
+    // After a renewal the lease is as long as a new lease of the same turn would be.
     one.lease_ms = LONG_MS;
     assert_eq!(one.renew(&kept).await, RenewAnswer::Renewed);
     t.short_peer("two").lease("b").await;
@@ -257,7 +257,7 @@ pub(super) async fn many_jobs_of_ended_runs_do_not_hide_what_is_behind_them(t: &
     one.commit(fan.complete()).await;
     t.cancel(&run).await;
     t.start("later", job("b")).await;
-    // One turn looks at no more than it can in one go; a few of them get through.
+    // One turn looks at a bounded number of jobs; a few turns reach the last one.
     for _ in 0..10 {
         if let Some(lease) = one.leases("b", 1).await.first() {
             assert_eq!(lease.run, run_id("later"));
@@ -287,7 +287,7 @@ pub(super) async fn the_deaths_of_many_are_reclaimed_in_bounded_calls(t: &Fixtur
         assert!(ticked.expired <= 3);
         let counts = t.counts("a").await;
         if !t.lossy && ticked.expired > 0 {
-            // By a clock that goes on, some have not run out yet.
+            // With a real clock, some leases have not expired yet.
             let none_due = t.clock.is_none() && !ticked.more;
             assert!(none_due || ticked.more == (counts.leased > 0), "{ticked:?}, {counts:?}");
         }

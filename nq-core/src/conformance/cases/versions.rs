@@ -101,7 +101,7 @@ pub(super) async fn a_gather_that_was_renamed_goes_on_under_its_former_name(t: &
     one.commit(parts.complete()).await;
     let leases = one.leases("b", 2).await;
     one.commit(write(&leases[0]).emit("done", json!("x")).gather("old").arming(&old).complete()).await;
-    // From here on by the version that calls it `g`.
+    // From here on the steps are run by a version that calls the gather `g`.
     let new = part(&leases[1], "y").emit("more", json!(1)).to(job("c").holding(&["g"]));
     one.commit(new.formerly("g", was("older")).formerly("g", was("old")).complete()).await;
     assert_eq!((t.counts("old").await.queued, t.counts("g").await.queued), (0, 0));
@@ -119,7 +119,7 @@ pub(super) async fn what_holds_a_renamed_gather_is_counted_by_its_former_name(t:
     let run = t.start_with("r", job("a").holding(&["old"]), &old).await;
     let mut one = t.peer("one");
     let lease = one.lease("a").await;
-    // More than a turn carries: a store may write them in pages.
+    // These are more jobs than a turn carries, so a store may write them in pages.
     let many = (0..=MAX_TURN_WRITES).fold(write(&lease).arming(&g()).formerly("g", was("old")), |tx, n| {
         tx.emit("part", json!(n)).to(job("b").holding(&["g"]))
     });
@@ -183,11 +183,11 @@ pub(super) async fn a_gather_that_was_begun_under_two_names_becomes_one(t: &Fixt
     let former =
         |lease: &Lease, text: &str| write(lease).emit("done", json!(text)).gather("old").arming(&old);
     one.commit(former(&leases[0], "v").complete()).await;
-    // A version that calls it `g` and does not say that it was `old`; then one that says so.
+    // A version calls the gather `g` and does not say that it was `old`; the next version says so.
     let silent = part(&leases[1], "w").emit("more", json!(1)).to(job("c").holding(&["g"]));
     one.commit(silent.complete()).await;
     one.commit(part(&leases[2], "x").formerly("g", was("old")).complete()).await;
-    // Instances of both versions before are still there.
+    // Instances of the two earlier versions are still there.
     one.commit(former(&leases[3], "y").complete()).await;
     assert_eq!((t.counts("old").await.queued, t.counts("g").await.queued), (0, 0), "`c` leads to it");
     let last = one.lease("c").await;
@@ -245,7 +245,7 @@ pub(super) async fn what_waits_under_two_names_of_a_join_pairs(t: &Fixture) {
     let lease = one.lease("a").await;
     let to_b = write(&lease).emit("l", json!("first left")).join(job("old"), 0, 2).emit("p", json!(1));
     one.commit(to_b.to(job("b")).complete()).await;
-    // A version that calls it `j` and does not say that it was `old`; then one that says so.
+    // A version calls the join `j` and does not say that it was `old`; the next version says so.
     let lease = one.lease("b").await;
     let silent = write(&lease).emit("r", json!("right")).join(job("j"), 1, 2).emit("p", json!(1));
     one.commit(silent.to(job("c")).complete()).await;

@@ -23,18 +23,17 @@ const MAX_REMOVED_ROWS: usize = 10_000;
 const MAX_REMOVED_RUNS_TIGHT: usize = 20;
 /// How many jobs of runs that have ended go in one tick.
 const MAX_DROPPED: usize = 1_000;
-/// What the keys of `meta` begin with that name the runs which have ended and still have unfinished jobs, and what
-/// comes after all of these. Persisted.
+/// The prefix of the keys in `meta` that name ended runs with unfinished jobs, and the key after all of these. Persisted.
 const ENDING: &str = "ending ";
 const ENDING_END: &str = "ending!";
 /// How long an instance that holds nothing and does not live any more is remembered.
 const KEEP_INSTANCE_MS: u64 = 60 * 60 * 1_000;
 
-/// A job that someone holds, its fence, and the name of the one who does; or why these cannot be read.
+/// A leased job, its fence, and the name of its instance; or why these cannot be read.
 type Held = (RunId, StepId, Result<(u64, InstanceId), String>);
 
-/// A job that its run has left: worker, position of the cause and state as they stand in its row, its queue, and its step
-/// if that can be read.
+/// An unfinished job of an ended run: worker, position of the cause and state as in its row, its queue, and its step if
+/// that can be read.
 type LeftOver = (Value, Value, Value, Option<String>, Option<StepId>);
 
 impl Book<'_> {
@@ -64,7 +63,8 @@ impl Book<'_> {
         Ok(ticked)
     }
 
-    /// Gives back what instances hold whose process is gone. Their locks say so, whatever time it is.
+    /// Puts the jobs of dead instances back into their queues, before their leases expire: the file locks show which
+    /// processes are alive.
     pub(super) fn bury(&mut self, locks: &Locks, left: &mut usize, now_ms: u64) -> Result<usize, Failure> {
         self.flush()?;
         let sql = "SELECT key, store FROM instances WHERE store IS NOT ? \
@@ -114,7 +114,7 @@ impl Book<'_> {
         Ok(())
     }
 
-    /// The leased jobs of this condition on a value, at most `limit`.
+    /// The leased jobs that fulfil this condition with this value, at most `limit`.
     fn held(&mut self, condition: &str, value: i64, limit: usize) -> Result<Vec<Held>, Failure> {
         self.flush()?;
         let sql = format!(
@@ -185,7 +185,8 @@ impl Book<'_> {
         Ok(())
     }
 
-    /// Drops unfinished jobs of a run that has ended; how many. What is left is remembered, and goes by later ticks.
+    /// Drops unfinished jobs of a run that has ended, and returns how many. If jobs are left, the run is remembered, and
+    /// later ticks drop them.
     pub(super) fn drop_some(&mut self, id: &RunId, run: i64, max: usize) -> Result<usize, Failure> {
         let sql = "SELECT j.worker, j.n, j.state, q.name, j.ms FROM jobs j LEFT JOIN queues q ON q.key = j.queue \
                    WHERE j.run = ? AND j.state != 3 LIMIT ?";
@@ -206,7 +207,7 @@ impl Book<'_> {
             }
             steps.extend(step);
         }
-        // The next turn must not have to find out that thousands of tickets are stale.
+        // Otherwise the next turn would look at thousands of stale tickets.
         for queue in self.cache.queues.values_mut() {
             queue.head.retain(|ticket| ticket.run != *id || !steps.contains(&ticket.step));
             queue.tail.retain(|ticket| ticket.run != *id || !steps.contains(&ticket.step));
@@ -241,7 +242,7 @@ impl Book<'_> {
                 self.db.execute("DELETE FROM meta WHERE key = ?", [&ending])?;
             }
             left -= dropped;
-            // A record of one that is remembered is stale.
+            // The cached records of these jobs are stale.
             self.cache.runs.retain(|_, page| page.key != run);
         }
     }
@@ -261,7 +262,7 @@ impl Book<'_> {
     }
 
     fn remove_run(&mut self, key: i64, id: &str) -> Result<(), Failure> {
-        // Those who follow it learn that it is gone. A damaged one goes as any other does.
+        // Readers that follow the run learn that it is gone. If its id is damaged, nobody can follow it.
         if let Ok(id) = RunId::new(id) {
             self.cache.runs.remove(&id);
             self.cache.changed.push(id);
@@ -342,7 +343,7 @@ impl Book<'_> {
     }
 }
 
-/// Removes the locks that dead stores have left. What cannot be removed now is tried again by the next tick.
+/// Removes the locks of dead stores. The next tick tries again to remove those that remain.
 pub(super) fn forget_dead(locks: &Locks) {
     for store in locks.others().unwrap_or_default() {
         if !locks.lives(&store) {
