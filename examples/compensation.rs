@@ -70,7 +70,7 @@ async fn main() -> nq::Result<()> {
     Ok(())
 }
 
-/// A request to it takes some time.
+/// A request takes some time.
 async fn travel() {
     tokio::time::sleep(std::time::Duration::from_millis(5)).await;
 }

@@ -50,7 +50,7 @@ struct Mailer {
 
 impl Mailer {
     async fn send(&self, mail: &Mail) -> Result<String, std::io::Error> {
-        // A request to it takes some time.
+        // A request takes some time.
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         let mut taken = self.taken.lock().map_err(|_| std::io::Error::other("the mail server is away"))?;
         let new = taken.insert(mail.message_id.clone());

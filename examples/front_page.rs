@@ -54,7 +54,7 @@ impl Bank {
     }
 
     async fn charge(&self, cents: u64, key: &str) -> Result<String, BankError> {
-        // A request to it takes some time.
+        // A request takes some time.
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         let mut receipts = self.receipts.lock().map_err(|_| BankError)?;
         let number = receipts.len() + 1;
