@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what things cost, measured.
 
 mod generate;
+mod peers;
 mod proof;
 
 use anyhow::Result;
@@ -15,6 +16,7 @@ pub(crate) enum Command {
     Embedded,
     /// How soon a step begins on Redis, beside the shortest way through its streams, and runs a second.
     Redis,
+    Peers(peers::Args),
     Proof(proof::Args),
 }
 
@@ -25,6 +27,7 @@ pub(crate) fn run(command: &Command) -> Result<()> {
             tools::need(&["redis-server", "valkey-server"], "redis-server")?;
             run_command(cargo().args(["bench", "--quiet", "--features", "redis", "--bench", "redis"]))
         }
+        Command::Peers(args) => peers::run(args),
         Command::Proof(args) => proof::run(args),
     }
 }
