@@ -143,6 +143,11 @@ impl JobRecord {
         }
     }
 
+    /// Whether the lease of this fence is the one that holds it.
+    pub fn is_held(&self, fence: u64) -> bool {
+        self.fence == fence && matches!(self.state, JobState::Leased { .. })
+    }
+
     /// The number of the attempt that runs or comes next, from 1.
     pub fn attempt(&self) -> u32 {
         1 + self.ended()

@@ -136,7 +136,7 @@ pub fn expire<R: Records>(
     now_ms: u64,
 ) -> Result<bool, R::Error> {
     if let Ok(Some(job)) = readable::<R, _>(records.job(run, step))?
-        && (job.fence != fence || !matches!(job.state, JobState::Leased { .. }))
+        && !job.is_held(fence)
     {
         return Ok(false);
     }

@@ -27,7 +27,7 @@ pub(super) fn commit<R: Records>(records: &mut R, tx: &Transaction, now_ms: u64)
         (None, Err(what)) => return refuse(records, tx, &Damage { what, beyond_repair: false }, now_ms),
     };
     let Some(mut job) = job else { return Ok(Answer::LeaseLost) };
-    if job.fence != tx.fence || !matches!(job.state, JobState::Leased { .. }) {
+    if !job.is_held(tx.fence) {
         return Ok(Answer::LeaseLost);
     }
     if tx.entries.len() > limits::MAX_COMMIT_ENTRIES {

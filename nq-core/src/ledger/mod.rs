@@ -10,11 +10,13 @@ mod commit;
 mod damage;
 mod fork;
 mod former;
+mod lease;
 mod page;
 mod records;
 mod turn;
 
 pub use self::acts::{act, append, due, expire, spare, start};
 pub use self::damage::{condemn, fail, unreadable};
+pub use self::lease::arrived;
 pub use self::records::{Damage, Records};
-pub use self::turn::{LaneError, arrived, turn};
+pub use self::turn::{LaneError, turn};
