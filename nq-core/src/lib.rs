@@ -19,6 +19,7 @@ pub mod fork;
 #[doc(hidden)]
 pub mod generic;
 pub mod id;
+mod job_state;
 #[doc(hidden)]
 pub mod keys;
 pub mod ledger;

@@ -1,9 +1,10 @@
 //! The records that a store keeps beside timelines. They decide who may do what; a queue or an index is only a hint that
 //! there may be work.
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-use crate::id::{EntryId, InstanceId, Name, RunId, StepId};
+use crate::id::{EntryId, Name, RunId, StepId};
+pub use crate::job_state::{JobState, StateIndex, StateKind, StateParts};
 use crate::more::More;
 use crate::spec::{GatherSpec, JobSpec};
 use crate::status::RunStatus;
@@ -30,57 +31,6 @@ pub struct RunRecord {
     /// What is known of only some runs.
     #[serde(flatten)]
     pub more: More,
-}
-
-/// The state of a job.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum JobState {
-    /// It waits in its queue.
-    Queued,
-    /// An instance holds it until the deadline passes; the fence says which lease it is.
-    Leased {
-        /// Who holds it.
-        instance: InstanceId,
-        /// When the lease expires, by the store's clock.
-        deadline_ms: u64,
-    },
-    /// It waits for a time.
-    Delayed {
-        /// When it goes to its queue, by the store's clock.
-        due_ms: u64,
-    },
-    /// It is a dead letter: kept with its error until its run goes.
-    Dead {
-        /// Why it died.
-        error: String,
-    },
-}
-
-/// How [`JobState::show`] writes it.
-#[derive(Serialize)]
-#[serde(remote = "JobState", tag = "state", rename_all = "camelCase", rename_all_fields = "camelCase")]
-enum Shown {
-    Queued,
-    Leased { instance: InstanceId, deadline_ms: u64 },
-    Delayed { due_ms: u64 },
-    Dead { error: String },
-}
-
-impl JobState {
-    /// Writes it as part of what people look at: `state` and what belongs to it, side by side. Its own `Serialize` is the
-    /// form of records.
-    pub fn show<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Shown::serialize(self, serializer)
-    }
-
-    /// The number of the attempt to show for a job in this state: of a dead letter the last one, else the one that runs or
-    /// comes next. `ended` is how many attempts have ended.
-    pub fn attempt(&self, ended: u32) -> u32 {
-        match self {
-            Self::Dead { .. } => ended.max(1),
-            Self::Queued | Self::Leased { .. } | Self::Delayed { .. } => ended + 1,
-        }
-    }
 }
 
 /// An event that a step runs on.

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use nq_core::id::{QueueName, RunId};
 use nq_core::limits::MAX_READ_ENTRIES;
-use nq_core::record::JobState;
 use nq_core::store::{JobSummary, JobsQuery, Store, StoreError};
 use serde::Serialize;
 use tokio::sync::Mutex;
@@ -32,7 +31,7 @@ pub struct Unserved {
 pub(crate) async fn unserved(store: &dyn Store, most_runs: usize) -> Result<Vec<Unserved>, StoreError> {
     let mut found = Vec::new();
     for counts in store.queues().await? {
-        let jobs = counts.queued + counts.delayed;
+        let jobs = counts.waiting();
         if counts.served || jobs == 0 {
             continue;
         }
@@ -71,7 +70,7 @@ async fn running(store: &dyn Store, queue: &QueueName, most: usize) -> Result<Ve
 
 /// Whether a job waits for somebody to take it, now or later.
 pub(crate) fn waits(job: &JobSummary) -> bool {
-    matches!(job.state, JobState::Queued | JobState::Delayed { .. })
+    job.state.kind().waits()
 }
 
 /// Looks for such queues while an instance runs, and logs each of them once.

@@ -293,15 +293,7 @@ impl Fixture {
     /// The counts of one queue.
     pub(super) async fn counts(&self, worker: &str) -> QueueCounts {
         let queue = build::queue(worker);
-        let none = QueueCounts {
-            queue: queue.clone(),
-            queued: 0,
-            leased: 0,
-            delayed: 0,
-            dead: 0,
-            paused: false,
-            served: false,
-        };
+        let none = QueueCounts::new(queue.clone());
         self.queues().await.into_iter().find(|counts| counts.queue == queue).unwrap_or(none)
     }
 

@@ -8,11 +8,10 @@ use super::ErrorKind;
 use super::{Gathered, Read, StoreError};
 use crate::entry::Entry;
 use crate::id::{Name, QueueName, RunId, StepId};
+pub use crate::job_state::QueueCounts;
 use crate::limits;
 use crate::record::{JobState, RunRecord};
 use crate::status::RunStatus;
-#[cfg(doc)]
-use crate::store::Tick;
 
 /// What a store knows, read without changing it. Each answer is committed and stays as it is.
 #[async_trait]
@@ -99,27 +98,6 @@ pub struct RunsPage {
     pub next: Option<String>,
 }
 
-/// The counts of a queue.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct QueueCounts {
-    /// The queue.
-    pub queue: QueueName,
-    /// Jobs that wait for an instance.
-    pub queued: u64,
-    /// Jobs that an instance holds.
-    pub leased: u64,
-    /// Jobs that wait for a time.
-    pub delayed: u64,
-    /// Dead letters.
-    pub dead: u64,
-    /// Whether it is paused, so that none of its jobs is leased.
-    pub paused: bool,
-    /// Whether an instance takes jobs from it and has said so by a [`Tick`] within the last lease.
-    #[serde(default)]
-    pub served: bool,
-}
-
 /// Which jobs to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -155,7 +133,7 @@ pub struct JobSummary {
     /// Its queue.
     pub queue: QueueName,
     /// Where it is.
-    #[serde(flatten, serialize_with = "JobState::show")]
+    #[serde(flatten)]
     pub state: JobState,
     /// The number of the attempt that runs or comes next; of a dead letter, of its last attempt.
     pub attempt: u32,

@@ -22,6 +22,10 @@ pub use nq_core::store::*;
 /// # Ok(())
 /// # }
 /// ```
+#[cfg_attr(
+    not(any(feature = "redis", feature = "sqlite-system")),
+    expect(clippy::unused_async, reason = "a store that is a feature waits while it is opened")
+)]
 pub async fn open(url: &str) -> Result<Arc<dyn Store>, StoreError> {
     match url.split_once(':') {
         Some(("memory", "" | "//")) => Ok(Arc::new(memory::MemoryStore::new())),

@@ -31,15 +31,7 @@ pub(super) async fn a_queue_counts_its_jobs_by_state(t: &Fixture) {
     let leases = one.leases("a", 3).await;
     one.commit(write(&leases[0]).retry(LONG_MS)).await;
     one.commit(write(&leases[1]).fail("broken")).await;
-    let counts = QueueCounts {
-        queue: queue("a"),
-        queued: 2,
-        leased: 1,
-        delayed: 1,
-        dead: 1,
-        paused: false,
-        served: false,
-    };
+    let counts = QueueCounts { queued: 2, leased: 1, delayed: 1, dead: 1, ..QueueCounts::new(queue("a")) };
     assert_eq!(t.queues().await, [counts]);
 }
 

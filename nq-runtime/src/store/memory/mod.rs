@@ -84,7 +84,7 @@ impl MemoryStore {
             Interest::Queues(queues) => queues
                 .iter()
                 .filter_map(|queue| maps.queues.get(queue))
-                .any(|queue| !queue.paused && !queue.queued.is_empty()),
+                .any(|queue| !queue.counts.paused && !queue.queued.is_empty()),
             // The run is gone, so there is nothing to wait for: the caller learns this when it reads.
             Interest::Run { run, after } => maps.summary(run).is_none_or(|run| run.last.n > *after),
             Interest::End { run } => maps.summary(run).is_none_or(|run| run.status.is_terminal()),
@@ -154,7 +154,7 @@ impl Store for MemoryStore {
 
     async fn pause(&self, queue: &QueueName, paused: bool) -> Result<(), StoreError> {
         self.act("pause", |maps, _| {
-            maps.queues.entry(queue.clone()).or_default().paused = paused;
+            maps.queue(queue).counts.paused = paused;
             maps.news.queues.insert(queue.clone());
             Ok(())
         })

@@ -5,13 +5,13 @@ use std::ops::Bound;
 use nq_core::entry::Entry;
 use nq_core::id::{EntryId, RunId};
 use nq_core::limits::{MAX_READ_BYTES, MAX_READ_ENTRIES};
-use nq_core::record::{JobRecord, JobState, RunRecord};
+use nq_core::record::{JobRecord, RunRecord, StateKind};
 use nq_core::store::{
     ErrorKind, Gathered, JobSummary, JobsQuery, QueueCounts, Read, RunsPage, RunsQuery, StoreError,
 };
 use serde_json::Value;
 
-use super::records::{Maps, RunMaps};
+use super::records::{Maps, Queue, RunMaps};
 
 /// Collects entries until a page is full.
 struct Page {
@@ -113,14 +113,9 @@ impl Maps {
     }
 
     pub(super) fn list_queues(&self, now_ms: u64) -> Vec<QueueCounts> {
-        let counts = self.queues.iter().map(|(name, queue)| QueueCounts {
-            queue: name.clone(),
-            queued: queue.queued.len() as u64,
-            leased: queue.leased,
-            delayed: queue.delayed,
-            dead: queue.dead,
-            paused: queue.paused,
-            served: self.served.get(name).is_some_and(|until_ms| now_ms < *until_ms),
+        let counts = self.queues.values().map(|Queue { counts, .. }| {
+            let served = self.served.get(&counts.queue).is_some_and(|until_ms| now_ms < *until_ms);
+            QueueCounts { served, ..counts.clone() }
         });
         counts.collect()
     }
@@ -130,18 +125,30 @@ impl Maps {
         let wanted = |job: &&JobRecord| {
             query.run.as_ref().is_none_or(|run| job.run == *run)
                 && query.queue.as_ref().is_none_or(|queue| job.spec.queue == *queue)
-                && (!query.dead || matches!(job.state, JobState::Dead { .. }))
+                && (!query.dead || job.state.kind() == StateKind::Dead)
         };
         let limit = query.page_size();
         // The narrowest filter decides which index is read.
         if query.run.is_none() && (query.dead || query.queue.is_some()) {
-            let keys = match &query.queue {
-                Some(queue) if !query.dead => self.queues.get(queue).map(|queue| &queue.jobs),
-                _ => Some(&self.dead),
+            let record = |run, step| Some(&self.runs.get(run)?.jobs.get(step)?.record);
+            return match &query.queue {
+                Some(queue) if !query.dead => {
+                    let keys =
+                        self.queues.get(queue).map(|queue| queue.jobs.range((after, Bound::Unbounded)));
+                    let jobs = keys.into_iter().flatten().filter_map(|(run, step)| record(run, step));
+                    jobs.filter(wanted).take(limit).map(job_summary).collect()
+                }
+                // Time ends none of them, so all lie at one moment, in the order of run and step.
+                _ => {
+                    let after = query
+                        .after
+                        .clone()
+                        .map_or(Bound::Unbounded, |(run, step)| Bound::Excluded((0, run, step)));
+                    let keys = self.in_state(StateKind::Dead).range((after, Bound::Unbounded));
+                    let jobs = keys.filter_map(|(_, run, step)| record(run, step));
+                    jobs.filter(wanted).take(limit).map(job_summary).collect()
+                }
             };
-            let keys = keys.into_iter().flat_map(|keys| keys.range((after, Bound::Unbounded)));
-            let jobs = keys.filter_map(|(run, step)| Some(&self.runs.get(run)?.jobs.get(step)?.record));
-            return jobs.filter(wanted).take(limit).map(job_summary).collect();
         }
         let first = query.run.as_ref().or(query.after.as_ref().map(|(run, _)| run));
         let runs = self.runs.range((first.map_or(Bound::Unbounded, Bound::Included), Bound::Unbounded));

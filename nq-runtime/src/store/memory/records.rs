@@ -7,8 +7,11 @@ use std::convert::Infallible;
 use nq_core::entry::Entry;
 use nq_core::id::{EntryId, InstanceId, Name, QueueName, RunId, StepId};
 use nq_core::ledger::{Damage, Records};
-use nq_core::record::{GatherRecord, Input, JobRecord, JobState, LaneRecord, RunRecord, TickRecord};
+use nq_core::record::{
+    GatherRecord, Input, JobRecord, JobState, LaneRecord, RunRecord, StateKind, TickRecord,
+};
 use nq_core::status::RunStatus;
+use nq_core::store::QueueCounts;
 
 /// Everything that the store knows.
 #[derive(Debug, Default)]
@@ -22,11 +25,8 @@ pub(super) struct Maps {
     pub(super) failed: BTreeSet<(u64, RunId)>,
     /// Every queue that has or had jobs or was paused.
     pub(super) queues: BTreeMap<QueueName, Queue>,
-    /// The leased jobs by deadline, the delayed ones by the moment at which they are due.
-    pub(super) leased: BTreeSet<(u64, RunId, StepId)>,
-    pub(super) delayed: BTreeSet<(u64, RunId, StepId)>,
-    /// The dead letters.
-    pub(super) dead: BTreeSet<(RunId, StepId)>,
+    /// The jobs in each state, by the moment at which time ends it: but for the queued ones, which their queues have.
+    states: [BTreeSet<(u64, RunId, StepId)>; StateKind::COUNT],
     /// The runs that have ended and still have unfinished jobs.
     pub(super) ending: BTreeSet<RunId>,
     /// Until when each queue counts as served, by the reports of instances.
@@ -72,16 +72,19 @@ pub(super) struct Job {
 }
 
 /// Where the jobs of one worker wait.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Queue {
     /// The queued ones, first come first.
     pub(super) queued: BTreeMap<u64, (RunId, StepId)>,
     /// All of them, whatever their state.
     pub(super) jobs: BTreeSet<(RunId, StepId)>,
-    pub(super) leased: u64,
-    pub(super) delayed: u64,
-    pub(super) dead: u64,
-    pub(super) paused: bool,
+    pub(super) counts: QueueCounts,
+}
+
+impl Queue {
+    fn new(name: QueueName) -> Self {
+        Self { queued: BTreeMap::new(), jobs: BTreeSet::new(), counts: QueueCounts::new(name) }
+    }
 }
 
 impl Maps {
@@ -90,54 +93,40 @@ impl Maps {
         self.sequence
     }
 
+    /// A queue, made when it is first asked for.
+    pub(super) fn queue(&mut self, name: &QueueName) -> &mut Queue {
+        self.queues.entry(name.clone()).or_insert_with(|| Queue::new(name.clone()))
+    }
+
+    /// The jobs in a state other than queued, each behind the moment at which time ends it.
+    pub(super) fn in_state(&self, kind: StateKind) -> &BTreeSet<(u64, RunId, StepId)> {
+        &self.states[kind.code()]
+    }
+
     /// Puts a job into the indexes of its state.
     fn enter(&mut self, job: &JobRecord, place: u64) {
-        let key = (job.run.clone(), job.step.clone());
-        let queue = self.queues.entry(job.spec.queue.clone()).or_default();
-        queue.jobs.insert(key.clone());
-        let (run, step) = key.clone();
-        match &job.state {
-            JobState::Queued => {
-                queue.queued.insert(place, key);
-                self.news.queues.insert(job.spec.queue.clone());
-            }
-            JobState::Leased { deadline_ms, .. } => {
-                queue.leased += 1;
-                self.leased.insert((*deadline_ms, run, step));
-            }
-            JobState::Delayed { due_ms } => {
-                queue.delayed += 1;
-                self.delayed.insert((*due_ms, run, step));
-            }
-            JobState::Dead { .. } => {
-                queue.dead += 1;
-                self.dead.insert(key);
-            }
+        let state = job.state.parts();
+        let queue = self.queue(&job.spec.queue);
+        queue.jobs.insert((job.run.clone(), job.step.clone()));
+        *queue.counts.count(state.kind) += 1;
+        if state.kind == StateKind::Queued {
+            queue.queued.insert(place, (job.run.clone(), job.step.clone()));
+            self.news.queues.insert(job.spec.queue.clone());
+        } else {
+            self.states[state.kind.code()].insert((state.at_ms, job.run.clone(), job.step.clone()));
         }
     }
 
     /// Takes a job out of every index.
     fn leave(&mut self, job: &JobRecord, place: u64) {
-        let key = (job.run.clone(), job.step.clone());
-        let queue = self.queues.entry(job.spec.queue.clone()).or_default();
-        queue.jobs.remove(&key);
-        let (run, step) = key.clone();
-        match &job.state {
-            JobState::Queued => {
-                queue.queued.remove(&place);
-            }
-            JobState::Leased { deadline_ms, .. } => {
-                queue.leased -= 1;
-                self.leased.remove(&(*deadline_ms, run, step));
-            }
-            JobState::Delayed { due_ms } => {
-                queue.delayed -= 1;
-                self.delayed.remove(&(*due_ms, run, step));
-            }
-            JobState::Dead { .. } => {
-                queue.dead -= 1;
-                self.dead.remove(&key);
-            }
+        let state = job.state.parts();
+        let queue = self.queue(&job.spec.queue);
+        queue.jobs.remove(&(job.run.clone(), job.step.clone()));
+        *queue.counts.count(state.kind) -= 1;
+        if state.kind == StateKind::Queued {
+            queue.queued.remove(&place);
+        } else {
+            self.states[state.kind.code()].remove(&(state.at_ms, job.run.clone(), job.step.clone()));
         }
     }
 
@@ -165,7 +154,7 @@ impl Maps {
     /// Drops unfinished jobs of a run that has ended. Returns how many.
     pub(super) fn drop_some(&mut self, id: &RunId, max: usize) -> usize {
         let Some(run) = self.runs.get_mut(id) else { return 0 };
-        let unfinished = run.jobs.values().filter(|job| !matches!(job.record.state, JobState::Dead { .. }));
+        let unfinished = run.jobs.values().filter(|job| job.record.state.kind() != StateKind::Dead);
         let mut steps: Vec<_> = unfinished.take(max + 1).map(|job| job.record.step.clone()).collect();
         let more = steps.len() > max;
         steps.truncate(max);
@@ -301,7 +290,7 @@ impl Records for Maps {
     }
 
     fn queued(&mut self, queue: &QueueName, max: u32) -> Result<Vec<(RunId, StepId)>, Infallible> {
-        let queue = self.queues.get(queue).filter(|queue| !queue.paused);
+        let queue = self.queues.get(queue).filter(|queue| !queue.counts.paused);
         Ok(queue.map(|q| q.queued.values().take(max as usize).cloned().collect()).unwrap_or_default())
     }
 

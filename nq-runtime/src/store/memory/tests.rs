@@ -27,9 +27,7 @@ async fn one_who_waits_for_a_paused_queue_is_woken_when_it_resumes() {
     let resuming = async { store.pause(&queue, false).await.unwrap() };
     let (waited, ()) = tokio::join!(waiting, resuming);
     waited.unwrap();
-    let counts =
-        QueueCounts { queue, queued: 0, leased: 0, delayed: 0, dead: 0, paused: false, served: false };
-    assert_eq!(store.queues().await.unwrap(), [counts]);
+    assert_eq!(store.queues().await.unwrap(), [QueueCounts::new(queue)]);
 }
 
 /// A turn of nothing.

@@ -8,7 +8,7 @@ use nq_core::decide;
 use nq_core::id::RunId;
 use nq_core::ledger::{self, Records};
 use nq_core::limits;
-use nq_core::record::JobState;
+use nq_core::record::{JobState, StateKind};
 use nq_core::store::{Tick, Ticked};
 
 use super::records::Maps;
@@ -25,7 +25,7 @@ impl Maps {
         self.served.extend(tick.serves.iter().map(|queue| (queue.clone(), until_ms)));
         let mut ticked = Ticked::default();
         let mut left = tick.limit;
-        while let Some((due_ms, run, step)) = self.delayed.first().cloned() {
+        while let Some((due_ms, run, step)) = self.in_state(StateKind::Delayed).first().cloned() {
             if due_ms > now_ms {
                 break;
             }
@@ -37,7 +37,7 @@ impl Maps {
             ticked.due += usize::from(ledger::due(self, &run, &step, now_ms)?);
         }
         if now_ms >= self.tick.spared_until_ms {
-            while let Some((deadline_ms, run, step)) = self.leased.first().cloned() {
+            while let Some((deadline_ms, run, step)) = self.in_state(StateKind::Leased).first().cloned() {
                 if deadline_ms > now_ms {
                     break;
                 }
@@ -72,8 +72,8 @@ impl Maps {
                 ticked.removed += 1;
             }
         }
-        ticked.next_due =
-            self.delayed.first().map(|(due_ms, ..)| Duration::from_millis(due_ms.saturating_sub(now_ms)));
+        let next = self.in_state(StateKind::Delayed).first();
+        ticked.next_due = next.map(|(due_ms, ..)| Duration::from_millis(due_ms.saturating_sub(now_ms)));
         // After a sleep of the machine, its instances get the time of a lease to send a turn.
         if now_ms >= self.tick.spared_until_ms {
             let forgotten_ms = now_ms.saturating_sub(KEEP_LANE_MS);

@@ -47,15 +47,7 @@ impl RedisStore {
             for queue in queues {
                 let paused = paused.contains(&queue);
                 let served = served.get(queue.as_str()).is_some_and(|until_ms| now_ms < *until_ms);
-                let none = QueueCounts {
-                    queue: queue.clone(),
-                    queued: 0,
-                    leased: 0,
-                    delayed: 0,
-                    dead: 0,
-                    paused,
-                    served,
-                };
+                let none = QueueCounts { paused, served, ..QueueCounts::new(queue.clone()) };
                 let counts = all.entry(queue).or_insert(none);
                 counts.queued += replies.number()?;
                 counts.leased += replies.number()?;

@@ -8,11 +8,10 @@ use nq_core::record::{Input, JobRecord, JobState};
 use nq_core::transaction::JobSpec;
 use rusqlite::{Connection, params};
 
-use super::cache::{Cache, CachedInstance, CachedJob, CachedQueue, CachedRun, Ticket};
+use super::cache::{Cache, CachedInstance, CachedJob, CachedQueue, CachedRun, Counts, Ticket};
 use super::db::Db;
 use super::errors::Failure;
-use super::row::{Uint, json};
-use super::{row, schema};
+use super::row::{self, Uint, json};
 
 /// The file within one batch.
 #[derive(Debug)]
@@ -134,7 +133,7 @@ impl<'c> Book<'c> {
             more: row::more(run.as_str(), row, 13)?,
             state,
         };
-        let saved = Some(schema::state_code(&record.state));
+        let saved = Some(record.state.kind());
         let place = if record.state == JobState::Queued { at } else { 0 };
         let queue = record.spec.queue.clone();
         Ok(Some(CachedJob { record: Some(record), queue, place, saved, changed: false }))
@@ -217,7 +216,7 @@ impl<'c> Book<'c> {
                 more: last > 0,
                 tail: VecDeque::new(),
                 next: last + 1,
-                counts: [0; 4],
+                counts: Counts::default(),
                 news: false,
             };
             self.cache.queues.insert(name.clone(), queue);

@@ -8,7 +8,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use nq_core::id::{InstanceId, Name, QueueName, RunId, StepId};
-use nq_core::record::{GatherRecord, JobRecord, JobState, LaneRecord, RunRecord};
+use nq_core::record::{GatherRecord, JobRecord, JobState, LaneRecord, RunRecord, StateKind};
 use nq_core::status::RunStatus;
 use nq_core::transaction::JobSpec;
 
@@ -59,8 +59,8 @@ pub(super) struct CachedJob {
     pub(super) queue: QueueName,
     /// Its place in its queue, while it is queued.
     pub(super) place: i64,
-    /// The state that the file has, by its code; none if it does not have the job.
-    pub(super) saved: Option<usize>,
+    /// The state that the file has; none if it does not have the job.
+    pub(super) saved: Option<StateKind>,
     /// Whether it is among the changed ones.
     pub(super) changed: bool,
 }
@@ -82,9 +82,24 @@ pub(super) struct CachedQueue {
     /// The place of the next job.
     pub(super) next: i64,
     /// What this batch adds to the counts of its jobs in each state.
-    pub(super) counts: [i64; 4],
+    pub(super) counts: Counts,
     /// Whether a job came into it in this batch.
     pub(super) news: bool,
+}
+
+/// What is added to the counts of the jobs in each state, by its code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts([i64; StateKind::COUNT]);
+
+impl Counts {
+    pub(super) fn add(&mut self, kind: StateKind, jobs: i64) {
+        self.0[kind.code()] += jobs;
+    }
+
+    /// In the order of the codes.
+    pub(super) fn each(self) -> impl Iterator<Item = i64> {
+        self.0.into_iter()
+    }
 }
 
 /// A job that was queued at a place.

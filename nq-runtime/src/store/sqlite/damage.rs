@@ -3,6 +3,7 @@
 use nq_core::id::{RunId, StepId};
 use nq_core::ledger::{self, Damage};
 use nq_core::limits;
+use nq_core::record::StateKind;
 use rusqlite::types::Value;
 use rusqlite::{Params, Row, params};
 
@@ -92,10 +93,10 @@ impl Book<'_> {
         self.db.execute(sql, params![run, worker, n, error])?;
         let Some((state, queue)) = found else { return Ok(()) };
         let counts = &mut self.queue(&row::queue_name(&queue)?)?.counts;
-        if let Value::Integer(state @ 0..=3) = state {
-            counts[state as usize] -= 1;
+        if let Some(before) = row::kind(&state) {
+            counts.add(before, -1);
         }
-        counts[3] += 1;
+        counts.add(StateKind::Dead, 1);
         Ok(())
     }
 }

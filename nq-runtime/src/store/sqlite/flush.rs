@@ -1,12 +1,14 @@
 //! Writes the changes in the writer's cache to the file: each record once, however often it changed.
 
+use std::iter::once;
+
 use nq_core::id::StepId;
-use nq_core::record::{JobRecord, JobState, RunRecord};
+use nq_core::record::{JobRecord, RunRecord, StateKind};
 use nq_core::status::RunStatus;
-use rusqlite::params;
+use rusqlite::{params, params_from_iter};
 
 use super::book::Book;
-use super::cache::{CachedJob, CachedRun};
+use super::cache::{CachedJob, CachedRun, Counts};
 use super::errors::Failure;
 use super::row::{self, Uint, json};
 use super::schema;
@@ -85,32 +87,25 @@ impl Book<'_> {
 
     fn flush_job(&mut self, run: i64, step: &StepId, job: &mut CachedJob) -> Result<(), Failure> {
         let before = job.saved;
-        job.saved = job.record.as_ref().map(|job| schema::state_code(&job.state));
+        job.saved = job.record.as_ref().map(|job| job.state.kind());
         let (worker, cause) = (step.worker().as_str(), step.cause());
         let Some(record) = &job.record else {
             let Some(before) = before else { return Ok(()) };
-            self.queue(&job.queue)?.counts[before] -= 1;
+            self.queue(&job.queue)?.counts.add(before, -1);
             let sql = "DELETE FROM jobs WHERE run = ? AND worker = ? AND n = ?";
             self.db.execute(sql, params![run, worker, Uint(cause.n)])?;
             return Ok(());
         };
-        let holder = match &record.state {
-            JobState::Leased { instance, .. } => Some(self.instance(instance)?.key),
-            _ => None,
-        };
-        let (at, error) = match &record.state {
-            JobState::Queued => (job.place, None),
-            JobState::Leased { deadline_ms, .. } => (*deadline_ms as i64, None),
-            JobState::Delayed { due_ms } => (*due_ms as i64, None),
-            JobState::Dead { error } => (0, Some(error)),
-        };
+        let state = record.state.parts();
+        let holder =
+            state.holder.map(|instance| Ok::<_, Failure>(self.instance(instance)?.key)).transpose()?;
+        // The moment that ends a state; what is queued has a place instead, which no time ends.
+        let at = if state.kind == StateKind::Queued { job.place } else { state.at_ms as i64 };
         let spec = self.spec_key(&record.spec)?;
         let queue = self.queue(&record.spec.queue)?;
-        let state = schema::state_code(&record.state);
-        queue.counts[state] += 1;
-        let state = state as i64;
+        queue.counts.add(state.kind, 1);
         if let Some(before) = before {
-            queue.counts[before] -= 1;
+            queue.counts.add(before, -1);
         }
         let queue = queue.key;
         let inputs = json(&record.inputs)?;
@@ -127,7 +122,7 @@ impl Book<'_> {
             Uint(cause.n),
             Uint(cause.ms),
             queue,
-            state,
+            state.kind.code() as i64,
             at,
             holder,
             spec,
@@ -138,7 +133,7 @@ impl Book<'_> {
             read.map(Uint),
             recorded,
             inputs,
-            error,
+            state.error,
             row::more_text(more)?
         ];
         self.db.execute(sql, values)?;
@@ -147,16 +142,14 @@ impl Book<'_> {
 
     fn flush_queues(&mut self) -> Result<(), Failure> {
         let mut update = None;
-        for queue in self.cache.queues.values_mut().filter(|queue| queue.counts != [0; 4]) {
+        let none = Counts::default();
+        for queue in self.cache.queues.values_mut().filter(|queue| queue.counts != none) {
             let update = match &mut update {
                 Some(update) => update,
-                none => none.insert(self.db.prepare(
-                    "UPDATE queues SET queued = queued + ?2, leased = leased + ?3, delayed = delayed + ?4, \
-                     dead = dead + ?5 WHERE key = ?1",
-                )?),
+                none => none.insert(self.db.prepare(&schema::ADD_COUNTS)?),
             };
-            let [queued, leased, delayed, dead] = std::mem::take(&mut queue.counts);
-            update.execute(params![queue.key, queued, leased, delayed, dead])?;
+            let counts = std::mem::take(&mut queue.counts).each();
+            update.execute(params_from_iter(once(queue.key).chain(counts)))?;
         }
         Ok(())
     }

@@ -2,11 +2,12 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::schema::FORMAT;
+/// `PRAGMA user_version`: the format of the tables. Persisted; it rises with every change that an older nq could not
+/// work on.
+pub(super) const FORMAT: i64 = 1 + STEPS.len() as i64;
 
 /// The statements that lead from each format to the next: the first from format 1 to format 2.
-const STEPS: [&str; FORMAT as usize - 1] =
-    ["ALTER TABLE runs ADD COLUMN more TEXT; ALTER TABLE jobs ADD COLUMN more TEXT;
+const STEPS: &[&str] = &["ALTER TABLE runs ADD COLUMN more TEXT; ALTER TABLE jobs ADD COLUMN more TEXT;
      ALTER TABLE gathers ADD COLUMN more TEXT"];
 
 /// Brings a file to the format of this version, in one transaction: a crash leaves the one format or the other.

@@ -16,7 +16,7 @@ use super::locks::{Admission, Locks};
 use super::migrate::migrate;
 use super::options::SqliteOptions;
 use super::reserve::is_full;
-use super::schema::{APPLICATION_ID, FORMAT, TABLES};
+use super::schema::{self, APPLICATION_ID, FORMAT};
 use super::shared::{Clock, Shared};
 
 /// The first SQLite that several processes may share a file with: older ones can damage a write-ahead log
@@ -252,9 +252,10 @@ fn prepare(conn: &Connection) -> rusqlite::Result<()> {
 /// that it is nq's from the moment at which it has any content.
 fn create(conn: &Connection) -> rusqlite::Result<()> {
     conn.execute_batch(&format!(
-        "PRAGMA synchronous = full; BEGIN EXCLUSIVE; {TABLES}
+        "PRAGMA synchronous = full; BEGIN EXCLUSIVE; {}
          INSERT INTO meta VALUES ('nq', '{}');
          PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT",
+        schema::tables(),
         env!("CARGO_PKG_VERSION")
     ))
 }

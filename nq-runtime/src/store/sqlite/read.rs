@@ -4,7 +4,7 @@ use nq_core::entry::{Entry, EntryType};
 use nq_core::id::{EntryId, QueueName, RunId};
 use nq_core::ledger;
 use nq_core::limits::{MAX_READ_BYTES, MAX_READ_ENTRIES};
-use nq_core::record::{JobState, RunRecord, ended};
+use nq_core::record::{JobState, RunRecord, StateKind, ended};
 use nq_core::status::RunStatus;
 use nq_core::store::{
     Gathered, Interest, JobSummary, JobsQuery, QueueCounts, Read, RunsPage, RunsQuery, StoreError,
@@ -195,19 +195,14 @@ pub(super) fn runs(db: Db<'_>, query: &RunsQuery, before: i64) -> Result<RunsPag
 
 /// The counts of every queue.
 pub(super) fn queues(db: Db<'_>, now_ms: u64) -> Result<Vec<QueueCounts>, Failure> {
-    let sql = "SELECT name, queued, leased, delayed, dead, paused, \
-               (SELECT CAST(value AS INTEGER) > ? FROM meta WHERE key = 'served ' || name) \
-               FROM queues ORDER BY name";
-    db.all(sql, [row::Uint(now_ms)], |row| {
-        Ok(QueueCounts {
-            queue: row::queue_name(row.get_ref(0)?.as_str().unwrap_or_default())?,
-            queued: row::uint(row, 1)?,
-            leased: row::uint(row, 2)?,
-            delayed: row::uint(row, 3)?,
-            dead: row::uint(row, 4)?,
-            paused: row.get(5)?,
-            served: row.get::<_, Option<bool>>(6)?.unwrap_or_default(),
-        })
+    db.all(&schema::ALL_QUEUES, [row::Uint(now_ms)], |row| {
+        let mut counts = QueueCounts::new(row::queue_name(row.get_ref(0)?.as_str().unwrap_or_default())?);
+        counts.paused = row.get(1)?;
+        counts.served = row.get::<_, Option<bool>>(2)?.unwrap_or_default();
+        for kind in StateKind::all() {
+            *counts.count(kind) = row::uint(row, 3 + kind.code())?;
+        }
+        Ok(counts)
     })
 }
 

@@ -3,8 +3,8 @@
 use nq_core::entry::{Entry, EntryType};
 use nq_core::id::{EntryId, Name, QueueName, RunId, StepId};
 use nq_core::more::More;
-use nq_core::record::{JobState, RunRecord};
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use nq_core::record::{JobState, RunRecord, StateKind};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, Value, ValueRef};
 use rusqlite::{Error, Row};
 use serde::Serialize;
 
@@ -122,18 +122,16 @@ pub(super) fn state(
     holder: Option<String>,
     error: Option<String>,
 ) -> Result<JobState, Failure> {
-    Ok(match (code, holder) {
-        (0, _) => JobState::Queued,
-        (1, Some(holder)) => {
-            let instance = holder.parse().map_err(|error| Failure::corrupt(run, format!("{error}")))?;
-            JobState::Leased { instance, deadline_ms: at }
-        }
-        (2, _) => JobState::Delayed { due_ms: at },
-        (3, _) => JobState::Dead { error: error.unwrap_or_default() },
-        _ => {
-            return Err(Failure::corrupt(run, format!("a job is in state {code}, which stands for nothing")));
-        }
-    })
+    let no_state = || Failure::corrupt(run, format!("a job is in state {code}, which stands for nothing"));
+    let holder = holder.map(|holder| holder.parse()).transpose();
+    let holder = holder.map_err(|error| Failure::corrupt(run, format!("{error}")))?;
+    let kind = StateKind::of_code(code).ok_or_else(no_state)?;
+    JobState::of_parts(kind, at, holder, error).ok_or_else(no_state)
+}
+
+/// The state that a column of codes says, whatever it holds.
+pub(super) fn kind(code: &Value) -> Option<StateKind> {
+    if let Value::Integer(code) = code { StateKind::of_code(*code) } else { None }
 }
 
 /// What only some rows have.

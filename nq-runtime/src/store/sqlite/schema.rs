@@ -1,18 +1,17 @@
 //! The tables, and the marks by which a database of nq is recognised.
 
-use nq_core::record::JobState;
+use std::sync::LazyLock;
+
+use nq_core::record::{StateIndex, StateKind};
 use nq_core::status::RunStatus;
 
 use super::errors::Failure;
+pub(super) use super::migrate::FORMAT;
 
 /// `PRAGMA application_id` of a database of nq: "nq" and the letters "st". Persisted.
 pub(super) const APPLICATION_ID: u32 = 0x6e71_7374;
 
-/// `PRAGMA user_version`: the format of the tables below. Persisted; it rises with every change that an
-/// older nq could not work on.
-pub(super) const FORMAT: i64 = 2;
-
-/// Makes the tables.
+/// Makes every table, but for what it has of each state of a job: [`tables`] makes all.
 ///
 /// What every row of a table has stands in columns of its own; `more` is an object of what only some have, or NULL. A
 /// version of nq that does not know a field keeps it.
@@ -20,14 +19,12 @@ pub(super) const FORMAT: i64 = 2;
 /// Runs, queues, flows, instances and job specifications stand for their names everywhere else as small
 /// keys. The rows of an entry lie in the order in which they were written, so that a commit touches few
 /// pages whatever runs it is about; an index finds them by run and position.
-pub(super) const TABLES: &str = "
+const TABLES: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE flows (key INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE specs (key INTEGER PRIMARY KEY, spec TEXT NOT NULL UNIQUE);
 CREATE TABLE queues (
-    key INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, paused INTEGER NOT NULL DEFAULT 0,
-    queued INTEGER NOT NULL DEFAULT 0, leased INTEGER NOT NULL DEFAULT 0,
-    delayed INTEGER NOT NULL DEFAULT 0, dead INTEGER NOT NULL DEFAULT 0
+    key INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, paused INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE instances (
     key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
@@ -54,10 +51,6 @@ CREATE TABLE jobs (
     crashes INTEGER NOT NULL, read INTEGER, recorded INTEGER NOT NULL, inputs TEXT NOT NULL, error TEXT,
     more TEXT, PRIMARY KEY (run, worker, n)
 ) WITHOUT ROWID;
-CREATE INDEX jobs_queued ON jobs (queue, at) WHERE state = 0;
-CREATE INDEX jobs_leased ON jobs (holder, at) WHERE state = 1;
-CREATE INDEX jobs_delayed ON jobs (at) WHERE state = 2;
-CREATE INDEX jobs_dead ON jobs (queue) WHERE state = 3;
 CREATE TABLE gathers (
     run INTEGER NOT NULL, worker TEXT NOT NULL, rank INTEGER NOT NULL, spec INTEGER NOT NULL,
     count INTEGER NOT NULL, fired INTEGER NOT NULL, more TEXT, PRIMARY KEY (run, worker)
@@ -70,6 +63,46 @@ CREATE TABLE arrivals (
     n INTEGER NOT NULL, ms INTEGER NOT NULL, key TEXT NOT NULL, PRIMARY KEY (run, worker, by, side, n)
 ) WITHOUT ROWID;
 ";
+
+/// Makes the tables, as a file of this format has them. Each state of a job has a column in `queues`, which counts the
+/// jobs in it, and an index of those jobs; its code stands in `jobs.state`. Persisted.
+pub(super) fn tables() -> String {
+    let mut sql = TABLES.to_owned();
+    for kind in StateKind::all() {
+        let (name, code) = (kind.name(), kind.code());
+        let columns = match kind.index() {
+            StateIndex::Queue => "queue, at",
+            StateIndex::Holder => "holder, at",
+            StateIndex::Time => "at",
+            StateIndex::List => "queue",
+        };
+        sql += &format!("ALTER TABLE queues ADD COLUMN {name} INTEGER NOT NULL DEFAULT 0;\n");
+        sql += &format!("CREATE INDEX jobs_{name} ON jobs ({columns}) WHERE state = {code};\n");
+    }
+    sql
+}
+
+/// The columns of `queues` that count jobs, each as this writes it, in the order of the codes.
+fn counts(column: impl Fn(StateKind) -> String) -> String {
+    StateKind::all().map(column).collect::<Vec<_>>().join(", ")
+}
+
+/// Adds to the counts of the queue with key `?1`: the values of the states follow in the order of the codes.
+pub(super) static ADD_COUNTS: LazyLock<String> = LazyLock::new(|| {
+    let column =
+        |kind: StateKind| format!("{name} = {name} + ?{at}", name = kind.name(), at = 2 + kind.code());
+    format!("UPDATE queues SET {} WHERE key = ?1", counts(column))
+});
+
+/// Finds every queue: its name, whether it is paused, whether it is served at the moment `?`, and its counts.
+pub(super) static ALL_QUEUES: LazyLock<String> = LazyLock::new(|| {
+    let counts = counts(|kind| kind.name().to_owned());
+    format!(
+        "SELECT name, paused, \
+         (SELECT CAST(value AS INTEGER) > ? FROM meta WHERE key = 'served ' || name), {counts} \
+         FROM queues ORDER BY name"
+    )
+});
 
 /// The number that stands for a status in `runs.status`. Persisted.
 pub(super) fn status_code(status: RunStatus) -> i64 {
@@ -88,15 +121,4 @@ pub(super) fn status_of(code: i64, run: &str) -> Result<RunStatus, Failure> {
         .into_iter()
         .find(|status| status_code(*status) == code)
         .ok_or_else(|| Failure::corrupt(run, format!("its status is {code}, which stands for nothing")))
-}
-
-/// The number that stands for a state in `jobs.state` and its place among the counts of a queue. Persisted: the
-/// partial indexes name it.
-pub(super) fn state_code(state: &JobState) -> usize {
-    match state {
-        JobState::Queued => 0,
-        JobState::Leased { .. } => 1,
-        JobState::Delayed { .. } => 2,
-        JobState::Dead { .. } => 3,
-    }
 }

@@ -7,7 +7,7 @@ use nq_core::decide;
 use nq_core::id::{InstanceId, RunId, StepId};
 use nq_core::ledger;
 use nq_core::limits;
-use nq_core::record::TickRecord;
+use nq_core::record::{StateKind, TickRecord};
 use nq_core::store::{Tick, Ticked};
 use rusqlite::types::Value;
 use rusqlite::{Row, params};
@@ -202,8 +202,8 @@ impl Book<'_> {
         for (worker, n, state, queue, step) in jobs.into_iter().take(max) {
             let sql = "DELETE FROM jobs WHERE run = ? AND worker = ? AND n = ?";
             self.db.execute(sql, params![run, worker, n])?;
-            if let (Value::Integer(state @ 0..=2), Some(queue)) = (state, queue) {
-                self.queue(&row::queue_name(&queue)?)?.counts[state as usize] -= 1;
+            if let (Some(state), Some(queue)) = (row::kind(&state), queue) {
+                self.queue(&row::queue_name(&queue)?)?.counts.add(state, -1);
             }
             steps.extend(step);
         }
@@ -272,8 +272,9 @@ impl Book<'_> {
         let jobs: Vec<(String, i64, i64)> =
             self.db.all(sql, [key], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         for (queue, state, jobs) in jobs {
-            if let Some(count) = self.queue(&row::queue_name(&queue)?)?.counts.get_mut(state as usize) {
-                *count -= jobs;
+            let counts = &mut self.queue(&row::queue_name(&queue)?)?.counts;
+            if let Some(state) = StateKind::of_code(state) {
+                counts.add(state, -jobs);
             }
         }
         self.db.execute("DELETE FROM jobs WHERE run = ?", [key])?;

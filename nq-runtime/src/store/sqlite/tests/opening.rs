@@ -159,7 +159,7 @@ async fn a_creation_that_a_crash_cut_off_is_done_again() {
     // What a crash leaves: pages in the file that the journal says were not there.
     let theirs = shell(folder.path());
     theirs.execute_batch("PRAGMA cache_size = 1; PRAGMA cache_spill = 1; BEGIN").unwrap();
-    theirs.execute_batch(schema::TABLES).unwrap();
+    theirs.execute_batch(&schema::tables()).unwrap();
     let rows = "WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 2000) \
                 INSERT INTO flows SELECT n, 'flow' || n FROM n";
     theirs.execute_batch(rows).unwrap();
