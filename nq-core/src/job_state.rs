@@ -213,18 +213,23 @@ impl QueueCounts {
         Self { queue, queued: 0, leased: 0, delayed: 0, dead: 0, paused: false, served: false }
     }
 
-    /// The count of the jobs in a state.
+    /// How many jobs are in a state.
     ///
     /// ```
     /// use nq_core::id::QueueName;
     /// use nq_core::record::StateKind;
     /// use nq_core::store::QueueCounts;
     ///
-    /// let mut counts = QueueCounts::new(QueueName::of("order", "ship"));
-    /// *counts.count(StateKind::Delayed) += 2;
-    /// assert_eq!((counts.delayed, counts.jobs()), (2, 2));
+    /// let counts = QueueCounts { delayed: 2, dead: 1, ..QueueCounts::new(QueueName::of("order", "ship")) };
+    /// assert_eq!(counts.count(StateKind::Delayed), 2);
+    /// assert_eq!((counts.jobs(), counts.waiting()), (3, 2));
     /// ```
-    pub fn count(&mut self, kind: StateKind) -> &mut u64 {
+    pub fn count(&self, kind: StateKind) -> u64 {
+        [self.queued, self.leased, self.delayed, self.dead][kind.code()]
+    }
+
+    /// The same, for who counts.
+    pub fn count_mut(&mut self, kind: StateKind) -> &mut u64 {
         match kind {
             StateKind::Queued => &mut self.queued,
             StateKind::Leased => &mut self.leased,
@@ -235,17 +240,12 @@ impl QueueCounts {
 
     /// How many jobs it has, in whatever state.
     pub fn jobs(&self) -> u64 {
-        self.sum(|_| true)
+        StateKind::all().map(|kind| self.count(kind)).sum()
     }
 
     /// How many of its jobs wait for an instance that takes them, now or later.
     pub fn waiting(&self) -> u64 {
-        self.sum(StateKind::waits)
-    }
-
-    fn sum(&self, wanted: impl Fn(StateKind) -> bool) -> u64 {
-        let mut counts = self.clone();
-        StateKind::all().filter(|kind| wanted(*kind)).map(|kind| *counts.count(kind)).sum()
+        StateKind::all().filter(|kind| kind.waits()).map(|kind| self.count(kind)).sum()
     }
 }
 
@@ -272,7 +272,8 @@ mod tests {
             assert_eq!(StateKind::of_letter(kind.letter()), Some(kind));
             assert_eq!(serde_json::to_value(&state).unwrap()["state"], kind.name());
             let mut counts = QueueCounts::new(QueueName::of("f", "a"));
-            *counts.count(kind) = 7;
+            *counts.count_mut(kind) = 7;
+            assert_eq!(counts.count(kind), 7);
             assert_eq!(serde_json::to_value(&counts).unwrap()[kind.name()], 7);
             kinds.push(kind);
         }

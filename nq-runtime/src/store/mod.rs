@@ -10,7 +10,7 @@ pub mod sqlite;
 
 use std::sync::Arc;
 
-pub use nq_core::record::JobState;
+pub use nq_core::record::{JobState, StateKind};
 pub use nq_core::store::*;
 
 /// Opens the store that a URL names.

@@ -108,7 +108,7 @@ impl Maps {
         let state = job.state.parts();
         let queue = self.queue(&job.spec.queue);
         queue.jobs.insert((job.run.clone(), job.step.clone()));
-        *queue.counts.count(state.kind) += 1;
+        *queue.counts.count_mut(state.kind) += 1;
         if state.kind == StateKind::Queued {
             queue.queued.insert(place, (job.run.clone(), job.step.clone()));
             self.news.queues.insert(job.spec.queue.clone());
@@ -122,7 +122,7 @@ impl Maps {
         let state = job.state.parts();
         let queue = self.queue(&job.spec.queue);
         queue.jobs.remove(&(job.run.clone(), job.step.clone()));
-        *queue.counts.count(state.kind) -= 1;
+        *queue.counts.count_mut(state.kind) -= 1;
         if state.kind == StateKind::Queued {
             queue.queued.remove(&place);
         } else {

@@ -200,7 +200,7 @@ pub(super) fn queues(db: Db<'_>, now_ms: u64) -> Result<Vec<QueueCounts>, Failur
         counts.paused = row.get(1)?;
         counts.served = row.get::<_, Option<bool>>(2)?.unwrap_or_default();
         for kind in StateKind::all() {
-            *counts.count(kind) = row::uint(row, 3 + kind.code())?;
+            *counts.count_mut(kind) = row::uint(row, 3 + kind.code())?;
         }
         Ok(counts)
     })
