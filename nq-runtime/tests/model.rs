@@ -1,8 +1,8 @@
 //! The model test: one random sequence of operations happens to two stores, and whatever can be seen of them
 //! is the same after each of them. What fails is shrunk to the few operations that matter.
 //!
-//! The sequences are the same in every run. To try others, set `PROPTEST_RNG_SEED`; to try more,
-//! `PROPTEST_CASES`.
+//! The sequences are the same in every run, and the same for every store. Each has a seed, which a failure names:
+//! `PROPTEST_RNG_SEED` is the first seed to try, `PROPTEST_CASES` how many are tried from there.
 
 use std::sync::Arc;
 
@@ -23,6 +23,8 @@ mod model {
 
     mod flow;
     pub(crate) mod ops;
+    mod rerun;
+    mod seen;
     mod told;
     pub(crate) mod world;
 }
@@ -41,23 +43,27 @@ async fn compare(mut first: World, mut second: World, ops: &[Op]) -> Result<(), 
 }
 
 /// Compares over so many sequences. Both stores are made anew for each.
-fn check(cases: u32, worlds: impl AsyncFn() -> (World, World)) {
-    let mut config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    if config.rng_seed == RngSeed::Random {
-        config.rng_seed = RngSeed::Fixed(7);
-    }
-    if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = cases;
-    }
+fn check(cases: u64, worlds: impl AsyncFn() -> (World, World)) {
+    let given = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
+    let first = given("PROPTEST_RNG_SEED").unwrap_or(7);
+    let cases = given("PROPTEST_CASES").unwrap_or(cases);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let outcome = TestRunner::new(config).run(&sequence(100), |ops| {
-        runtime.block_on(async {
-            let (first, second) = worlds().await;
-            compare(first, second, &ops).await
-        })
-    });
-    if let Err(error) = outcome {
-        panic!("{error}");
+    for seed in first..first + cases {
+        let config = ProptestConfig {
+            cases: 1,
+            rng_seed: RngSeed::Fixed(seed),
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        };
+        let outcome = TestRunner::new(config).run(&sequence(100), |ops| {
+            runtime.block_on(async {
+                let (first, second) = worlds().await;
+                compare(first, second, &ops).await
+            })
+        });
+        if let Err(error) = outcome {
+            panic!("{error}\nPROPTEST_RNG_SEED={seed} PROPTEST_CASES=1 plays this again");
+        }
     }
 }
 

@@ -1,5 +1,4 @@
-//! One store in which the operations happen, and what can be seen of it, told without what may differ between
-//! two stores: moments in time, and the order of what happens at one moment.
+//! One store in which the operations happen, and those who use it.
 
 use std::any::Any;
 use std::collections::{BTreeSet, HashSet};
@@ -10,18 +9,17 @@ use nq_core::conformance::TestClock;
 use nq_core::entry::{EntryType, NewEntry};
 use nq_core::id::{InstanceId, RunId, StepId};
 use nq_core::record::JobState;
-use nq_core::state::State;
-use nq_core::status::RunView;
 use nq_core::store::{
-    Answer, Gathered, JobSummary, JobsQuery, Lease, Offer, Read, RenewAnswer, Retention, RunsQuery, Started,
-    Store, StoreError, Take, Tick,
+    Answer, JobSummary, Lease, Offer, RenewAnswer, Retention, Started, Store, StoreError, Take, Tick,
 };
 use nq_core::transaction::{Act, LogLine, Outcome, Start, Transaction, Turn, Want};
 use serde_json::{Value, json};
 
-use super::flow::{GATHERS, WORKERS, gathers, job, name, renewal, run_id, transaction};
-use super::ops::{End, Op, Pick};
-use super::told::{error, step, timeless, told};
+use super::flow::{FLOWS, WORKERS, name, queue, renewal, run_id, transaction};
+use super::ops::{End, Forked, Op, Pick, Version};
+use super::rerun;
+use super::seen::all_jobs;
+use super::told::{error, told};
 
 /// How long a lease lasts. Time passes in steps of a quarter of it, so that no tick is late.
 const LEASE_MS: u64 = 400;
@@ -29,7 +27,7 @@ const STEP_MS: u64 = LEASE_MS / 4;
 
 /// A store and those who use it.
 pub(crate) struct World {
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
     /// The clock that it goes by, where a test can move it. Without one, nothing happens that needs time.
     clock: Option<Arc<TestClock>>,
     /// Whether replies are lost: calls are sent again, and what only a reply could tell is not told.
@@ -75,7 +73,10 @@ impl World {
         Self { _kept: Some(Box::new(what)), ..self }
     }
 
-    async fn resend<T>(&self, call: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(super) async fn resend<T>(
+        &self,
+        call: impl AsyncFn() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         for _ in 0..100 {
             match call().await {
                 Err(error) if self.lossy && error.is_retryable() => {}
@@ -91,7 +92,7 @@ impl World {
         // The clock never stands still between two operations.
         if let Some(clock) = &self.clock {
             clock.advance(1);
-        } else if matches!(op, Op::Pass { .. } | Op::Expire) {
+        } else if matches!(op, Op::Pass { .. } | Op::Retire { .. }) {
             return Value::Null;
         }
         match op {
@@ -108,7 +109,7 @@ impl World {
                 if let Some(want) = want {
                     let workers = WORKERS.iter().enumerate();
                     let wanted = workers.filter(|(at, _)| want.worker.is_none_or(|worker| worker == *at));
-                    let wants = wanted.map(|(_, worker)| Want { queue: job(worker).queue, max: want.max });
+                    let wants = wanted.map(|(_, worker)| Want { queue: queue(worker), max: want.max });
                     turn.wants = wants.collect();
                 }
                 self.turn(*peer, turn).await
@@ -134,13 +135,20 @@ impl World {
                 None => Value::Null,
             },
             Op::Pause { worker, paused } => {
-                let queue = job(WORKERS[*worker]).queue;
+                let queue = queue(WORKERS[*worker]);
                 self.resend(async || self.store.pause(&queue, *paused).await).await.unwrap();
                 Value::Null
             }
             Op::Leave { peer } => self.leave(*peer).await,
-            Op::Pass { steps, but } => self.pass(*steps, *but).await,
-            Op::Expire => self.tick(Retention { completed_ms: Some(0), failed_ms: Some(0) }).await,
+            Op::Pass { steps, but, serves } => self.pass(*steps, *but, *serves).await,
+            Op::Retire { completed, failed } => {
+                let gone = |gone: bool| gone.then_some(0);
+                let retention = Retention { completed_ms: gone(*completed), failed_ms: gone(*failed) };
+                self.tick(retention, None).await
+            }
+            Op::Rerun { of, run, fork } => self.rerun(*of, *run, fork).await,
+            Op::Wait { worker, run, after } => self.wait(WORKERS[*worker], *run, *after).await,
+            Op::Ask(ask) => self.ask(ask).await,
         }
     }
 
@@ -182,8 +190,24 @@ impl World {
     async fn start(&self, run: usize, input: u8) -> Value {
         let data = json!({ "event": "begin", "input": input, "trigger": "manual", "registryHash": "0" });
         let started = NewEntry::new(EntryType::FlowStarted, data);
-        let (run, flow, job) = (run_id(run), name("f"), job("a"));
-        let start = Start { run, flow, started, job, gathers: gathers(), fork: None };
+        // One run is of another flow than the rest, and one of another version.
+        let flow = name(FLOWS[usize::from(run == 3)]);
+        let version = if run == 2 { Version::Before } else { Version::Today };
+        let (job, gathers) = (version.job("a"), version.gathers());
+        self.begin(Start { run: run_id(run), flow, started, job, gathers, fork: None }).await
+    }
+
+    async fn rerun(&self, of: usize, run: usize, forked: &Forked) -> Value {
+        let of = run_id(of);
+        let known = self.resend(async || self.store.run(&of).await).await.unwrap();
+        if known.is_none() {
+            return Value::Null;
+        }
+        let timeline = self.timeline(&of).await;
+        self.begin(rerun::start(run_id(run), &of, timeline, forked)).await
+    }
+
+    async fn begin(&self, start: Start) -> Value {
         match self.resend(async || self.store.start(&start).await).await {
             Ok(_) if self.lossy => json!("started"),
             Ok(Started::New(id)) => json!({ "new": id.n }),
@@ -195,7 +219,7 @@ impl World {
     /// Whether a store gives the job to the instance that has offered to take it, or brings it by the turn, is its own
     /// affair: after the turn the one looks like the other.
     async fn offered(&mut self, peer: usize, run: usize) -> Value {
-        let queue = job("a").queue;
+        let queue = queue("a");
         let mut turn = self.next(peer);
         let offer = Offer {
             instance: turn.instance.clone(),
@@ -274,7 +298,7 @@ impl World {
         let id = self.peers[peer].id.clone();
         let holds =
             |job: &JobSummary| matches!(&job.state, JobState::Leased { instance, .. } if *instance == id);
-        let held: Vec<_> = self.jobs().await.into_iter().filter(holds).collect();
+        let held: Vec<_> = self.jobs(all_jobs()).await.into_iter().filter(holds).collect();
         let mut turn = self.next(peer);
         for lease in &self.leases {
             if held.iter().any(|job| job.run == lease.run && job.step == lease.step) {
@@ -283,28 +307,16 @@ impl World {
             }
         }
         let told = self.turn(peer, turn).await;
-        if !self.jobs().await.iter().any(holds) {
+        if !self.jobs(all_jobs()).await.iter().any(holds) {
             self.resend(async || self.store.leave(&id).await).await.unwrap();
             self.peers[peer].last = None;
         }
         told
     }
 
-    /// Every job, in pages.
-    async fn jobs(&self) -> Vec<JobSummary> {
-        let mut query = JobsQuery { limit: 7, ..JobsQuery::default() };
-        let mut jobs = Vec::new();
-        loop {
-            let page = self.resend(async || self.store.jobs(&query).await).await.unwrap();
-            let Some(last) = page.last() else { return jobs };
-            query.after = Some((last.run.clone(), last.step.clone()));
-            jobs.extend(page);
-        }
-    }
-
     /// Lets time pass in steps. Every lease but one is renewed before each tick, so that the order in which
     /// leases run out, which is nobody's promise, does not show.
-    async fn pass(&mut self, steps: u32, but: Option<Pick>) -> Value {
+    async fn pass(&mut self, steps: u32, but: Option<Pick>, serves: Option<usize>) -> Value {
         let but = but.and_then(|pick| self.pick(pick)).cloned();
         let mut told = Vec::new();
         for _ in 0..steps {
@@ -316,105 +328,24 @@ impl World {
                 self.leases.iter().filter(|lease| !self.is_over(lease) && Some(*lease) != but.as_ref());
             turn.renewals = kept.map(renewal).collect();
             told.push(self.turn(3, turn).await);
-            told.push(self.tick(Retention { completed_ms: None, failed_ms: None }).await);
+            told.push(self.tick(Retention { completed_ms: None, failed_ms: None }, serves).await);
         }
         json!(told)
     }
 
-    async fn tick(&self, retention: Retention) -> Value {
+    async fn tick(&self, retention: Retention, serves: Option<usize>) -> Value {
         let tick = Tick {
             instance: self.peers[3].id.clone(),
             lease_ms: LEASE_MS,
             retention,
             limit: 1_000,
-            serves: Vec::new(),
+            serves: serves.map(|worker| queue(WORKERS[worker])).into_iter().collect(),
         };
         let ticked = self.resend(async || self.store.tick(&tick).await).await.unwrap();
         if self.lossy {
             Value::Null
         } else {
             json!([ticked.due, ticked.expired, ticked.removed, ticked.more])
-        }
-    }
-
-    /// Everything that can be seen of the store, a line for each thing.
-    pub(crate) async fn dump(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        for queue in self.resend(async || self.store.queues().await).await.unwrap() {
-            // A queue that nobody has used may be named or not.
-            let jobs = queue.queued + queue.leased + queue.delayed + queue.dead;
-            lines.extend((jobs > 0 || queue.paused).then(|| json!(queue).to_string()));
-        }
-        for job in self.jobs().await {
-            let state = match job.state {
-                JobState::Leased { instance, .. } => format!("leased by {instance}"),
-                JobState::Delayed { .. } => "delayed".into(),
-                state => format!("{state:?}"),
-            };
-            let numbers = (job.attempt, job.failures, job.crashes);
-            lines.push(format!("{} {} {state} {numbers:?}", job.run, step(&job.step)));
-        }
-        let mut query = RunsQuery { limit: 3, ..RunsQuery::default() };
-        let mut runs = Vec::new();
-        loop {
-            let page = self.resend(async || self.store.runs(&query).await).await.unwrap();
-            runs.extend(page.runs);
-            query.cursor = page.next;
-            if query.cursor.is_none() {
-                break;
-            }
-        }
-        // Which of two that began at the same moment is the newer is nobody's promise.
-        runs.sort_by(|a, b| a.run.cmp(&b.run));
-        for run in runs {
-            lines.push(format!("{} {} {} pending {}", run.run, run.status, run.last.n, run.pending));
-            self.dump_run(&run.run, &mut lines).await;
-        }
-        lines
-    }
-
-    async fn dump_run(&self, run: &RunId, lines: &mut Vec<String>) {
-        let summary = self.resend(async || self.store.run(run).await).await.unwrap().unwrap();
-        let mut timeline = Vec::new();
-        loop {
-            let read = Read { limit: 50, ..Read::after(run.clone(), timeline.len() as u64) };
-            let page = self.resend(async || self.store.read(&read).await).await.unwrap();
-            if page.is_empty() {
-                break;
-            }
-            timeline.extend(page);
-        }
-        // The records agree with the folds over the entries.
-        let view = RunView::of(&timeline);
-        assert_eq!(view.status, Some(summary.status), "{run}");
-        assert_eq!(timeline.last().map(|entry| entry.id), Some(summary.last), "{run}");
-        let ends = timeline.iter().filter(|entry| entry.kind.is_terminal()).count();
-        assert_eq!(ends, usize::from(summary.status.is_terminal()), "{run}");
-        lines.push(format!("state {:?}", State::of(&timeline).map));
-        for (id, view) in view.steps {
-            lines.push(format!("{} {:?} {}", step(&id), view.status, view.attempt));
-        }
-        for gather in GATHERS {
-            let all = Gathered {
-                run: run.clone(),
-                worker: name(gather),
-                upto: u64::MAX >> 11,
-                from: 0,
-                limit: 999,
-                seen: None,
-            };
-            let got = self.resend(async || self.store.gathered(&all).await).await.unwrap();
-            lines.push(format!("{gather} {:?}", got.iter().map(|entry| entry.id.n).collect::<Vec<_>>()));
-        }
-        for entry in timeline {
-            let of = entry.step.as_ref().map(step);
-            lines.push(format!(
-                "{} {} {of:?} {:?} {}",
-                entry.id.n,
-                entry.kind,
-                entry.attempt,
-                timeless(entry.data)
-            ));
         }
     }
 }
