@@ -10,6 +10,8 @@ use proptest::prelude::*;
 pub(crate) enum Op {
     /// A run begins, or begins again, with this input.
     Start { run: usize, input: u8 },
+    /// The same, with the turn of an instance.
+    Begin { peer: usize, run: usize },
     /// A run begins with what another has done so far.
     Rerun { of: usize, run: usize, fork: Forked },
     /// An instance takes a turn.
@@ -235,6 +237,7 @@ fn op() -> impl Strategy<Value = Op> {
         30 => turn(),
         6 => run().prop_map(|run| Op::Start { run, input: 0 }),
         1 => any_run().prop_map(|run| Op::Start { run, input: 1 }),
+        2 => (peer(), run()).prop_map(|(peer, run)| Op::Begin { peer, run }),
         2 => (any_run(), 4_usize..6, forked()).prop_map(|(of, run, fork)| Op::Rerun { of, run, fork }),
         3 => (peer(), run()).prop_map(|(peer, run)| Op::Offered { peer, run }),
         3 => peer().prop_map(|peer| Op::Resend { peer }),

@@ -1,7 +1,7 @@
 //! What a store answers, told without what may differ between two stores: the moments in time.
 
 use nq_core::id::StepId;
-use nq_core::store::{Answer, StoreError, TurnReply};
+use nq_core::store::{Answer, StartAnswer, Started, StoreError, TurnReply};
 use serde_json::{Value, json};
 
 pub(super) fn error(error: StoreError) -> Value {
@@ -11,6 +11,14 @@ pub(super) fn error(error: StoreError) -> Value {
 /// A step by the position of its cause.
 pub(super) fn step(step: &StepId) -> String {
     format!("{}@{}", step.worker(), step.cause().n)
+}
+
+/// What became of a start.
+pub(super) fn started(answer: &StartAnswer) -> Value {
+    match answer {
+        StartAnswer::Started(Started::New(id)) => json!({ "new": id.n }),
+        other => json!(format!("{other:?}")),
+    }
 }
 
 pub(super) fn told(reply: &TurnReply) -> Value {

@@ -19,7 +19,7 @@ use super::flow::{FLOWS, WORKERS, name, queue, renewal, run_id, transaction};
 use super::ops::{End, Forked, Op, Pick, Version};
 use super::rerun;
 use super::seen::all_jobs;
-use super::told::{error, told};
+use super::told::{error, started, told};
 
 /// How long a lease lasts. Time passes in steps of a quarter of it, so that no tick is late.
 const LEASE_MS: u64 = 400;
@@ -96,7 +96,11 @@ impl World {
             return Value::Null;
         }
         match op {
-            Op::Start { run, input } => self.start(*run, *input).await,
+            Op::Start { run, input } => self.begin(begin(*run, *input)).await,
+            Op::Begin { peer, run } => {
+                let turn = Turn { starts: vec![begin(*run, 0)], ..self.next(*peer) };
+                self.turn(*peer, turn).await
+            }
             Op::Turn { peer, writes, renew, want } => {
                 let mut turn = self.next(*peer);
                 for write in writes {
@@ -187,16 +191,6 @@ impl World {
         due_ms - now_ms
     }
 
-    async fn start(&self, run: usize, input: u8) -> Value {
-        let data = json!({ "event": "begin", "input": input, "trigger": "manual", "registryHash": "0" });
-        let started = NewEntry::new(EntryType::FlowStarted, data);
-        // One run is of another flow than the rest, and one of another version.
-        let flow = name(FLOWS[usize::from(run == 3)]);
-        let version = if run == 2 { Version::Before } else { Version::Today };
-        let (job, gathers) = (version.job("a"), version.gathers());
-        self.begin(Start { run: run_id(run), flow, started, job, gathers, fork: None }).await
-    }
-
     async fn rerun(&self, of: usize, run: usize, forked: &Forked) -> Value {
         let of = run_id(of);
         let known = self.resend(async || self.store.run(&of).await).await.unwrap();
@@ -229,7 +223,7 @@ impl World {
         };
         let take: Take = Arc::new(|_| {});
         let offered = self.resend(async || self.store.offer(&offer, &take, Duration::ZERO).await).await;
-        let started = self.start(run, 0).await;
+        let started = self.begin(begin(run, 0)).await;
         turn.wants.push(Want { queue, max: 1 });
         json!([offered.map_err(error).err(), started, self.turn(peer, turn).await])
     }
@@ -240,7 +234,11 @@ impl World {
         self.peers[peer].last = Some(turn);
         match reply {
             Ok(reply) => {
-                let told = told(&reply);
+                let mut told = told(&reply);
+                // A start that is sent again finds its run.
+                if !self.lossy {
+                    told["started"] = reply.started.iter().map(started).collect();
+                }
                 for (tx, answer) in told_of.writes.into_iter().zip(&reply.answers) {
                     let goes_on =
                         tx.outcome == Outcome::Continue && matches!(answer, Answer::Committed { .. });
@@ -348,4 +346,14 @@ impl World {
             json!([ticked.due, ticked.expired, ticked.removed, ticked.more])
         }
     }
+}
+
+/// The beginning of a run. One run is of another flow than the rest, and one of another version.
+fn begin(run: usize, input: u8) -> Start {
+    let data = json!({ "event": "begin", "input": input, "trigger": "manual", "registryHash": "0" });
+    let started = NewEntry::new(EntryType::FlowStarted, data);
+    let flow = name(FLOWS[usize::from(run == 3)]);
+    let version = if run == 2 { Version::Before } else { Version::Today };
+    let (job, gathers) = (version.job("a"), version.gathers());
+    Start { run: run_id(run), flow, started, job, gathers, fork: None }
 }
