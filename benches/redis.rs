@@ -1,5 +1,6 @@
 //! Measures how soon a step begins after its run was started on an idle system, compared in turns with a bare `XADD` that
-//! a blocked `XREADGROUP` gets; and how many runs a second complete.
+//! a blocked `XREADGROUP` gets; and how many runs and plain jobs a second complete, with the CPU time of the server and the
+//! commands that each of them takes.
 //!
 //! Code that has just run runs faster the next time. So the kinds come in an order in which each follows itself and each
 //! of the others equally often, after the same pause.
@@ -31,6 +32,17 @@ struct Pong {
 #[nq::event]
 struct Peng {
     pad: String,
+}
+
+#[nq::event]
+struct Task {
+    pad: String,
+}
+
+#[nq::worker(flow = "plain", concurrency = 300)]
+async fn plain(task: Task) -> nq::Result<()> {
+    drop(task.pad);
+    Ok(())
 }
 
 #[nq::worker(flow = "pickup")]
@@ -97,18 +109,54 @@ async fn main() -> nq::Result<()> {
         println!("{name:<26} {p50:>8.0} {:>8.2} {p99:>8.0} {:>8.2}", p50 / bare[0], p99 / bare[1]);
     }
 
-    println!("\n{:<26} {:>10} {:>10}", "three-step runs at a time", "runs/s", "steps/s");
+    println!("\n{:<26} {:>10} {:>14} {:>10}", "", "a second", "server us each", "commands");
     for (at_a_time, runs) in [(1, 300), (50, 4_000), (256, 8_000)] {
-        let begun = Instant::now();
-        let one = async |_| nq::Ok(nq.start::<first>(Ping { pad: pad() }).await?.completed().await?);
-        let done: Vec<_> =
-            futures_util::stream::iter(0..runs).map(one).buffer_unordered(at_a_time).collect().await;
-        let rate =
-            done.into_iter().collect::<nq::Result<Vec<_>>>()?.len() as f64 / begun.elapsed().as_secs_f64();
-        println!("{at_a_time:<26} {rate:>10.0} {:>10.0}", rate * 3.0);
+        let run = async || nq::Ok(nq.start::<first>(Ping { pad: pad() }).await?.completed().await?);
+        measured(&server, &format!("three-step runs, {at_a_time} at once"), at_a_time, runs, run).await?;
+    }
+    for (at_a_time, jobs) in [(50, 10_000), (256, 20_000)] {
+        let job = async || nq::Ok(drop(nq.start::<plain>(Task { pad: pad() }).await?));
+        let name = format!("plain jobs, {at_a_time} at once");
+        measured(&server, &name, at_a_time, jobs, job).await?;
     }
     nq.shutdown().await?;
     Ok(())
+}
+
+/// Does something so many times, and waits until nothing is left to do. Prints how many times a second, and what each
+/// took of the server.
+async fn measured<T>(
+    server: &RedisServer,
+    name: &str,
+    at_a_time: usize,
+    times: usize,
+    once: impl AsyncFn() -> nq::Result<T>,
+) -> nq::Result<()> {
+    server.command(&["CONFIG", "RESETSTAT"]);
+    let (busy_us, begun) = (busy_us(server), Instant::now());
+    let done: Vec<_> =
+        futures_util::stream::iter(0..times).map(|_| once()).buffer_unordered(at_a_time).collect().await;
+    done.into_iter().collect::<nq::Result<Vec<_>>>()?;
+    // Who starts plain jobs does not wait for them.
+    while !server.command(&["KEYS", "nq:runs:running:*"]).is_empty() {
+        sleep(PAUSE).await;
+    }
+    let rate = times as f64 / begun.elapsed().as_secs_f64();
+    let each_us = (self::busy_us(server) - busy_us) / times as f64;
+    let stats = server.command(&["INFO", "commandstats"]);
+    let calls =
+        stats.lines().filter_map(|line| line.split_once("calls=")?.1.split(',').next()?.parse::<f64>().ok());
+    let commands = calls.sum::<f64>() / times as f64;
+    println!("{name:<26} {rate:>10.0} {each_us:>14.1} {commands:>10.1}");
+    Ok(())
+}
+
+/// The CPU time of the server's main thread so far.
+fn busy_us(server: &RedisServer) -> f64 {
+    let info = server.command(&["INFO", "cpu"]);
+    let fields = info.lines().filter_map(|line| line.split_once(':'));
+    let main = fields.filter(|(name, _)| name.ends_with("_main_thread"));
+    1e6 * main.filter_map(|(_, seconds)| seconds.trim().parse::<f64>().ok()).sum::<f64>()
 }
 
 /// The shortest way through Redis Streams: one adds, the other is blocked in a read and gets it.
