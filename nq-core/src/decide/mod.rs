@@ -9,6 +9,6 @@ mod start;
 
 pub use self::attempt::{CHECKPOINT, End, Operation, OperationKind, decide};
 pub use self::end::{Ended, Failure, Left, end, failed, give_back, too_large};
-pub use self::said::{Attempt, log, lost};
+pub use self::said::{Attempt, log, lost, lost_again};
 pub use self::snapshot::{SinceSnapshot, add_snapshot, snapshot};
 pub use self::start::start;

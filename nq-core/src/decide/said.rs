@@ -1,5 +1,7 @@
 //! Texts about attempts: their log lines, and the error of an attempt whose instance died.
 
+use std::fmt::Display;
+
 use serde_json::{Map, Value};
 
 use crate::entry::EntryType;
@@ -33,4 +35,9 @@ pub fn log(attempt: &Attempt, kind: EntryType, message: String, fields: Map<Stri
 /// The error of an attempt whose instance died.
 pub fn lost(instance: &InstanceId) -> String {
     format!("instance `{instance}` stopped without finishing it")
+}
+
+/// The same where the job was lost for the last time: so often that it is a dead letter.
+pub fn lost_again(why: &str, crashes: impl Display) -> String {
+    format!("{why}, for the {crashes}. time: it seems to take its process down")
 }

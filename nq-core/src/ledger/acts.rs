@@ -5,6 +5,7 @@ use super::fork;
 use super::former::standing;
 use super::page::Page;
 use super::records::{Damage, Records};
+use crate::decide::lost_again;
 use crate::entry::NewEntry;
 use crate::entry::data::{FlowCancelled, StepFailed, StepRetrying};
 use crate::id::{EntryId, RunId, StepId};
@@ -149,7 +150,7 @@ pub fn expire<R: Records>(
     let attempt = job.attempt();
     job.crashes += 1;
     if job.crashes >= job.spec.max_crashes {
-        let error = format!("{why}, for the {}. time: it seems to take its process down", job.crashes);
+        let error = lost_again(why, job.crashes);
         page.append(NewEntry::of(StepFailed { error: error.clone() }), Some((&job.step, attempt)))?;
         page.die(job, &error)?;
     } else {

@@ -9,6 +9,7 @@ mod fencing;
 mod follow;
 mod forks;
 mod gathers;
+mod groups;
 mod hostile;
 mod jobs;
 mod joins;
@@ -225,6 +226,16 @@ macro_rules! __conformance_cases {
                 a_redriven_step_holds_the_gather_that_has_not_fired
                 gathers_of_two_runs_are_apart
                 a_wide_fan_fires_its_gather_once
+            }
+            groups {
+                writes_of_several_runs_are_answered_each_for_itself
+                what_a_write_makes_waits_behind_what_waits
+                what_a_write_makes_for_a_paused_queue_is_not_leased
+                what_writes_make_is_leased_up_to_what_is_wanted
+                pages_may_begin_and_end_within_a_commit
+                a_run_of_very_many_steps_goes_on_as_any_other
+                a_lease_lasts_from_its_last_renewal
+                what_an_instance_that_left_still_holds_runs_out
             }
             start {
                 a_start_begins_a_run
