@@ -29,7 +29,8 @@ async fn server(options: &str) -> Subject {
 
 /// Replaces the data of one entry, in the timeline and in the tickets that copy it. An entry of a stream cannot be
 /// changed, so the whole stream is written anew.
-const OVERWRITE: &str = r"
+const OVERWRITE_ENTRY: &str = r"
+local run, n, data = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local function again(key, change)
   local entries = redis.call('XRANGE', key, '-', '+')
   redis.call('DEL', key)
@@ -38,15 +39,18 @@ local function again(key, change)
     redis.call('XADD', key, entry[1], unpack(entry[2]))
   end
 end
-local function ends(text) return string.match(text, '-(%d+)$') == ARGV[2] end
-local timeline = redis.call('KEYS', 'nq:*flow:' .. ARGV[1])[1]
-again(timeline, function(id, fields)
-  if ends(id) then fields[8] = ARGV[3] end
+local function damaged(text) return string.match(text, '^%S+ %S+ %S+ ') .. data end
+again(redis.call('KEYS', 'nq:*flow:' .. run)[1], function(id, fields)
+  local first = tonumber(string.match(id, '-(%d+)$')) - #fields / 2 + 1
+  local at = 2 * (n - first) + 2
+  if at > 0 and fields[at] then fields[at] = damaged(fields[at]) end
 end)
 for _, queue in ipairs(redis.call('KEYS', 'nq:*queue:*')) do
   if redis.call('XLEN', queue) > 0 then
     again(queue, function(_, fields)
-      if fields[2] == ARGV[1] and ends(fields[4]) and fields[8] then fields[8] = ARGV[3] end
+      if fields[2] == run and string.match(fields[4], '-(%d+)$') == ARGV[2] and fields[6] then
+        fields[6] = damaged(fields[6])
+      end
     end)
     redis.call('XGROUP', 'CREATE', queue, 'mark', '0')
   end
@@ -54,18 +58,35 @@ end
 return 'damaged'
 ";
 
+/// Makes what a record says of a job unreadable, whether it stands in the record of its run or in the hash beside it.
+const OVERWRITE_JOB: &str = r"
+local run, step = ARGV[1], ARGV[2]
+local key = redis.call('KEYS', 'nq:*run:' .. run)[1]
+local record = redis.call('GET', key)
+local _, to = string.find(record, '\n' .. step .. ' ', 1, true)
+if to then
+  local rest = string.find(record, '\n', to, true)
+  redis.call('SET', key, string.sub(record, 1, to) .. 'q x' .. string.sub(record, rest))
+else
+  local fields = string.gsub(key, 'run:' .. run .. '$', '') .. 'jobs:' .. run
+  if redis.call('HSET', fields, step, 'q x') ~= 0 then return 'it is nowhere' end
+end
+return 'damaged'
+";
+
 /// Overwrites data of a server, as if its memory were damaged.
 fn damage(server: &Arc<RedisServer>) -> impl Fn(Stored) + Send + Sync + use<> {
     let server = server.clone();
-    move |what| match what {
-        Stored::Entry { run, n, data } => {
-            let answer = server.command(&["EVAL", OVERWRITE, "0", run.as_str(), &n.to_string(), &data]);
-            assert_eq!(answer, "damaged");
-        }
-        Stored::Job { run, step } => {
-            let key = server.command(&["KEYS", &format!("nq:*run:{run}")]);
-            assert_eq!(server.command(&["HSET", &key, &format!("j:{step}"), "q x"]), "0");
-        }
+    move |what| {
+        let answer = match what {
+            Stored::Entry { run, n, data } => {
+                server.command(&["EVAL", OVERWRITE_ENTRY, "0", run.as_str(), &n.to_string(), &data])
+            }
+            Stored::Job { run, step } => {
+                server.command(&["EVAL", OVERWRITE_JOB, "0", run.as_str(), &step.to_string()])
+            }
+        };
+        assert_eq!(answer, "damaged");
     }
 }
 
@@ -81,6 +102,11 @@ async fn by_test_clock() -> Subject {
     Subject::with_clock(Arc::new(store), clock).damage(damage(&server)).keep(server)
 }
 
+/// Makes the future of a case on the heap: all of them do not fit on the stack of a test.
+fn boxed<'a, F: Future<Output = ()> + 'a>(case: impl FnOnce() -> F) -> LocalBoxFuture<'a, ()> {
+    Box::pin(case())
+}
+
 /// Runs every case on one cluster, in a namespace of its own: to start a cluster for each would take too long.
 #[tokio::test(flavor = "multi_thread")]
 async fn three_node_cluster() {
@@ -89,14 +115,14 @@ async fn three_node_cluster() {
         let url = cluster.url(&format!("partitions=3&namespace={case}"));
         Subject::real(open(url.clone()).await).reopen(move || open(url.clone()))
     };
+    let subject = &subject;
     macro_rules! cases {
         ($($topic:ident { $($case:ident)* })*) => {
             vec![$($(
-                async {
+                boxed(move || async move {
                     let case = concat!(stringify!($topic), "-", stringify!($case));
                     run::$topic::$case(subject(case).await).await;
-                }
-                .boxed_local(),
+                }),
             )*)*]
         };
     }

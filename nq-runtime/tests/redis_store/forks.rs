@@ -100,8 +100,8 @@ async fn what_is_left_of_another_rerun_of_the_same_id_is_replaced() {
     for (count, last) in [(3, "1004-3"), (3, "999-2"), (3, "5000-9"), (600, "1700-700")] {
         let server = RedisServer::start(EVERY_SECOND);
         let store = open(&server.url("")).await;
-        server.command(&["XADD", "nq:flow:r~2", "900-1", "t", "flow.started", "s", "", "a", "", "d", "{}"]);
-        server.command(&["XADD", "nq:flow:r~2", last, "t", "log.info", "s", "", "a", "", "d", "{}"]);
+        server.command(&["XADD", "nq:flow:r~2", "900-1", "e", "flow.started - - {}"]);
+        server.command(&["XADD", "nq:flow:r~2", last, "e", "log.info - - {}"]);
         let start = rerun(count);
         assert!(matches!(store.start(&start).await.unwrap(), Started::New(_)), "{last}");
         whole(&server, &store, &start).await;

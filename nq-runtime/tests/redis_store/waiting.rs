@@ -76,11 +76,10 @@ async fn an_input_is_given_up_to_its_limit() {
     let store = open(&server.url("")).await;
     let mut one = Peer::new("one");
     let offer = Offer { instance: one.id.clone(), queues: vec![queue("a")], lease_ms: 60_000, turn: 0 };
-    let besides = start("r", json!("")).started.data.to_string().len();
+    let besides = "flow.started - - ".len() + start("r", json!("")).started.data.to_string().len();
     for (bytes, given) in [(65_536, true), (65_537, false)] {
         let input = json!("x".repeat(bytes - besides));
         let start = start(&format!("r{bytes}"), input.clone());
-        assert_eq!(start.started.data.to_string().len(), bytes);
         let offer = Offer { turn: one.number, ..offer.clone() };
         let starts = async {
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -194,12 +193,13 @@ async fn the_list_of_ended_runs_stays_short_and_misses_nobody() {
     let fill = async {
         // More ends than are remembered, before and while someone waits.
         for _ in 0..15 {
-            let script = "for i = 1, 1000 do redis.call('XADD', 'nq:ended', '*', 'r', 'x' .. i) end";
+            let script =
+                "for i = 1, 100 do redis.call('XADD', 'nq:ended', '*', 'r', 'x' .. i, 'r', 'y' .. i) end";
             server.command(&["EVAL", script, "0"]);
         }
         other.act(&run_id("last"), &Act::Cancel { reason: "no".into() }).await.unwrap();
     };
     hears(&store, "last", fill).await;
     let length: u64 = server.command(&["XLEN", "nq:ended"]).parse().unwrap();
-    assert!((10_000..10_200).contains(&length), "{length}");
+    assert!((1_000..1_200).contains(&length), "{length}");
 }

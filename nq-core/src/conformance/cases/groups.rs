@@ -20,7 +20,8 @@ pub(super) async fn writes_of_several_runs_are_answered_each_for_itself(t: &Fixt
     let leases = one.leases("a", 4).await;
     let held = |run: &str| leases.iter().find(|lease| lease.run.as_str() == run).unwrap();
     t.cancel(&run_id("ended")).await;
-    let goes_on = |run: &str, word: &str| write(held(run)).emit("e", json!(word)).to(job("b")).effect(json!(1));
+    let goes_on =
+        |run: &str, word: &str| write(held(run)).emit("e", json!(word)).to(job("b")).effect(json!(1));
     let (mut wrong, mut gone) = (done(held("r")), done(held("other")));
     wrong.fence += 1;
     gone.run = run_id("gone");
@@ -88,10 +89,14 @@ pub(super) async fn what_writes_make_is_leased_up_to_what_is_wanted(t: &Fixture)
     }
     let turn = turn_of(&mut one, vec![made.complete()], &[("c", 5), ("b", 20)]);
     let reply = one.send(&turn).await.unwrap();
-    let leased: Vec<_> = reply.leases.iter().map(|l| (l.queue.clone(), l.inputs[0].payload.clone())).collect();
+    let leased: Vec<_> =
+        reply.leases.iter().map(|l| (l.queue.clone(), l.inputs[0].payload.clone())).collect();
     let of = |worker: &str, count: i32| (0..count).map(|at| (queue(worker), json!(at))).collect::<Vec<_>>();
     assert_eq!(leased, [of("c", 5), of("b", 12)].concat());
-    assert_eq!((t.counts("b").await.leased, t.counts("c").await.leased, t.counts("c").await.queued), (12, 5, 7));
+    assert_eq!(
+        (t.counts("b").await.leased, t.counts("c").await.leased, t.counts("c").await.queued),
+        (12, 5, 7)
+    );
     // The same turn again has the same leases, whole.
     assert_eq!(one.send(&turn).await.unwrap(), reply);
 }
@@ -159,7 +164,10 @@ pub(super) async fn a_run_of_very_many_steps_goes_on_as_any_other(t: &Fixture) {
     let counts = t.counts("b").await;
     let five = (STEPS / 5) as u64;
     assert_eq!((counts.queued, counts.leased, counts.dead), (2 * five, five, five));
-    assert_eq!(t.jobs(JobsQuery { run: Some(run.clone()), limit: 99, ..JobsQuery::default() }).await.len(), 32);
+    assert_eq!(
+        t.jobs(JobsQuery { run: Some(run.clone()), limit: 99, ..JobsQuery::default() }).await.len(),
+        32
+    );
     let dead = t.dead(&run).await;
     assert_eq!(t.act(&run, Act::Redrive { step: dead[0].0.step.clone() }).await.unwrap(), Acted::Done);
     let again = one.leases("b", 99).await;

@@ -8,15 +8,15 @@ use redis::Value;
 use tokio::time::timeout;
 
 use super::RedisStore;
-use super::codec::spec_text;
+use super::codec::{self, entry_text, spec_text};
 use super::errors::garbled;
 use super::lanes::{PATIENCE, silent};
 use super::lasting::Lasting;
 use super::library::Call;
 use super::link::Link;
 use super::options::{Durability, Options};
-use super::reply::{Reply, text};
-use super::turn::encode_gathers;
+use super::reply::{Reply, bytes, text};
+use super::writes::encode_gathers;
 
 impl RedisStore {
     pub(super) async fn begin(&self, start: &Start) -> Result<Started, StoreError> {
@@ -34,7 +34,7 @@ impl RedisStore {
         let mut call = Call::new(OP, partition);
         call.arg(start.run.as_str())
             .arg(start.flow.as_str())
-            .arg(start.started.data.to_string())
+            .arg(entry_text(&start.started.kind, None, None, &start.started.data))
             .arg(start.job.worker.as_str())
             .arg(spec_text(&start.job))
             .arg(self.touch(true))
@@ -79,7 +79,7 @@ impl RedisStore {
     async fn attempts(&self, op: &'static str, run: &RunId, step: &StepId) -> Result<String, StoreError> {
         let partition = self.partition(run);
         let mut command = redis::cmd("HGET");
-        command.arg(partition.run(run)).arg(format!("j:{step}"));
+        command.arg(partition.jobs(run)).arg(step.to_string());
         let record = match partition.calls.look(op, &command).await {
             Err(error) if error.is_retryable() => return Err(error.with_key(run)),
             record => record.ok().and_then(text).unwrap_or_default(),
@@ -96,10 +96,7 @@ impl RedisStore {
         let mut call = Call::new(OP, partition);
         call.arg(run.as_str());
         for line in lines {
-            call.arg(line.step.to_string())
-                .arg(line.attempt)
-                .arg(line.entry.kind.as_str())
-                .arg(line.entry.data.to_string());
+            call.arg(entry_text(&line.entry.kind, Some(&line.step), Some(line.attempt), &line.entry.data));
         }
         // On the way of the turns, so that what a step logged before its commit stands before it.
         let append = call.run(&partition.turns);
@@ -159,20 +156,17 @@ impl RedisStore {
     }
 }
 
-/// What a start is answered whose run is there. The reply goes on with its flow, and id and data of its first entry.
+/// What a start is answered whose run is there. The reply goes on with its flow, and id and text of its first entry.
 pub(super) fn existing(start: &Start, mut reply: Reply) -> Result<Started, StoreError> {
-    let (flow, first, data) = (reply.text()?, reply.text()?, reply.text()?);
+    let (flow, first, entry) = (reply.text()?, reply.text()?, reply.value()?);
     if flow != start.flow.as_str() {
         return Err(start.id_taken());
     }
     if first.is_empty() {
         return Ok(Started::Existing);
     }
-    let damaged = |what: String| {
-        let what = format!("entry 1 of its timeline is damaged: {what}");
-        StoreError::new(ErrorKind::Corrupt, "start", what).with_key(&start.run)
-    };
-    let first = first.parse().map_err(|_| damaged("its id".into()))?;
-    let data = serde_json::from_str(&data).map_err(|error| damaged(error.to_string()))?;
-    if start.is_of(first, &data) { Ok(Started::Existing) } else { Err(start.id_taken()) }
+    let damaged = |what: String| StoreError::new(ErrorKind::Corrupt, "start", what).with_key(&start.run);
+    let first = first.parse().map_err(|_| damaged("entry 1 of its timeline is damaged: its id".into()))?;
+    let first = codec::entry(first, &bytes(entry)).map_err(damaged)?;
+    if start.is_of(first.id, &first.data) { Ok(Started::Existing) } else { Err(start.id_taken()) }
 }

@@ -1,15 +1,103 @@
-//! How records are written as text on Redis, as `library/base.lua` and `library/ledger.lua` write and read them, too.
+//! How records are written as text on Redis, as `library/records.lua` and `library/page.lua` write and read them, too.
 //!
 //! What every record has stands in words of its own, set apart by spaces, which no id or name holds. What only some have
 //! follows as words `<name>=<value>`; whoever does not know one keeps it. `meta.version` counts the formats.
 
+use std::borrow::Cow;
+
 use nq_core::def::OnFailure;
-use nq_core::id::{QueueName, RunId, StepId};
+use nq_core::entry::{Entry, EntryType};
+use nq_core::id::{EntryId, QueueName, RunId, StepId};
 use nq_core::more::More;
-use nq_core::record::{GatherRecord, JobState, PART_OF, ended};
+use nq_core::record::{GatherRecord, JobState, PART_OF, RunRecord, ended};
+use nq_core::status::RunStatus;
 use nq_core::store::JobSummary;
 use nq_core::transaction::JobSpec;
 use serde_json::Value;
+
+use super::keys::{name, unword, word};
+
+/// What the record of a run says by words that are the store's own.
+const OWN: [&str; 3] = ["ended", "joins", "gathered"];
+
+/// The letter of a status in the record of a run.
+pub(super) fn status_letter(status: RunStatus) -> char {
+    match status {
+        RunStatus::Running => 'r',
+        RunStatus::Completed => 'c',
+        RunStatus::Failed => 'f',
+        RunStatus::Cancelled => 'x',
+        RunStatus::Stalled => 't',
+    }
+}
+
+/// The type of an entry as one word.
+pub(super) fn kind_word(kind: &EntryType) -> Cow<'_, str> {
+    match kind {
+        EntryType::Other(text) => Cow::Owned(word(text)),
+        known => Cow::Borrowed(known.as_str()),
+    }
+}
+
+/// An entry as its timeline has it: `<type> <step|-> <attempt|-> <data as JSON>`.
+pub(super) fn entry_text(
+    kind: &EntryType,
+    step: Option<&StepId>,
+    attempt: Option<u32>,
+    data: &Value,
+) -> String {
+    let kind = kind_word(kind);
+    match (step, attempt) {
+        (Some(step), Some(attempt)) => format!("{kind} {step} {attempt} {data}"),
+        (Some(step), None) => format!("{kind} {step} - {data}"),
+        (None, Some(attempt)) => format!("{kind} - {attempt} {data}"),
+        (None, None) => format!("{kind} - - {data}"),
+    }
+}
+
+/// The entry of this id, or what is wrong with it. One that is missing comes without text.
+pub(super) fn entry(id: EntryId, text: &[u8]) -> Result<Entry, String> {
+    let n = id.n;
+    let damaged = |what: &str| format!("entry {n} of its timeline is damaged: {what}");
+    if text.is_empty() {
+        return Err(format!("entry {n} of its timeline is missing"));
+    }
+    let text = std::str::from_utf8(text).map_err(|error| damaged(&error.to_string()))?;
+    let mut words = text.splitn(4, ' ');
+    let mut word = |name: &str| words.next().ok_or_else(|| damaged(name));
+    let (kind, step, attempt, data) =
+        (word("its type")?, word("its step")?, word("its attempt")?, word("its data")?);
+    let step = if step == "-" { None } else { Some(step.parse().map_err(|_| damaged("its step"))?) };
+    let attempt =
+        if attempt == "-" { None } else { Some(attempt.parse().map_err(|_| damaged("its attempt"))?) };
+    let data = serde_json::from_str(data).map_err(|error| damaged(&error.to_string()))?;
+    // Few types need to be one word first.
+    let kind = EntryType::parse(&if kind.contains(['%', '-']) { unword(kind) } else { kind.to_owned() });
+    Ok(Entry { id, kind, step, attempt, data })
+}
+
+/// The record of a run, of which this is the first line: `<ms> <n> <pending> <status>[s] <flow> <started in µs>[
+/// <name>=<value>]…`.
+pub(super) fn run(run: RunId, head: &str) -> Option<RunRecord> {
+    let mut words = head.splitn(7, ' ');
+    let mut word = || words.next();
+    let last = EntryId { ms: word()?.parse().ok()?, n: word()?.parse().ok()? };
+    let pending = word()?.parse().ok()?;
+    let letter = word()?.chars().next()?;
+    let status = RunStatus::ALL.into_iter().find(|status| status_letter(*status) == letter)?;
+    let flow = name(word()?)?;
+    let started_ms = word()?.parse::<u64>().ok()? / 1_000;
+    let mut more = More::of_words(word().unwrap_or_default());
+    let ended_ms = more.get("ended");
+    OWN.iter().for_each(|name| more.set(name, Value::Null));
+    Some(RunRecord { run, flow, status, started_ms, ended_ms, last, pending, more })
+}
+
+/// The lines of the jobs that a record of a run holds, by their steps.
+pub(super) fn job_lines(record: &str) -> impl Iterator<Item = (&str, &str)> {
+    let lines = record.lines().skip(1).filter(|line| !line.starts_with('\t'));
+    lines.filter_map(|line| line.split_once(' '))
+}
 
 /// A spec: `<max crashes> <f|c> <queue>[ hold=<gather>]…[ <name>=<value>]…`. The worker stands beside it.
 pub(super) fn spec_text(spec: &JobSpec) -> String {
@@ -26,7 +114,7 @@ pub(super) fn spec_text(spec: &JobSpec) -> String {
     text
 }
 
-/// A gather: a line `<rank> <count> <fired> <worker>[ <name>=<value>]…⇥<spec>`. `fired` is 1 if it has fired, 2 if it has
+/// A gather in the record of its run: a line `⇥<rank> <count> <fired> <worker>[ <name>=<value>]…⇥<spec>`. `fired` is 1 if it has fired, 2 if it has
 /// not and is newer than the run, and 3 if it is part of another, whose name stands in place of the spec.
 pub(super) fn gather_line(known: &GatherRecord) -> String {
     let GatherRecord { gather, count, .. } = known;
@@ -40,7 +128,7 @@ pub(super) fn gather_line(known: &GatherRecord) -> String {
         None if known.fired => (1, spec_text(&gather.spec)),
         None => (2 * u8::from(known.late), spec_text(&gather.spec)),
     };
-    format!("{rank} {count} {fired} {worker}{}\t{spec}\n", more.words())
+    format!("\n\t{rank} {count} {fired} {worker}{}\t{spec}", more.words())
 }
 
 /// What is read of a job's record where people look at it.
@@ -61,11 +149,12 @@ impl Job {
     }
 }
 
-/// Reads the record of a job, `<state> <fence> <earlier> <failures> <crashes> <read> <recorded> <at> <who>[
-/// <name>=<value>]…⇥<spec>⇥<inputs>`, and the error that stands beside that of a dead letter.
-pub(super) fn job(record: &str, error: Option<String>) -> Option<Job> {
-    let mut parts = record.split('\t');
-    let (head, spec) = (parts.next()?, parts.next()?);
+/// Reads what the record of a run says of a job behind its step: `<state> <fence> <earlier> <failures> <crashes> <read>
+/// <recorded> <at> <who>[ <name>=<value>]…⇥<spec>⇥<inputs>`, and `⇥<error as JSON>` of a dead letter. `who` is the instance
+/// and, behind `#`, its bucket.
+pub(super) fn job(line: &str) -> Option<Job> {
+    let mut parts = line.split('\t');
+    let (head, spec, _inputs, error) = (parts.next()?, parts.next()?, parts.next()?, parts.next());
     let mut words = head.splitn(10, ' ');
     let mut word = || words.next();
     let (state, _fence) = (word()?, word()?);
@@ -75,9 +164,12 @@ pub(super) fn job(record: &str, error: Option<String>) -> Option<Job> {
     let more = More::of_words(word().unwrap_or_default());
     let state = match state {
         "q" => JobState::Queued,
-        "l" | "g" => JobState::Leased { instance: who.parse().ok()?, deadline_ms: at.parse().ok()? },
+        "l" | "g" => JobState::Leased {
+            instance: who.rsplit_once('#')?.0.parse().ok()?,
+            deadline_ms: at.parse().ok()?,
+        },
         "d" => JobState::Delayed { due_ms: at.parse().ok()? },
-        "x" => JobState::Dead { error: error.unwrap_or_default() },
+        "x" => JobState::Dead { error: serde_json::from_str(error?).ok()? },
         _ => return None,
     };
     let queue = spec.split(' ').nth(2)?.parse().ok()?;
@@ -117,17 +209,17 @@ mod tests {
         let mut more = More::default();
         more.set("window", 3);
         let mut known = GatherRecord { gather, count: 2, fired: false, late: false, more };
-        assert_eq!(gather_line(&known), "4 2 0 ship window=3\t5 c order/ship\n");
+        assert_eq!(gather_line(&known), "\n\t4 2 0 ship window=3\t5 c order/ship");
         known.late = true;
-        assert_eq!(gather_line(&known), "4 2 2 ship window=3\t5 c order/ship\n");
+        assert_eq!(gather_line(&known), "\n\t4 2 2 ship window=3\t5 c order/ship");
         known.fired = true;
-        assert_eq!(gather_line(&known), "4 2 1 ship window=3\t5 c order/ship\n");
+        assert_eq!(gather_line(&known), "\n\t4 2 1 ship window=3\t5 c order/ship");
         known.set_part_of(&Name::new("sum").unwrap());
-        assert_eq!(gather_line(&known), "4 2 3 ship window=3\tsum\n");
+        assert_eq!(gather_line(&known), "\n\t4 2 3 ship window=3\tsum");
     }
 
     #[test]
-    fn jobs_of_every_format_are_read() {
+    fn jobs_are_read() {
         let queue = QueueName::of("order", "ship");
         let job = |state, ended, failures, crashes, more: &str| Job {
             queue: queue.clone(),
@@ -137,23 +229,21 @@ mod tests {
             crashes,
             more: More::of_words(more),
         };
-        let leased = || JobState::Leased { instance: "i-1".parse().unwrap(), deadline_ms: 1_700_000_030_000 };
+        let leased = || JobState::Leased { instance: "i#1".parse().unwrap(), deadline_ms: 1_700_000_030_000 };
         for (record, read) in [
-            // Format 1.
             ("q 0 0 0 0 - 0 1700000000000000-0 -\t5 f order/ship\t1-1 -", job(JobState::Queued, 0, 0, 0, "")),
-            ("l 3 1 1 1 7 2 1700000030000 i-1\t5 f order/ship sum\t1-1 k", job(leased(), 3, 1, 1, "")),
-            // Format 2.
+            ("l 3 1 1 1 7 2 1700000030000 i#1#9\t5 f order/ship hold=sum\t1-1 k", job(leased(), 3, 1, 1, "")),
             (
-                "g 1 0 0 0 1 0 1700000030000 i-1 rate=\"x%20y\"\t5 f order/ship hold=sum a=1\t1-1 -",
+                "g 1 0 0 0 1 0 1700000030000 i#1#g2 rate=\"x%20y\"\t5 f order/ship hold=sum a=1\t1-1 -",
                 job(leased(), 0, 0, 0, "rate=\"x%20y\""),
             ),
             ("d 1 0 1 0 1 0 9 -\t5 f order/ship\t", job(JobState::Delayed { due_ms: 9 }, 1, 1, 0, "")),
             (
-                "x 1 0 1 0 1 0 0 - a=1 b=2\t5 f order/ship\t",
-                job(JobState::Dead { error: "no".into() }, 1, 1, 0, "a=1 b=2"),
+                "x 1 0 1 0 1 0 0 - a=1 b=2\t5 f order/ship\t\t\"no\\n\"",
+                job(JobState::Dead { error: "no\n".into() }, 1, 1, 0, "a=1 b=2"),
             ),
         ] {
-            assert_eq!(super::job(record, Some("no".into())), Some(read), "{record}");
+            assert_eq!(super::job(record), Some(read), "{record}");
         }
         for damaged in [
             "",
@@ -161,8 +251,53 @@ mod tests {
             "q 0 0 0 0 - 0 0 -",
             "z 0 0 0 0 - 0 0 -\t5 f order/ship\t",
             "q 0 x 0 0 - 0 0 -\t5 f a/b\t",
+            "l 1 0 0 0 1 0 9 i\t5 f a/b\t",
         ] {
-            assert_eq!(super::job(damaged, None), None, "{damaged}");
+            assert_eq!(super::job(damaged), None, "{damaged}");
         }
+    }
+
+    #[test]
+    fn an_entry_comes_back_whatever_its_type() {
+        let (id, step): (EntryId, StepId) = ("7-3".parse().unwrap(), "a@7-1".parse().unwrap());
+        for kind in [EntryType::EventEmitted, EntryType::Other("a b%-".into()), EntryType::Other("".into())] {
+            for (step, attempt) in [(None, None), (Some(&step), None), (Some(&step), Some(2))] {
+                let data = serde_json::json!({ "a": " \n" });
+                let read = entry(id, entry_text(&kind, step, attempt, &data).as_bytes()).unwrap();
+                let (kind, step) = (kind.clone(), step.cloned());
+                assert_eq!(read, Entry { id, kind, step, attempt, data });
+            }
+        }
+        for (damaged, what) in [
+            (&b""[..], "missing"),
+            (b"log.info", "step"),
+            (b"log.info - - {", "EOF"),
+            (b"log.info - x 1", "attempt"),
+        ] {
+            let error = entry(id, damaged).unwrap_err();
+            assert!(error.contains("entry 3 ") && error.contains(what), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_run_is_read_by_its_first_line() {
+        let read = |head: &str| run(RunId::new("r").unwrap(), head);
+        let found = read("1700 9 0 cs order 1600000 ended=1699 joins=1 gathered=sum team=\"x\"").unwrap();
+        assert_eq!((found.last, found.pending), (EntryId { ms: 1_700, n: 9 }, 0));
+        assert_eq!(
+            (found.status, found.started_ms, found.ended_ms),
+            (RunStatus::Completed, 1_600, Some(1_699))
+        );
+        assert_eq!(found.more.words(), " team=\"x\"");
+        assert_eq!(read("1700 9 2 r order 1600000").unwrap().status, RunStatus::Running);
+        for damaged in ["", "another type", "x 9 2 r order 1", "1 9 2 z order 1", "1 9 2 r order"] {
+            assert_eq!(read(damaged), None, "{damaged}");
+        }
+    }
+
+    #[test]
+    fn the_jobs_of_a_record_stand_behind_its_gathers() {
+        let record = "1 2 2 r f 1000\n\t0 1 0 g\t5 f f/g\na@1-1 q x\nb@1-1 l y z\n";
+        assert_eq!(job_lines(record).collect::<Vec<_>>(), [("a@1-1", "q x"), ("b@1-1", "l y z")]);
     }
 }

@@ -1,7 +1,7 @@
 //! The beginning of a run that goes on from what another has done: its timeline in pages, then all the rest at once.
 
-use nq_core::entry::Entry;
-use nq_core::entry::data::{EntryData, StepRetrying};
+use nq_core::entry::data::StepRetrying;
+use nq_core::entry::{Entry, NewEntry};
 use nq_core::fork::Fork;
 use nq_core::id::EntryId;
 use nq_core::limits::MAX_TURN_WRITES;
@@ -10,7 +10,7 @@ use nq_core::store::{ErrorKind, Started, StoreError};
 use nq_core::transaction::Start;
 
 use super::acts::existing;
-use super::codec::{gather_line, spec_text};
+use super::codec::{entry_text, gather_line, spec_text};
 use super::errors::garbled;
 use super::keys::word;
 use super::library::Call;
@@ -58,8 +58,8 @@ impl RedisStore {
         call.arg(begun.len());
         for job in begun {
             let (reason, next_attempt) = (Some("rerun".to_owned()), job.attempt());
-            let data = StepRetrying { error: None, reason, next_attempt, delay_ms: 0 }.into_json();
-            call.arg(job.step.to_string()).arg(job.earlier).arg(data.to_string());
+            let retrying = NewEntry::of(StepRetrying { error: None, reason, next_attempt, delay_ms: 0 });
+            call.arg(entry_text(&retrying.kind, Some(&job.step), Some(job.earlier), &retrying.data));
         }
         let (now, later) = fork.jobs.split_at(fork.jobs.len().min(MAX_TURN_WRITES));
         call.arg(now.len());
@@ -128,21 +128,29 @@ async fn copy(start: &Start, fork: &Fork, partition: &Partition) -> Result<(), S
     Ok(())
 }
 
-/// Adds as many of the entries as one call carries, and at least one.
+/// Adds as many of the entries as one call carries, and at least one, in packs: those of one moment behind each other.
 fn add_page(call: &mut Call, entries: &[Entry]) {
     let mut bytes = 0;
-    for entry in entries.iter().take(MAX_TURN_WRITES) {
-        let data = entry.data.to_string();
-        bytes += data.len();
-        if bytes > PAGE_BYTES && bytes > data.len() {
-            break;
+    let texts: Vec<_> = entries.iter().take(MAX_TURN_WRITES).map(text_of).collect();
+    let fits = texts.iter().take_while(|text| {
+        bytes += text.len();
+        bytes <= PAGE_BYTES
+    });
+    let count = fits.count().max(1);
+    let mut rest = &texts[..count];
+    for pack in entries[..count].chunk_by(|a, b| a.id.ms == b.id.ms) {
+        let (texts, behind) = rest.split_at(pack.len());
+        rest = behind;
+        let last = pack.last().map(|entry| entry.id).unwrap_or_default();
+        call.arg(last.to_string()).arg(pack.len());
+        for text in texts {
+            call.arg(text);
         }
-        call.arg(entry.id.to_string())
-            .arg(entry.kind.as_str())
-            .arg(entry.step.as_ref().map(ToString::to_string).unwrap_or_default())
-            .arg(entry.attempt.map(|attempt| attempt.to_string()).unwrap_or_default())
-            .arg(data);
     }
+}
+
+fn text_of(entry: &Entry) -> String {
+    entry_text(&entry.kind, entry.step.as_ref(), entry.attempt, &entry.data)
 }
 
 fn disturbed(start: &Start) -> StoreError {

@@ -8,6 +8,7 @@ use nq_core::record::JobState;
 use nq_core::store::{JobSummary, JobsQuery, QueueCounts, StoreError};
 use redis::{Pipeline, Value};
 
+use super::library::DAMAGED;
 use super::partition::Partition;
 use super::reply::{Reply, lossy, text};
 use super::{RedisStore, codec};
@@ -31,11 +32,11 @@ impl RedisStore {
         for partition in &self.partitions {
             let queues = names(OP, partition, "queues").await?;
             let paused: BTreeSet<_> = names(OP, partition, "paused").await?.into_iter().collect();
-            let mut counts = Pipeline::with_capacity(4 * queues.len() + 2);
+            let mut counts = Pipeline::with_capacity(3 * queues.len() + 2);
             counts.cmd("TIME").cmd("HGETALL").arg(partition.key("served"));
             for queue in &queues {
                 counts.cmd("XLEN").arg(partition.queue(queue));
-                for index in ["leased", "delayed", "dead"] {
+                for index in ["delayed", "dead"] {
                     counts.cmd("ZCARD").arg(partition.key(&format!("{index}:{queue}")));
                 }
             }
@@ -44,16 +45,27 @@ impl RedisStore {
             let seconds = replies.list()?.number()?;
             let now_ms = partition.clock.as_ref().map_or(seconds * 1_000, |clock| clock());
             let served = until(replies.value()?);
+            let none = |queue: &QueueName| QueueCounts {
+                paused: paused.contains(queue),
+                served: served.get(queue.as_str()).is_some_and(|until_ms| now_ms < *until_ms),
+                ..QueueCounts::new(queue.clone())
+            };
             for queue in queues {
-                let paused = paused.contains(&queue);
-                let served = served.get(queue.as_str()).is_some_and(|until_ms| now_ms < *until_ms);
-                let none = QueueCounts { paused, served, ..QueueCounts::new(queue.clone()) };
+                let none = none(&queue);
+                let served = none.served;
                 let counts = all.entry(queue).or_insert(none);
                 counts.queued += replies.number()?;
-                counts.leased += replies.number()?;
                 counts.delayed += replies.number()?;
                 counts.dead += replies.number()?;
                 counts.served |= served;
+            }
+            // The buckets tell where to look, the records who is leased.
+            for job in self.summaries(leased(OP, partition).await?).await? {
+                if matches!(job.state, JobState::Leased { .. }) {
+                    // One that no job has ever waited in is not known yet.
+                    let none = none(&job.queue);
+                    all.entry(job.queue).or_insert(none).leased += 1;
+                }
             }
         }
         Ok(all.into_values().collect())
@@ -90,14 +102,20 @@ impl RedisStore {
     async fn of_run(&self, run: &RunId, page: &mut Page) -> Result<(), StoreError> {
         const OP: &str = "jobs";
         let partition = self.partition(run);
+        let record = partition.calls.look(OP, redis::cmd("GET").arg(partition.run(run))).await?;
+        for (step, _) in codec::job_lines(&lossy(record)) {
+            if let Ok(step) = step.parse() {
+                page.take((run.clone(), step));
+            }
+        }
         let mut cursor = "0".to_owned();
         loop {
             let mut command = redis::cmd("HSCAN");
-            command.arg(partition.run(run)).arg(&cursor).arg("MATCH").arg("j:*").arg("COUNT").arg(PAGE);
+            command.arg(partition.jobs(run)).arg(&cursor).arg("COUNT").arg(PAGE);
             let mut reply = Reply::new(OP, partition.calls.look(OP, &command).await?)?;
             cursor = reply.text()?;
-            for field in reply.list()?.texts()?.into_iter().step_by(2) {
-                if let Some(step) = field.strip_prefix("j:").and_then(|step| step.parse().ok()) {
+            for step in reply.list()?.texts()?.into_iter().step_by(2) {
+                if let Ok(step) = step.parse() {
                     page.take((run.clone(), step));
                 }
             }
@@ -107,7 +125,7 @@ impl RedisStore {
         }
     }
 
-    /// The jobs of a queue or of all, from the tickets and indexes.
+    /// The jobs of a queue or of all, from the tickets, indexes and buckets. Buckets are not by queue.
     async fn of_queues(&self, query: &JobsQuery, page: &mut Page) -> Result<(), StoreError> {
         const OP: &str = "jobs";
         for partition in &self.partitions {
@@ -116,13 +134,16 @@ impl RedisStore {
                 None => names(OP, partition, "queues").await?,
             };
             for queue in queues {
-                let indexes: &[&str] = if query.dead { &["dead"] } else { &["leased", "delayed", "dead"] };
+                let indexes: &[&str] = if query.dead { &["dead"] } else { &["delayed", "dead"] };
                 for index in indexes {
                     members(partition, &format!("{index}:{queue}"), page).await?;
                 }
                 if !query.dead {
                     tickets(partition, &queue, page).await?;
                 }
+            }
+            if !query.dead {
+                leased(OP, partition).await?.into_iter().for_each(|key| page.take(key));
             }
         }
         Ok(())
@@ -133,27 +154,30 @@ impl RedisStore {
         const OP: &str = "jobs";
         let mut found = BTreeMap::new();
         for (at, partition) in self.partitions.iter().enumerate() {
-            let here: Vec<_> = keys.iter().filter(|(run, _)| self.partition_index(run) == at).collect();
-            let mut records = Pipeline::with_capacity(here.len());
-            for (run, step) in &here {
-                records
-                    .cmd("HMGET")
-                    .arg(partition.run(run))
-                    .arg(format!("j:{step}"))
-                    .arg(format!("e:{step}"))
-                    .arg("flow");
+            let here = keys.iter().filter(|(run, _)| self.partition_index(run) == at);
+            let mut steps: BTreeMap<&RunId, Vec<&StepId>> = BTreeMap::new();
+            here.for_each(|(run, step)| steps.entry(run).or_default().push(step));
+            let mut records = Pipeline::with_capacity(2 * steps.len());
+            for (run, steps) in &steps {
+                let steps: Vec<_> = steps.iter().map(ToString::to_string).collect();
+                records.cmd("GET").arg(partition.run(run));
+                records.cmd("HMGET").arg(partition.jobs(run)).arg(steps);
             }
-            let replies = partition.calls.look_all(OP, &records).await?;
-            for (key, reply) in here.into_iter().zip(replies) {
-                let values = reply.into_sequence().unwrap_or_default();
-                let mut values = values.into_iter().map(|value| (value != Value::Nil).then(|| lossy(value)));
-                let (record, error) = (values.next().flatten(), values.next().flatten());
-                if let Some(record) = record {
-                    let flow = values.next().flatten().unwrap_or_default();
-                    let job = codec::job(&record, error)
-                        .map(|job| job.summary(key.clone()))
-                        .or_else(|| unreadable(key.clone(), &flow));
-                    found.extend(job.map(|job| (key.clone(), job)));
+            let mut replies = partition.calls.look_all(OP, &records).await?.into_iter();
+            for (run, steps) in steps {
+                let record = replies.next().map(lossy).unwrap_or_default();
+                let fields =
+                    replies.next().and_then(|fields| fields.into_sequence().ok()).unwrap_or_default();
+                let head = codec::run(run.clone(), record.lines().next().unwrap_or_default());
+                let lines: BTreeMap<_, _> = codec::job_lines(&record).collect();
+                for (at, step) in steps.into_iter().enumerate() {
+                    let field = fields.get(at).filter(|field| **field != Value::Nil).cloned().map(lossy);
+                    let line = lines.get(&*step.to_string()).map(ToString::to_string).or(field);
+                    let (Some(line), Some(head)) = (line, &head) else { continue };
+                    let key = (run.clone(), step.clone());
+                    let job = codec::job(&line).map(|job| job.summary(key.clone()));
+                    let job = job.or_else(|| unreadable(key.clone(), head.flow.as_str()));
+                    found.extend(job.map(|job| (key, job)));
                 }
             }
         }
@@ -186,6 +210,33 @@ async fn names(op: &'static str, partition: &Partition, set: &str) -> Result<Vec
     let reply = Reply::new(op, partition.calls.look(op, &command).await?)?;
     // Whatever else is among them is no queue of ours.
     Ok(reply.texts()?.iter().filter_map(|name| QueueName::new(name).ok()).collect())
+}
+
+/// The jobs that the buckets of lanes say were leased.
+async fn leased(op: &'static str, partition: &Partition) -> Result<BTreeSet<Key>, StoreError> {
+    let mut command = redis::cmd("ZRANGE");
+    command.arg(partition.key("leases")).arg(0).arg(-1);
+    let instances = Reply::new(op, partition.calls.look(op, &command).await?)?.texts()?;
+    let mut lanes = Pipeline::with_capacity(instances.len());
+    for instance in &instances {
+        lanes.cmd("HVALS").arg(partition.key(&format!("lane:{instance}")));
+    }
+    let mut found = BTreeSet::new();
+    for lane in partition.calls.look_all(op, &lanes).await? {
+        // Of all that a lane has, only buckets have such lines.
+        for value in lane.into_sequence().unwrap_or_default().into_iter().map(lossy) {
+            for line in value.lines().skip(1) {
+                let mut words = line.split(' ');
+                if let (Some(run), Some(step), Some(_), Some(_)) =
+                    (words.next(), words.next(), words.next(), words.next())
+                    && let (Ok(run), Ok(step)) = (run.parse(), step.parse())
+                {
+                    found.insert((run, step));
+                }
+            }
+        }
+    }
+    Ok(found)
 }
 
 async fn members(partition: &Partition, key: &str, page: &mut Page) -> Result<(), StoreError> {
@@ -237,7 +288,7 @@ async fn tickets(partition: &Partition, queue: &QueueName, page: &mut Page) -> R
 /// A job whose record cannot be read, shown as the dead letter that it becomes when somebody would take it.
 fn unreadable((run, step): Key, flow: &str) -> Option<JobSummary> {
     let queue = QueueName::new(format!("{flow}/{}", step.worker())).ok()?;
-    let error = ledger::unreadable(&run, &step, "its record is damaged");
+    let error = ledger::unreadable(&run, &step, DAMAGED);
     let state = JobState::Dead { error };
     Some(JobSummary { run, step, queue, state, attempt: 1, failures: 0, crashes: 0 })
 }

@@ -6,16 +6,48 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
+use nq_core::decide;
 use nq_core::entry::EntryType;
 use nq_core::entry::data::{
     FlowCancelled, FlowCompleted, FlowFailed, StepFailed, StepRetrying, Unpaired, fields,
 };
+use nq_core::id::InstanceId;
+use nq_core::ledger::unreadable;
+use nq_core::limits::{MAX_TIME_MS, MAX_TURN_WRITES};
 use nq_core::status::RunStatus;
 use nq_core::store::StoreError;
 use redis::{Cmd, Pipeline, RedisError, ToRedisArgs, Value};
 
+use super::codec::status_letter;
 use super::link::Link;
 use super::partition::Partition;
+
+/// The numbers that the functions go by.
+const LIMITS: [(&str, u64); 13] = [
+    // More unfinished jobs, or more bytes of them, are fields of a hash: a record is written whole by each act.
+    ("lines", 8),
+    ("record_bytes", 4_096),
+    // Whoever looks for one entry reads its pack whole.
+    ("pack_entries", 500),
+    ("pack_bytes", 64 * 1_024),
+    // An input that goes with its ticket saves the look at the timeline, and is kept twice until it is leased.
+    ("ticket_bytes", 1_024),
+    ("given_bytes", 64 * 1_024),
+    ("turn_writes", MAX_TURN_WRITES as u64),
+    ("unpaired", 100),
+    // How many entries, each with the runs that one call has ended, are kept for those who wait.
+    ("ended", 1_000),
+    ("time_ms", MAX_TIME_MS),
+    // A week: no outage lasts longer.
+    ("lane_ms", 7 * 86_400_000),
+    ("offer_ms", 600_000),
+    // When to look again at a lease of a run that is damaged.
+    ("again_ms", 10_000),
+];
+/// With how many unfinished jobs in its record a store is content that goes by the clock of a test.
+const FEW_LINES: u64 = 2;
+/// What is wrong with a job that cannot be read.
+pub(super) const DAMAGED: &str = "its record is damaged";
 
 /// The library as the server gets it.
 struct Library {
@@ -30,7 +62,8 @@ macro_rules! files {
 
 static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
     let rules = files!(
-        "base" "ledger" "turn" "start" "fork" "offer" "condemn" "act" "append" "migrate" "tick" "leave" "pause" "read" "gathered" "runs"
+        "base" "records" "queues" "page" "gathers" "close" "settle" "joins" "former" "timeline" "lease" "backlog"
+        "commit" "lanes" "turn" "offer" "start" "fork" "act" "read" "expire" "retention" "reconcile" "tick"
     );
     let code = names() + rules;
     let name = format!("nq_{}", &redis::Script::new(&code).get_hash()[..12]);
@@ -38,8 +71,9 @@ static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
     Library { code: format!("#!lua name={name}\nlocal NAME = '{prefix}'\n{code}"), prefix }
 });
 
-/// How entries and their fields are called in the timeline: `TYPE.StepFailed` is `flow.step.failed`, `ENDS.failed` the
-/// type of the entry that ends a run so, and `FIELD.error` is `"error":`.
+/// What Lua and Rust call the same. `TYPE.StepFailed` is `flow.step.failed`, `ENDS.failed` the type of the entry that ends a
+/// run so, `FIELD.error` is `"error":`, and `STATUS` has the letter of each status, and the status of each letter. `LIMIT`
+/// has the numbers, and `SAYS` the texts, with `%s` for each word in them.
 fn names() -> String {
     let types = EntryType::KNOWN.iter().map(|kind| format!("{kind:?}='{kind}'"));
     let end = |kind: &EntryType| Some(format!("{}='{kind}'", RunStatus::after(kind)?));
@@ -54,8 +88,21 @@ fn names() -> String {
     ];
     let fields: BTreeSet<_> = fields.into_iter().flatten().collect();
     let fields = fields.into_iter().map(|field| format!("{field}='\"{field}\":'"));
+    let letter = |status: &RunStatus| {
+        let letter = status_letter(*status);
+        format!("{status}='{letter}',{letter}='{status}'")
+    };
+    let limits = LIMITS.iter().map(|(name, limit)| format!("{name}={limit}"));
+    let says = [("unreadable", unreadable("%s", "%s", DAMAGED)), ("crashed", decide::lost_again("", "%s"))];
+    let stopped = InstanceId::new("%s").map(|anyone| ("stopped", decide::lost(&anyone)));
+    let says = says.into_iter().chain(stopped).map(|(name, text)| format!("{name}='{text}'"));
     let table = |name, entries: Vec<String>| format!("local {name} = {{{}}}\n", entries.join(","));
-    table("TYPE", types.collect()) + &table("ENDS", ends.collect()) + &table("FIELD", fields.collect())
+    table("TYPE", types.collect())
+        + &table("ENDS", ends.collect())
+        + &table("FIELD", fields.collect())
+        + &table("STATUS", RunStatus::ALL.iter().map(letter).collect())
+        + &table("LIMIT", limits.collect())
+        + &table("SAYS", says.collect())
 }
 
 /// One call of a function in a partition.
@@ -75,7 +122,7 @@ impl Call {
         command.arg(1 + u8::from(partition.clock.is_some())).arg(&partition.meta);
         if let Some(clock) = &partition.clock {
             let now_ms = clock();
-            command.arg(format!("{} {}", now_ms / 1_000, now_ms % 1_000 * 1_000));
+            command.arg(format!("{} {} {FEW_LINES}", now_ms / 1_000, now_ms % 1_000 * 1_000));
         }
         command.arg(&partition.prefix);
         Self { op: function, command, reads: false }

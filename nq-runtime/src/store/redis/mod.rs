@@ -32,37 +32,62 @@
 //!
 //! | key | type | what it holds |
 //! |---|---|---|
-//! | `flow:<run>` | stream | the timeline: entry ids are `<ms>-<n>`; fields `t` type, `s` step, `a` attempt, `d` data as JSON. That of a rerun is written before its run is there, and expires an hour later if it does not come |
-//! | `run:<run>` | hash | `status`, `flow`, `started` (µs), `ended` (ms), the last id as `ms` and `n`, `pending` steps; `more`: what only some runs have, as words; `gathers`: a line `<rank> <count> <fired> <worker>[ <name>=<value>]…⇥<spec>` each; `lists`: `join` and `g:<worker>` for each key below that the run has; `j:<step>`: a job; `e:<step>`: why a dead one died |
+//! | `flow:<run>` | stream | the timeline. Its entries are packs: what one act writes, in fields `e`, each `<type> <step or -> <attempt or -> <data as JSON>`. The id of a pack is `<ms>-<position of the last>`, and all of them have its moment. That of a rerun is written before its run is there, and expires an hour later if it does not come |
+//! | `run:<run>` | string | the record of the run, as below |
+//! | `jobs:<run>` | hash | its dead letters and, where it has more than eight unfinished steps, these: what stands behind a step in the record |
 //! | `join:<run>` | sorted set | unpaired events of joins, by name: `<worker> <side> <by> <position> <id> <key>` |
 //! | `gather:<run> <worker>` | list | the ids of the events that a gather has got |
 //! | `backlog:<run>` | list | jobs of a commit with more than 500 of them: `<worker>⇥<spec>⇥<entry> <key>`, their entries counted from the last `#<ms> <n>`; or of a rerun: `+<step>⇥<earlier> <read> <recorded>⇥<spec>⇥<inputs>` |
 //! | `backlog` | set | the runs that have one |
-//! | `queue:<queue>` | stream | tickets of queued jobs: `r` run, `s` step and, where the input is small, a copy of its type `t` and data `d`. The group `mark` is made with the stream |
-//! | `leased:`, `delayed:`, `dead:<queue>` | sorted set | `<run> <step>` by deadline, by due time, by time of death |
+//! | `queue:<queue>` | stream | tickets of queued jobs: `r` run, `s` step and, where the input is small, `e` its entry. The group `mark` is made with the stream |
+//! | `delayed:`, `dead:<queue>` | sorted set | `<run> <step>` by due time, by time of death |
+//! | `lane:<instance>` | hash | of its last turn the number `n`, the moment `at`, and the answers `a` and `r`; `s` the number of the last turn whose second part came; and buckets, the jobs that it has leased: `<turn>` is a deadline and a line `<run> <step> <fence> <ticket>` for each job of this turn, `<turn>:left` how many are not over |
+//! | `leases` | sorted set | instances by when to look at their buckets |
 //! | `queues`, `flows`, `paused` | set | names |
 //! | `served` | hash | queues, and until when somebody takes jobs from them |
 //! | `resumed` | stream | queues that were resumed, for those who wait |
 //! | `runs:<status>:<flow>` | sorted set | runs by start, in µs |
 //! | `finished:completed`, `finished:failed` | sorted set | `<run> <flow> <status>` by the moment of its end, for the retention |
 //! | `ending` | hash | runs that have ended and still have jobs to drop: where the next tick goes on |
-//! | `ended` | stream | `r` a run that has ended: the last ten thousand or so, for those who wait for one |
-//! | `lane:<instance>` | string | the number and answers of its last turn, as `cmsgpack` packs them |
+//! | `ended` | stream | what one call has ended: `r` a run, as often as there are; the last thousand or so, for those who wait for one |
 //! | `offer:<instance>` | string | while it waits for a job: `<number> <lease in ms> <data of flow.step.started>`; then `given <run> <step>`, until its next turn |
 //! | `offers:<queue>` | list | the instances that wait for a job of it, the first first; some have gone on since |
-//! | `given:<instance>` | list | the job that an offer has brought, until it is read: `<number> <run> <flow> <step> <queue> <entry> <data of flow.started>` |
-//! | `meta` | hash | `version`, `partitions`, `epoch`; of the last tick `tick`, `spared`, `sweep`, `keepCompleted`, `keepFailed` |
+//! | `given:<instance>` | list | the job that an offer has brought, until it is read: its number, and the lease as a turn replies it |
+//! | `meta` | hash | `version`, `partitions`, `epoch`; of the last tick `tick`, `spared`, `sweep` |
 //!
-//! A job is `<state> <fence> <earlier> <failures> <crashes> <read> <recorded> <at> <instance>[ <name>=<value>]…⇥<spec>⇥<inputs>`;
-//! its state is `q`ueued (`at` is its ticket), `l`eased (until), `g`iven by an
-//! offer and not heard of since (until), `d`elayed (until) or dead, `x` (since). A spec is
-//! `<max crashes> <f|c> <queue>[ hold=<gather>]…[ <name>=<value>]…`, `f` where its failure fails the run; inputs are `<id> <key>`.
-//! The record decides; tickets and indexes are hints, which the tick repairs. What only some records have is named; a
-//! version that does not know a name keeps it. `version` counts the formats: an older one becomes this one when the
-//! namespace is opened, and instances of the older version end then; a newer one is refused.
+//! The record of a run is a head, then a line for each gather and each unfinished job:
 //!
-//! The keys of a run are made by its start and removed together by the tick when its retention is over; they
-//! also expire by themselves an hour later. A lane expires a week after its last turn.
+//! ```text
+//! <ms> <n> <pending> <status>[s] <flow> <started in µs>[ <name>=<value>]…
+//! ⇥<rank> <count> <fired> <worker>[ <name>=<value>]…⇥<spec>
+//! <step> <state> <fence> <earlier> <failures> <crashes> <read> <recorded> <at> <who>[ <name>=<value>]…⇥<spec>⇥<inputs>
+//! ```
+//!
+//! `<ms>-<n>` is its last id, and `<pending>` counts its unfinished steps. The status is `r`unning, `c`ompleted, `f`ailed,
+//! cancelled (`x`) or stalled (`t`), with an `s` where its jobs are in `jobs:<run>`. By name the head has `ended` (ms),
+//! `joins=1` and `gathered=<worker>` for each key above that the run has, and what only some runs have. The state of a
+//! job is `q`ueued (`at` is its ticket), `l`eased (until; `who` is `<instance>#<bucket>`), `g`iven by an
+//! offer and not heard of since (as leased), `d`elayed (until) or dead, `x` (since; its error follows as JSON behind another
+//! tab). A spec is `<max crashes> <f|c> <queue>[ hold=<gather>]…[ <name>=<value>]…`, `f` where its failure fails the run;
+//! inputs are `<id> <key>`. So `redis-cli GET nq:run:<run>` shows where a run stands:
+//!
+//! ```text
+//! 1764108000123 6 1 r order 1764108000102045
+//! ship@1764108000123-4 l 1 0 0 0 5 0 1764108030123 shop-1#42⇥5 f order/ship⇥1764108000123-4 paid
+//! ```
+//!
+//! The record decides; tickets, indexes and buckets are hints, which the tick repairs. What only some records have is named;
+//! a version that does not know a name keeps it. `version` counts the formats: a namespace of another one is refused.
+//!
+//! The keys of a run are made by its start and removed together by the tick when its retention is over: a namespace that
+//! no instance serves keeps its ended runs until one does. The lane of an instance that died goes a week after its last turn.
+//!
+//! # Where the time goes
+//!
+//! A turn reads and writes the record of each run once, whatever it does to it, and appends to its timeline once. A job whose
+//! queue is empty is leased where it is made, so that it needs no ticket, and its input is not sent back to the instance
+//! that has just brought it. What all runs share (indexes, the lane, who has ended) is written once at the end of the call.
+//! `cargo bench --bench redis` shows what a run costs the server.
 //!
 //! # Functions
 //!
@@ -120,6 +145,7 @@ mod jobs;
 mod keys;
 mod lanes;
 mod lasting;
+mod lease;
 mod library;
 mod link;
 mod open;
@@ -133,6 +159,7 @@ mod tick;
 mod turn;
 mod wait;
 mod waiting;
+mod writes;
 
 use std::collections::HashMap;
 use std::fmt;

@@ -11,7 +11,6 @@ use super::RedisStore;
 use super::errors::{garbled, store_error};
 use super::home::Home;
 use super::keys::{prefix, slot};
-use super::library::Call;
 use super::link::Link;
 use super::options::{Durability, Options, Topology};
 use super::partition::{Clock, Partition};
@@ -21,14 +20,10 @@ use super::waiting::{Links, Waiting};
 use crate::store::hints::Hints;
 
 const OP: &str = "open";
-/// The format of keys and records that this version writes, and the one before, which it can make into this.
-const FORMAT: &str = "2";
-const BEFORE: &str = "1";
+/// The format of keys and records that this version writes and reads.
+const FORMAT: &str = "3";
 /// How long a call may take. One that takes longer is unknown.
 const ANSWER: Duration = Duration::from_secs(5);
-/// The retention that holds until the first tick says another: 7 days for what completed, 30 for the rest.
-const KEEP_MS: [u64; 2] = [7 * 86_400_000, 30 * 86_400_000];
-
 impl RedisStore {
     /// Opens the store that a URL names, as [the module](super) describes it.
     ///
@@ -213,33 +208,20 @@ async fn agree(link: &Link, options: &Options) -> Result<u32, StoreError> {
 
 /// Makes sure that a partition is there and of this layout. Its epoch.
 async fn found(partition: &Partition, count: u32) -> Result<String, StoreError> {
-    let defaults = [
-        ("version", FORMAT.to_owned()),
-        ("partitions", count.to_string()),
-        ("epoch", new_epoch()),
-        ("keepCompleted", KEEP_MS[0].to_string()),
-        ("keepFailed", KEEP_MS[1].to_string()),
-    ];
+    let defaults =
+        [("version", FORMAT.to_owned()), ("partitions", count.to_string()), ("epoch", new_epoch())];
     for (field, value) in defaults {
         partition.calls.send(OP, redis::cmd("HSETNX").arg(&partition.meta).arg(field).arg(value)).await?;
     }
-    let meta = async || {
-        let fields = ["version", "epoch"];
-        let meta = partition.calls.look(OP, redis::cmd("HMGET").arg(&partition.meta).arg(&fields)).await?;
-        <[String; 2]>::try_from(Reply::new(OP, meta)?.texts()?).map_err(|_| garbled(OP))
-    };
-    let [mut version, mut epoch] = meta().await?;
-    if version == BEFORE {
-        Call::new("migrate", partition)
-            .arg(BEFORE)
-            .arg(FORMAT)
-            .arg(new_epoch())
-            .run(&partition.calls)
-            .await?;
-        [version, epoch] = meta().await?;
-    }
+    let fields = ["version", "epoch"];
+    let meta = partition.calls.look(OP, redis::cmd("HMGET").arg(&partition.meta).arg(&fields)).await?;
+    let [version, epoch] =
+        <[String; 2]>::try_from(Reply::new(OP, meta)?.texts()?).map_err(|_| garbled(OP))?;
     if version != FORMAT {
-        let message = format!("the namespace has format {version}; this version of nq knows format {FORMAT}");
+        // An older one was never released; a newer one may have what this version would destroy.
+        let message = format!(
+            "the namespace has format {version}, and this version of nq knows format {FORMAT}: open it with the version that made it, or name another with `namespace=NAME` in the URL"
+        );
         return Err(StoreError::new(ErrorKind::Version, OP, message).with_key(&partition.meta));
     }
     Ok(epoch)

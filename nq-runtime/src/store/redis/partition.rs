@@ -31,6 +31,10 @@ impl Partition {
         format!("{}run:{run}", self.prefix)
     }
 
+    pub(super) fn jobs(&self, run: &RunId) -> String {
+        format!("{}jobs:{run}", self.prefix)
+    }
+
     pub(super) fn timeline(&self, run: &RunId) -> String {
         format!("{}flow:{run}", self.prefix)
     }

@@ -3,17 +3,15 @@
 use nq_core::entry::Entry;
 use nq_core::id::RunId;
 use nq_core::limits::{MAX_READ_BYTES, MAX_READ_ENTRIES};
-use nq_core::more::More;
 use nq_core::record::RunRecord;
-use nq_core::status::RunStatus;
 use nq_core::store::{ErrorKind, Gathered, Read, StoreError};
 use redis::Value;
 
 use super::RedisStore;
+use super::codec;
 use super::errors::garbled;
-use super::keys;
 use super::library::Call;
-use super::reply::Reply;
+use super::reply::{Reply, lossy};
 
 impl RedisStore {
     pub(super) async fn read_entries(&self, read: &Read) -> Result<Vec<Entry>, StoreError> {
@@ -33,7 +31,7 @@ impl RedisStore {
                 .arg(u8::from(read.reverse))
                 .arg(seen.map(|seen| seen.to_string()).unwrap_or_default());
             for kind in &read.types {
-                call.arg(kind.as_str());
+                call.arg(&*codec::kind_word(kind));
             }
             let reply = call.run(&partition.calls).await.map_err(|error| error.with_key(&read.run))?;
             if reply == Value::Nil {
@@ -101,35 +99,16 @@ impl RedisStore {
     pub(super) async fn summary(&self, run: &RunId) -> Result<Option<RunRecord>, StoreError> {
         const OP: &str = "run";
         let partition = self.partition(run);
-        let mut command = redis::cmd("HMGET");
-        command
-            .arg(partition.run(run))
-            .arg(&["status", "flow", "started", "ended", "ms", "n", "pending", "more"]);
+        let mut command = redis::cmd("GET");
+        command.arg(partition.run(run));
         let reply = partition.calls.look(OP, &command).await.map_err(|error| error.with_key(run))?;
-        let values = reply.into_sequence().unwrap_or_default();
-        if values.first().is_none_or(|status| *status == Value::Nil) {
+        if reply == Value::Nil {
             return Ok(None);
         }
-        let values = values.into_iter().map(|value| match value {
-            Value::Nil => Value::BulkString(Vec::new()),
-            value => value,
-        });
-        let found = summary(run.clone(), &mut Reply::new(OP, Value::Array(values.collect()))?);
-        found.map(Some).map_err(|error| error.with_key(run))
+        let record = lossy(reply);
+        let head = record.lines().next().unwrap_or_default();
+        codec::run(run.clone(), head).map(Some).ok_or_else(|| garbled(OP).with_key(run))
     }
-}
-
-/// A run of which a reply says status, flow, start in µs, end, last id, pending steps, and what only some have.
-pub(super) fn summary(run: RunId, reply: &mut Reply) -> Result<RunRecord, StoreError> {
-    let garbled = || super::errors::garbled("run");
-    let status = RunStatus::parse(&reply.text()?).ok_or_else(garbled)?;
-    let flow = keys::name(&reply.text()?).ok_or_else(garbled)?;
-    let started_ms = reply.number()? / 1000;
-    let ended = reply.text()?;
-    let ended_ms = if ended.is_empty() { None } else { Some(ended.parse().map_err(|_| garbled())?) };
-    let last = nq_core::id::EntryId { ms: reply.number()?, n: reply.number()? };
-    let (pending, more) = (reply.number()?, More::of_words(&reply.text()?));
-    Ok(RunRecord { run, flow, status, started_ms, ended_ms, last, pending, more })
 }
 
 /// A timeline counts its entries without a gap, so what is lost shows.

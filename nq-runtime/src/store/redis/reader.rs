@@ -10,16 +10,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use nq_core::entry::{Entry, EntryType};
-use nq_core::id::{EntryId, InstanceId, QueueName, RunId};
-use nq_core::ledger::arrived;
-use nq_core::store::{Lease, Take};
+use nq_core::id::{InstanceId, QueueName, RunId};
+use nq_core::store::Take;
 use redis::{Cmd, RedisError, Value};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::lease::given;
 use super::link::Link;
 use super::reply::{Reply, text};
 use crate::store::hints::Hints;
@@ -102,8 +101,11 @@ impl Told {
             // Another process wrote: this may be the end.
             Watched::Run(run) => hints.run(&run, true),
             Watched::Ended => {
-                let runs = stream.entries.into_iter().filter_map(|words| text(words.into_iter().nth(1)?));
-                runs.filter_map(|run| run.parse().ok()).for_each(|run| hints.run(&run, true));
+                // Of each that a call has ended, `r` and its id.
+                let runs = stream.entries.into_iter().flat_map(|words| words.into_iter().skip(1).step_by(2));
+                runs.filter_map(text)
+                    .filter_map(|run| run.parse().ok())
+                    .for_each(|run| hints.run(&run, true));
             }
             Watched::Given(instance) => {
                 // What cannot be read, or another offer has brought, comes with the next turn.
@@ -342,21 +344,6 @@ pub(super) async fn last_id(link: &Link, key: &str) -> Result<String, RedisError
     let first = reply.into_sequence().unwrap_or_default().into_iter().next();
     let id = first.and_then(|entry| entry.into_sequence().ok()?.into_iter().next()).and_then(text);
     Ok(id.unwrap_or_else(|| "0-0".into()))
-}
-
-/// A job that was given, and the number of the offer that brought it: the first lease of the first step of a run.
-fn given(words: Value) -> Option<(u64, Lease)> {
-    let words = text(words)?;
-    let mut words = words.splitn(7, ' ');
-    let number = words.next()?.parse().ok()?;
-    let (run, flow) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-    let (step, queue) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-    let id: EntryId = words.next()?.parse().ok()?;
-    let data = serde_json::from_str(words.next()?).ok()?;
-    let started = Entry { id, kind: EntryType::FlowStarted, step: None, attempt: None, data };
-    let inputs = vec![arrived(started, String::new())];
-    let (fence, attempt, failures, read, recorded) = (1, 1, 0, id.n, 0);
-    Some((number, Lease { run, flow, step, queue, fence, attempt, failures, read, recorded, inputs }))
 }
 
 /// What came into a stream or a list.

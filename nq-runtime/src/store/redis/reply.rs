@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-use nq_core::entry::{Entry, EntryType};
-use nq_core::id::{EntryId, RunId};
+use nq_core::entry::Entry;
+use nq_core::id::RunId;
 use nq_core::store::{ErrorKind, StoreError};
 use redis::Value;
 
+use super::codec;
 use super::errors::garbled;
 
 /// The rest of a list of values, read from its front.
@@ -73,18 +74,11 @@ impl Reply {
         Ok(())
     }
 
-    /// An entry of this run: its id, type, step, attempt and data.
+    /// An entry of this run: its id and its text.
     pub(super) fn entry(&mut self, run: &RunId) -> Result<Entry, StoreError> {
-        let (id, kind) = (self.parse::<EntryId>()?, lossy(self.value()?));
-        let (step, attempt, data) = (lossy(self.value()?), lossy(self.value()?), self.value()?);
-        let op = self.op;
-        let damaged = |what: String| StoreError::new(ErrorKind::Corrupt, op, what).with_key(run);
-        let field = |name| damaged(format!("entry {} of its timeline is damaged: its {name}", id.n));
-        let step = if step.is_empty() { None } else { Some(step.parse().map_err(|_| field("step"))?) };
-        let attempt =
-            if attempt.is_empty() { None } else { Some(attempt.parse().map_err(|_| field("attempt"))?) };
-        let data = data_of(id, &kind, data).map_err(damaged)?;
-        Ok(Entry { id, kind: EntryType::parse(&kind), step, attempt, data })
+        let (id, text) = (self.parse()?, bytes(self.value()?));
+        let damaged = |what: String| StoreError::new(ErrorKind::Corrupt, self.op, what).with_key(run);
+        codec::entry(id, &text).map_err(damaged)
     }
 }
 
@@ -97,6 +91,11 @@ pub(super) fn text(value: Value) -> Option<String> {
         Value::Int(number) => Some(number.to_string()),
         _ => None,
     }
+}
+
+/// The bytes of a value; none where it has none.
+pub(super) fn bytes(value: Value) -> Vec<u8> {
+    if let Value::BulkString(bytes) = value { bytes } else { Vec::new() }
 }
 
 /// The text of a value, whatever it is.
@@ -117,21 +116,6 @@ fn is_news(failure: &str) -> bool {
         told.clear();
     }
     told.insert(failure.to_owned())
-}
-
-/// The data of an entry, or what is wrong with the entry. One that is missing comes without type and data.
-pub(super) fn data_of(id: EntryId, kind: &str, value: Value) -> Result<serde_json::Value, String> {
-    let n = id.n;
-    let damaged = |why: String| format!("entry {n} of its timeline is damaged: {why}");
-    match value {
-        Value::BulkString(bytes) if bytes.is_empty() && kind.is_empty() => {
-            Err(format!("entry {n} of its timeline is missing"))
-        }
-        Value::BulkString(bytes) => {
-            serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))
-        }
-        _ => Err(damaged("its data".into())),
-    }
 }
 
 #[cfg(test)]

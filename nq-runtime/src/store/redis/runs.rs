@@ -7,18 +7,13 @@ use nq_core::record::RunRecord;
 use nq_core::status::RunStatus;
 use nq_core::store::{ErrorKind, RunsPage, RunsQuery, StoreError};
 
-use redis::Value;
-
 use super::RedisStore;
-use super::errors::garbled;
+use super::codec;
 use super::library::Call;
 use super::partition::Partition;
-use super::read::summary;
-use super::reply::Reply;
+use super::reply::{Reply, lossy};
 
 const OP: &str = "runs";
-/// How many fields of a run the function answers.
-const FIELDS: usize = 8;
 
 /// Where a run stands in the index: when it started, in µs, and its id.
 type Place = (u64, String);
@@ -71,12 +66,11 @@ async fn list_one(
     while !reply.is_empty() {
         let run = reply.text()?;
         let started = reply.number()?;
-        let fields = (0..FIELDS).map(|_| reply.value()).collect::<Result<_, _>>()?;
-        let id = RunId::new(&run).map_err(|_| garbled(OP).with_key(&run));
-        match id.and_then(|id| summary(id, &mut Reply::new(OP, Value::Array(fields))?)) {
-            Ok(summary) => found.push(((started, run), summary)),
+        let head = lossy(reply.value()?);
+        match RunId::new(&run).ok().and_then(|id| codec::run(id, &head)) {
+            Some(summary) => found.push(((started, run), summary)),
             // Whoever asks for it by its id is told.
-            Err(error) => tracing::error!(run, %error, "a run that cannot be read is left out of a list"),
+            None => tracing::error!(run, "a run that cannot be read is left out of a list"),
         }
     }
     Ok(found)

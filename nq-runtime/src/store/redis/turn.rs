@@ -1,26 +1,23 @@
 //! The turn: one call of one function in each partition.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use nq_core::entry::data::{EntryData, StepStarted};
-use nq_core::entry::{Entry, EntryType};
 use nq_core::id::{EntryId, InstanceId};
-use nq_core::ledger::{LaneError, arrived, unreadable};
+use nq_core::ledger::{LaneError, unreadable};
 use nq_core::limits;
-use nq_core::status::RunStatus;
 use nq_core::store::{Answer, ErrorKind, Lease, RenewAnswer, StoreError, TurnReply};
-use nq_core::transaction::{GatherSpec, Outcome, Transaction, Turn};
+use nq_core::transaction::{Outcome, Transaction, Turn};
 
 use super::RedisStore;
-use super::codec::spec_text;
 use super::errors::garbled;
-use super::keys::{unword, word};
 use super::lanes::{Lane, Sending, silent};
+use super::lease::{Unreadable, lease};
 use super::library::Call;
 use super::options::Topology;
 use super::partition::Partition;
-use super::reply::{Reply, data_of, lossy};
+use super::reply::Reply;
+use super::writes::{answer, by_run, encode_writes};
 
 const OP: &str = "turn";
 
@@ -55,14 +52,6 @@ struct Shared {
     unreadable: Vec<Unreadable>,
     /// For each wanted queue how many tickets there are, and the first of them.
     ready: Vec<(u64, Vec<EntryId>)>,
-}
-
-/// A leased job that cannot be read: what names it, as it came, and what is wrong with it.
-struct Unreadable {
-    run: String,
-    step: String,
-    fence: String,
-    what: String,
 }
 
 /// What came of the first part of a turn in one partition.
@@ -117,13 +106,11 @@ impl RedisStore {
         for second in futures_util::future::join_all(calls).await {
             leases.extend(second?);
         }
-        let place = |lease: &Lease| turn.wants.iter().position(|want| want.queue == lease.queue);
-        leases.sort_by_key(|(ticket, lease)| (place(lease), ticket.ms, ticket.n));
         for (_, lease) in &leases {
             self.hints.run(&lease.run, false);
         }
         lanes.iter_mut().for_each(|lane| lane.told(&turn.writes));
-        let leases = leases.into_iter().map(|(_, lease)| lease).collect();
+        let leases = in_order(turn, leases);
         Ok(TurnReply { answers, renewed, leases, ..TurnReply::default() })
     }
 
@@ -132,7 +119,7 @@ impl RedisStore {
         let share = self.shares(turn).remove(0);
         let writes: Vec<_> = turn.writes.iter().collect();
         let sending = self.share_call(partition, turn, &share, &writes, Part::Whole, String::new());
-        let reply = self.settled(partition, turn, sending.send().await?, Part::Whole).await?;
+        let reply = self.settled(partition, turn, sending.send().await?, Part::Whole, &writes).await?;
         if reply.answers.len() != turn.writes.len() || reply.renewed.len() != turn.renewals.len() {
             return Err(garbled(OP));
         }
@@ -145,7 +132,7 @@ impl RedisStore {
         Ok(TurnReply {
             answers: reply.answers.into_iter().map(|(answer, _)| answer).collect(),
             renewed: reply.renewed,
-            leases: reply.leases.into_iter().map(|(_, lease)| lease).collect(),
+            leases: in_order(turn, reply.leases),
             ..TurnReply::default()
         })
     }
@@ -170,7 +157,8 @@ impl RedisStore {
                 Some(Ok((answer, writes))) => {
                     // What is paused was asked for another turn, as for a second part.
                     let part = if number == turn.number { Part::First } else { Part::Second };
-                    let settled = self.settled(partition, turn, answer, part).await?;
+                    let brought: Vec<_> = writes.iter().collect();
+                    let settled = self.settled(partition, turn, answer, part, &brought).await?;
                     lane.answered(number, &settled.leases);
                     last = lane.take(turn.number);
                     if number == turn.number {
@@ -204,7 +192,7 @@ impl RedisStore {
             let sending = self.share_call(partition, turn, share, &writes, Part::First, since);
             match sending.try_send(patient).await {
                 Ok(reply) => {
-                    let reply = self.settled(partition, turn, reply, Part::First).await?;
+                    let reply = self.settled(partition, turn, reply, Part::First, &writes).await?;
                     lane.answered(turn.number, &reply.leases);
                     reply
                 }
@@ -239,7 +227,7 @@ impl RedisStore {
         lane.expects_leases();
         match sending.try_send(!self.goes_apart()).await {
             Ok(reply) => {
-                let leases = self.settled(partition, turn, reply, Part::Second).await?.leases;
+                let leases = self.settled(partition, turn, reply, Part::Second, &[]).await?.leases;
                 lane.heard();
                 Ok(leases)
             }
@@ -290,13 +278,11 @@ impl RedisStore {
         for renewal in share.renewals.iter().map(|at| &turn.renewals[*at]) {
             call.arg(renewal.run.as_str()).arg(renewal.step.to_string()).arg(renewal.fence);
         }
-        call.arg(writes.len());
-        for write in writes {
-            encode(&mut call, write);
-        }
+        call.arg(share.wants.len());
         for (want, max) in turn.wants.iter().zip(&share.wants) {
             call.arg(want.queue.as_str()).arg(*max);
         }
+        encode_writes(&mut call, writes);
         let lasting = lasting.then(|| self.lasts());
         Sending { call: Arc::new(call), link: Arc::clone(&partition.turns), lasting }
     }
@@ -308,15 +294,22 @@ impl RedisStore {
         turn: &Turn,
         reply: redis::Value,
         part: Part,
+        writes: &[&Transaction],
     ) -> Result<Shared, StoreError> {
-        let shared = self.decode(turn, reply, part)?;
+        let shared = self.decode(turn, reply, part, writes)?;
         for job in &shared.unreadable {
             condemn(partition, job).await?;
         }
         Ok(shared)
     }
 
-    fn decode(&self, turn: &Turn, reply: redis::Value, part: Part) -> Result<Shared, StoreError> {
+    fn decode(
+        &self,
+        turn: &Turn,
+        reply: redis::Value,
+        part: Part,
+        writes: &[&Transaction],
+    ) -> Result<Shared, StoreError> {
         let mut reply = Reply::new(OP, reply)?;
         if reply.text()? == "lane" {
             let (number, last) = (turn.number, reply.number()?);
@@ -327,14 +320,26 @@ impl RedisStore {
             };
             return Err(StoreError::new(ErrorKind::Lane, OP, error.to_string()).with_key(&turn.instance));
         }
-        let answers = reply.list()?.texts()?.iter().map(|text| answer(text)).collect::<Result<_, _>>()?;
-        let renewed = reply.list()?.texts()?.iter().map(|text| renew_answer(text)).collect();
-        let count = reply.number()?;
+        // The server was given the writes, and answers them, run by run.
+        let order = by_run(writes);
+        let sent: Vec<_> = order.iter().map(|at| writes[*at]).collect();
+        let texts = reply.text()?;
+        let texts = texts.split('\n').filter(|text| !text.is_empty());
+        let mut answers: Vec<_> = order.iter().copied().zip(texts).collect();
+        answers.sort_unstable_by_key(|(at, _)| *at);
+        let answers = answers.into_iter().map(|(_, text)| answer(text)).collect::<Result<_, _>>()?;
+        let renewed = reply.text()?.chars().map(renew_answer).collect();
         let mut list = reply.list()?;
         let (mut leases, mut unreadable) = (Vec::new(), Vec::new());
-        for _ in 0..count {
-            match lease(&mut list)? {
-                Ok(lease) => leases.push(lease),
+        while !list.is_empty() {
+            match lease(&mut list, &sent)? {
+                Ok((mut ticket, lease)) => {
+                    // What a write has made and needed no ticket came with that write.
+                    if let (0, Some(at)) = (ticket.ms, (ticket.n as usize).checked_sub(1)) {
+                        ticket.n = order.get(at).map_or(0, |at| *at as u64 + 1);
+                    }
+                    leases.push((ticket, lease));
+                }
                 Err(job) => unreadable.push(job),
             }
         }
@@ -391,167 +396,24 @@ fn second_shares(turn: &Turn, leases: &[(EntryId, Lease)], ready: &[Vec<(u64, Ve
     shares
 }
 
-/// Appends a write to the arguments: how many arguments it has, then these.
-fn encode(call: &mut Call, tx: &Transaction) {
-    let too_large = tx.entries.len() > limits::MAX_COMMIT_ENTRIES;
-    let (entries, gathers, gathered, jobs, joins) = if too_large {
-        Default::default()
-    } else {
-        (&tx.entries[..], &tx.gathers[..], &tx.gathered[..], &tx.jobs[..], &tx.joins[..])
-    };
-    let former = if too_large { &[] } else { &tx.former[..] };
-    // Many jobs follow later: one text each, and what they hold in sum.
-    let paged = jobs.len() > limits::MAX_TURN_WRITES;
-    let mut holds: BTreeMap<&str, u64> = BTreeMap::new();
-    if paged {
-        jobs.iter()
-            .flat_map(|job| &job.spec.holds)
-            .for_each(|gather| *holds.entry(gather.as_str()).or_default() += 1);
-    }
-    let jobs_length = if paged { 1 + 2 * holds.len() + jobs.len() } else { 4 * jobs.len() };
-    let length = 13
-        + 3 * former.len()
-        + 2 * entries.len()
-        + 3 * gathers.len()
-        + 2 * gathered.len()
-        + jobs_length
-        + 7 * joins.len();
-    call.arg(length)
-        .arg(tx.run.as_str())
-        .arg(tx.step.to_string())
-        .arg(tx.fence)
-        .arg(tx.attempt)
-        .arg(tx.recorded);
-    if too_large {
-        call.arg("T").arg(format!("{} entries in one commit", limits::MAX_COMMIT_ENTRIES));
-    } else {
-        match &tx.outcome {
-            Outcome::Continue => call.arg("C").arg(""),
-            Outcome::Complete => call.arg("D").arg(""),
-            Outcome::Retry { delay_ms } => call.arg("R").arg((*delay_ms).min(limits::MAX_TIME_MS)),
-            Outcome::Postpone { delay_ms } => call.arg("P").arg((*delay_ms).min(limits::MAX_TIME_MS)),
-            Outcome::Fail { error } => call.arg("F").arg(error),
-            Outcome::Release => call.arg("L").arg(""),
-        };
-    }
-    call.arg(former.len());
-    for former in former {
-        call.arg(former.worker.as_str()).arg(former.was.worker.as_str()).arg(spec_text(&former.was));
-    }
-    call.arg(entries.len());
-    for entry in entries {
-        call.arg(entry.kind.as_str()).arg(entry.data.to_string());
-    }
-    call.arg(gathers.len());
-    encode_gathers(call, gathers);
-    call.arg(gathered.len());
-    for arrival in gathered {
-        call.arg(arrival.worker.as_str()).arg(arrival.entry + 1);
-    }
-    call.arg(jobs.len());
-    if paged {
-        call.arg(holds.len());
-        for (gather, count) in &holds {
-            call.arg(*gather).arg(*count);
-        }
-        for job in jobs {
-            let (worker, spec, key) = (&job.spec.worker, spec_text(&job.spec), word(&job.key));
-            call.arg(format!("{worker}\t{spec}\t{} {key}", job.cause + 1));
-        }
-    }
-    for job in jobs.iter().filter(|_| !paged) {
-        call.arg(job.spec.worker.as_str()).arg(job.cause + 1).arg(spec_text(&job.spec)).arg(word(&job.key));
-    }
-    call.arg(joins.len());
-    for join in joins {
-        call.arg(join.spec.worker.as_str())
-            .arg(spec_text(&join.spec))
-            .arg(join.sides)
-            .arg(join.side)
-            .arg(word(&join.by))
-            .arg(join.entry + 1)
-            .arg(word(&join.key));
-    }
-}
-
-pub(super) fn encode_gathers(call: &mut Call, gathers: &[GatherSpec]) {
-    for gather in gathers {
-        call.arg(gather.rank).arg(gather.spec.worker.as_str()).arg(spec_text(&gather.spec));
-    }
-}
-
-/// An answer as the function writes it, and whether the write has ended its run.
-fn answer(text: &str) -> Result<(Answer, bool), StoreError> {
-    let (kind, rest) = text.split_once(' ').unwrap_or((text, ""));
-    let answer = match kind {
-        "C" | "D" => Answer::Committed { last: rest.parse().map_err(|_| garbled(OP))? },
-        "L" => Answer::LeaseLost,
-        "E" => Answer::RunEnded { status: RunStatus::parse(rest).ok_or_else(|| garbled(OP))? },
-        "G" => Answer::RunGone,
-        "T" => Answer::TooLarge { limit: rest.to_owned() },
-        _ => return Err(garbled(OP)),
-    };
-    Ok((answer, kind == "D"))
-}
-
 /// The data of `flow.step.started`.
 pub(super) fn started_data(instance: &InstanceId) -> String {
     StepStarted { instance: instance.clone() }.into_json().to_string()
 }
 
-fn renew_answer(text: &str) -> RenewAnswer {
-    match text {
-        "R" => RenewAnswer::Renewed,
-        "E" => RenewAnswer::RunEnded,
+fn renew_answer(letter: char) -> RenewAnswer {
+    match letter {
+        'R' => RenewAnswer::Renewed,
+        'E' => RenewAnswer::RunEnded,
         _ => RenewAnswer::LeaseLost,
     }
 }
 
-/// A job that is leased, and the ticket that it came by. One that cannot be read must not spoil those behind it.
-fn lease(reply: &mut Reply) -> Result<Result<(EntryId, Lease), Unreadable>, StoreError> {
-    let ticket = reply.parse()?;
-    let [run, flow, step, queue, fence] = words(reply)?;
-    let [attempt, failures, read, recorded] = words(reply)?;
-    let mut inputs = Vec::new();
-    for _ in 0..reply.number()? {
-        let [id, kind] = words(reply)?;
-        inputs.push((id, kind, reply.value()?, lossy(reply.value()?)));
-    }
-    let decoded = || {
-        let mut lease = Lease {
-            run: parsed("run", &run)?,
-            flow: parsed("flow", &flow)?,
-            step: parsed("step", &step)?,
-            queue: parsed("queue", &queue)?,
-            fence: parsed("fence", &fence)?,
-            attempt: parsed("attempt", &attempt)?,
-            failures: parsed("count of failures", &failures)?,
-            read: parsed("read position", &read)?,
-            recorded: parsed("count of operations", &recorded)?,
-            inputs: Vec::with_capacity(inputs.len()),
-        };
-        for (id, kind, data, key) in inputs {
-            let id: EntryId = parsed("input", &id)?;
-            let data = data_of(id, &kind, data)?;
-            let entry = Entry { id, kind: EntryType::parse(&kind), step: None, attempt: None, data };
-            lease.inputs.push(arrived(entry, unword(&key)));
-        }
-        Ok(lease)
-    };
-    let decoded: Result<Lease, String> = decoded();
-    Ok(decoded.map(|lease| (ticket, lease)).map_err(|what| Unreadable { run, step, fence, what }))
-}
-
-fn words<const N: usize>(reply: &mut Reply) -> Result<[String; N], StoreError> {
-    let mut words = [const { String::new() }; N];
-    for word in &mut words {
-        *word = lossy(reply.value()?);
-    }
-    Ok(words)
-}
-
-fn parsed<T: std::str::FromStr>(what: &str, text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("its {what} is damaged: {text:?}"))
+/// Leases in the order of the wants and, within a queue, as the jobs came to it.
+fn in_order(turn: &Turn, mut leases: Vec<(EntryId, Lease)>) -> Vec<Lease> {
+    let place = |lease: &Lease| turn.wants.iter().position(|want| want.queue == lease.queue);
+    leases.sort_by_key(|(ticket, lease)| (place(lease), ticket.ms, ticket.n));
+    leases.into_iter().map(|(_, lease)| lease).collect()
 }
 
 /// Makes a dead letter of a job that was leased and cannot be read. If this does not arrive, the turn is sent again.
