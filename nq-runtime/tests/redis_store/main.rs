@@ -10,6 +10,7 @@ mod flow;
 mod forks;
 mod formats;
 mod full;
+mod groups;
 mod lost;
 mod open;
 #[path = "../support/proxy.rs"]

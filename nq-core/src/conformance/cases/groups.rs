@@ -130,7 +130,7 @@ pub(super) async fn pages_may_begin_and_end_within_a_commit(t: &Fixture) {
         while followed.len() < all.len() {
             let seen = followed.last().map(|entry: &Entry| entry.id);
             let after = seen.map_or(0, |seen| seen.n);
-            let page = t.read(&Read { limit, seen, ..Read::after(run.clone(), after) }).await.unwrap();
+            let page = t.read(&Read { seen, limit, ..Read::after(run.clone(), after) }).await.unwrap();
             followed.extend(page);
         }
         assert_eq!(followed, all);

@@ -67,10 +67,11 @@ async fn list_one(
         let run = reply.text()?;
         let started = reply.number()?;
         let head = lossy(reply.value()?);
-        match RunId::new(&run).ok().and_then(|id| codec::run(id, &head)) {
-            Some(summary) => found.push(((started, run), summary)),
+        if let Some(summary) = RunId::new(&run).ok().and_then(|id| codec::run(id, &head)) {
+            found.push(((started, run), summary));
+        } else {
             // Whoever asks for it by its id is told.
-            None => tracing::error!(run, "a run that cannot be read is left out of a list"),
+            tracing::error!(run, "a run that cannot be read is left out of a list");
         }
     }
     Ok(found)

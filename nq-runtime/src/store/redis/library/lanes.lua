@@ -77,6 +77,6 @@ local function write_lane(second)
     call('HSET', key, 's', turn.number)
   else
     call('HSET', key, 'n', turn.number, 'at', now_text, 'a', concat(turn.answers, '\n'), 'r', concat(turn.renewed))
-    if turn.number == '1' then call('ZADD', P .. 'leases', 'NX', after(LIMIT.lane_ms), turn.instance) end
+    if turn.is_first then call('ZADD', P .. 'leases', 'NX', after(LIMIT.lane_ms), turn.instance) end
   end
 end

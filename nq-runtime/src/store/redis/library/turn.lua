@@ -156,7 +156,7 @@ do
     local bucket = second and number_text .. 'b' or number_text
     turn = { instance = instance, number = number_text, bucket = bucket, mark = instance .. '#', who = instance .. '#' .. bucket,
       until_ms = after(lease_ms), started = started, wants = {}, open = {}, over = {}, lines = {}, leases = {},
-      answers = {}, renewed = {} }
+      answers = {}, renewed = {}, is_first = not lane[1] }
     if number == last and (not second or lane[2] == number_text) then
       if touch == '1' then call('HSET', P .. 'meta', 'touched', now) end
       return resent(second, lane[2])
