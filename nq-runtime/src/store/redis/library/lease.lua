@@ -61,11 +61,13 @@ local function follow()
   end
   local of = {}
   for i = 1, made_count do
-    local queue = spec_of(made[i].spec).queue
-    if turn.open[queue] then join(of, queue, made[i]) end
+    join(of, spec_of(made[i].spec).queue, made[i])
   end
   for _, want in ipairs(turn.wants) do
-    for _, job in ipairs(of[want.queue] or {}) do lease_made(job, want) end
+    local jobs = of[want.queue]
+    -- Those of a queue where others wait come by their tickets, and what is wanted behind them comes after them.
+    if jobs and want.room > 0 and not turn.open[want.queue] then return end
+    for _, job in ipairs(jobs or {}) do lease_made(job, want) end
   end
 end
 
