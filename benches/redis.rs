@@ -115,7 +115,7 @@ async fn main() -> nq::Result<()> {
         measured(&server, &format!("three-step runs, {at_a_time} at once"), at_a_time, runs, run).await?;
     }
     for (at_a_time, jobs) in [(50, 10_000), (256, 20_000)] {
-        let job = async || nq::Ok(drop(nq.start::<plain>(Task { pad: pad() }).await?));
+        let job = async || nq::Ok(nq.start::<plain>(Task { pad: pad() }).await?);
         let name = format!("plain jobs, {at_a_time} at once");
         measured(&server, &name, at_a_time, jobs, job).await?;
     }

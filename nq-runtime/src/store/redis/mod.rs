@@ -133,7 +133,7 @@
 //!
 //! A server that comes back with an older state, from a backup or after a failover that lost what was acknowledged,
 //! has lost work. Instances that had turns in what is lost stop with an error, and so does everyone who follows a
-//! timeline and has seen more of it ([`ErrorKind::Lost`](nq_core::store::ErrorKind::Lost)); nobody waits for entries
+//! timeline and has seen more of it ([`ErrorKind::Lost`]); nobody waits for entries
 //! that take the places of others.
 
 mod acts;
