@@ -9,7 +9,7 @@ use nq_core::def::OnFailure;
 use nq_core::entry::{Entry, EntryType};
 use nq_core::id::{EntryId, QueueName, RunId, StepId};
 use nq_core::more::More;
-use nq_core::record::{GatherRecord, JobState, PART_OF, RunRecord, ended};
+use nq_core::record::{GatherRecord, JobState, PART_OF, RunRecord, StateKind, ended};
 use nq_core::status::RunStatus;
 use nq_core::store::JobSummary;
 use nq_core::transaction::JobSpec;
@@ -162,16 +162,16 @@ pub(super) fn job(line: &str) -> Option<Job> {
         (word()?.parse().ok()?, word()?.parse().ok()?, word()?.parse().ok()?);
     let (_read, _recorded, at, who) = (word()?, word()?, word()?, word()?);
     let more = More::of_words(word().unwrap_or_default());
-    let state = match state {
-        "q" => JobState::Queued,
-        "l" | "g" => JobState::Leased {
-            instance: who.rsplit_once('#')?.0.parse().ok()?,
-            deadline_ms: at.parse().ok()?,
-        },
-        "d" => JobState::Delayed { due_ms: at.parse().ok()? },
-        "x" => JobState::Dead { error: serde_json::from_str(error?).ok()? },
-        _ => return None,
-    };
+    // A job that was given and not heard of since is leased.
+    let kind = if state == "g" { StateKind::Leased } else { StateKind::of_letter(state.parse().ok()?)? };
+    // A queued job has its ticket in place of a time.
+    let at_ms = if kind == StateKind::Queued { 0 } else { at.parse().ok()? };
+    let holder = who.rsplit_once('#').and_then(|(instance, _)| instance.parse().ok());
+    let error = error.map(serde_json::from_str).transpose().ok()?;
+    if kind == StateKind::Dead && error.is_none() {
+        return None;
+    }
+    let state = JobState::of_parts(kind, at_ms, holder, error)?;
     let queue = spec.split(' ').nth(2)?.parse().ok()?;
     Some(Job { queue, state, ended: ended(earlier, failures, crashes), failures, crashes, more })
 }
